@@ -1,0 +1,34 @@
+//! `keywheel resume`: lets a parked rotation try again.
+
+use jiff::SignedDuration;
+use keywheel_runtime::Order;
+
+use super::rotate::person;
+use crate::exit::Exit;
+use crate::output::talk;
+use crate::progress::Progress;
+use crate::turning::{self, Work};
+use crate::{Session, args, select, signals, wire};
+
+/// Let a parked rotation try again
+///
+/// For use after its cause was mended. A rotation that is not parked simply goes on.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the secret or its policy
+    secret: String,
+    /// How long to follow through pauses after failures
+    #[arg(long, value_name = "LENGTH", default_value = "5m", value_parser = args::length)]
+    wait: SignedDuration,
+}
+
+pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
+    let progress = Progress::new(&cx.bars);
+    let wired = wire::open(&cx.globals.settings, Some(progress.observer())).await?;
+    let policies = vec![select::one(&wired.policies, &args.secret)?];
+    let stopping = signals::stopping(|| talk("stopping after the step at work; once more stops at once"))?;
+    let order = Order::Resume { by: person() };
+    let work = Work { engine: wired.engine, policies, order, patience: args.wait, stopping, progress };
+    let turned = work.run().await;
+    turning::tell(cx, &turned)
+}

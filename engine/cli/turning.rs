@@ -1,0 +1,338 @@
+//! Turns rotations in the foreground and follows them through short waits: what `rotate`, `resume` and `rollback` share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use keywheel_core::{Hold, Progress as Standing, Rotation, RotationId, Step, Why};
+use keywheel_policies::Policy;
+use keywheel_runtime::{Engine, Order, RunError, Stop, target_key};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Session;
+use crate::exit::{self, Exit, Failure};
+use crate::output::{instant, talk};
+use crate::progress::Progress;
+
+/// The pause before looking again at what another process took up.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
+/// How a rotation stood when it was left.
+#[derive(Debug)]
+pub enum Ending {
+    /// The new value is live and the old one is refused.
+    Done,
+    /// The new value is live; the old one is revoked later.
+    Promoted { hold: Hold },
+    /// Nothing new was begun: an earlier rotation is promoted, and waits to revoke.
+    UnderWay { hold: Hold },
+    /// Everything is as before.
+    RolledBack { reason: String },
+    /// A person must act.
+    Parked { step: Step, reason: String },
+    /// A step's outcome is unknown, and looking did not settle it within the patience given.
+    InDoubt { step: Step, until: Timestamp, why: String },
+    /// A step failed and is tried again later.
+    Waiting { step: Option<Step>, until: Timestamp },
+    /// This process was asked to stop.
+    Stopped,
+    /// Written down for the daemon.
+    Left,
+    /// Nothing was turned.
+    Refused(Failure),
+}
+
+/// What became of one secret.
+#[derive(Debug)]
+pub struct Turned {
+    pub policy: Arc<Policy>,
+    pub rotation: Option<RotationId>,
+    pub ending: Ending,
+}
+
+/// How one secret's turn is written as JSON. Stable.
+#[derive(Serialize)]
+pub struct Line<'a> {
+    policy: &'a str,
+    secret: &'a str,
+    /// The rotation's id, if there is one.
+    rotation: Option<String>,
+    /// `done`, `promoted`, `under-way`, `rolled-back`, `parked`, `in-doubt`, `waiting`, `stopped`, `left` or `refused`.
+    outcome: &'static str,
+    /// The step at which it stands, where that matters.
+    step: Option<&'static str>,
+    /// When something happens next, where that is known.
+    until: Option<Timestamp>,
+    /// For people.
+    message: String,
+    /// The exit code that this secret alone would give.
+    exit: u8,
+}
+
+/// What to turn and how long to wait.
+pub struct Work {
+    pub engine: Arc<Engine>,
+    pub policies: Vec<Arc<Policy>>,
+    pub order: Order,
+    /// How long to follow through pauses.
+    pub patience: SignedDuration,
+    pub stopping: CancellationToken,
+    pub progress: Arc<Progress>,
+}
+
+impl Work {
+    /// Turns all policies' secrets at the same time within the limits, and gives their endings in the same order.
+    pub async fn run(self) -> Vec<Turned> {
+        let limits = self.engine.limits;
+        let all = Arc::new(Semaphore::new(limits.rotations.max(1)));
+        let mut targets: HashMap<String, Arc<Semaphore>> = HashMap::new();
+        let mut tasks = JoinSet::new();
+        for (number, policy) in self.policies.iter().enumerate() {
+            let target = targets.entry(target_key(policy)).or_insert_with(|| Arc::new(Semaphore::new(limits.per_target.max(1))));
+            let (all, target, policy) = (Arc::clone(&all), Arc::clone(target), Arc::clone(policy));
+            let (engine, order, progress) = (Arc::clone(&self.engine), self.order.clone(), Arc::clone(&self.progress));
+            let (patience, stopping) = (self.patience, self.stopping.clone());
+            tasks.spawn(async move {
+                let _at_target = target.acquire_owned().await.expect("never closed");
+                let _at_all = all.acquire_owned().await.expect("never closed");
+                let turned = match stopping.is_cancelled() {
+                    true => Turned { policy, rotation: None, ending: Ending::Stopped },
+                    false => follow(&engine, policy, order, patience, &stopping, &progress).await,
+                };
+                progress.ended(&turned.policy.secret.name);
+                (number, turned)
+            });
+        }
+        let mut turned = Vec::with_capacity(self.policies.len());
+        while let Some(finished) = tasks.join_next().await {
+            match finished {
+                Ok(finished) => turned.push(finished),
+                // A panic is a bug; its rotation is in doubt, and whoever comes next settles it.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+        turned.sort_by_key(|(number, _)| *number);
+        turned.into_iter().map(|(_, turned)| turned).collect()
+    }
+}
+
+/// Turns one secret until it ends, needs somebody else, or patience is over.
+async fn follow(
+    engine: &Engine,
+    policy: Arc<Policy>,
+    mut order: Order,
+    patience: SignedDuration,
+    stopping: &CancellationToken,
+    progress: &Progress,
+) -> Turned {
+    let secret = policy.secret.name.clone();
+    let deadline = engine.clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
+    let before = match engine.state.open_of(&secret).await {
+        Ok(open) => open,
+        Err(error) => return Turned { policy, rotation: None, ending: Ending::Refused(error.into()) },
+    };
+    if let Some(open) = &before {
+        progress.waits(&secret, &format!("going on with rotation {}, begun {}", open.fixed.id, instant(open.created_at)));
+    }
+    let was_promoted = before.filter(|open| open.state.promoted_at.is_some()).map(|open| open.fixed.id);
+    let (mut known, mut looks) = (None, 0);
+    loop {
+        let turn = engine.turn(&policy, &order, looks, stopping).await;
+        let leave = matches!(order, Order::Leave { .. });
+        let (ending, pause) = match turn {
+            Ok(Some((rotation, stop))) => {
+                known = Some(rotation.fixed.id);
+                looks = if let Stop::InDoubt { .. } = stop { looks + 1 } else { 0 };
+                if leave { (Ending::Left, None) } else { ending_of(&rotation, stop, was_promoted) }
+            }
+            Ok(None) => (ended_elsewhere(engine, known).await, None),
+            Err(RunError::Busy { until, .. }) if known.is_some() => {
+                let again = engine.clock.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
+                (Ending::Waiting { step: None, until }, Some(again))
+            }
+            Err(error) => (Ending::Refused(error.into()), None),
+        };
+        let done = |ending| Turned { policy: Arc::clone(&policy), rotation: known, ending };
+        let Some(until) = pause.filter(|until| *until <= deadline) else { return done(ending) };
+        if let Ending::Waiting { step: Some(step), .. } | Ending::InDoubt { step, .. } = &ending {
+            progress.waits(&secret, &format!("{step} goes on at {}", instant(until)));
+        }
+        tokio::select! {
+            () = stopping.cancelled() => return done(Ending::Stopped),
+            () = engine.clock.sleep_until(until) => {}
+        }
+        order = Order::GoOn;
+    }
+}
+
+/// The ending that a stop is, and until when to wait if it is only a pause.
+fn ending_of(rotation: &Rotation, stop: Stop, was_promoted: Option<RotationId>) -> (Ending, Option<Timestamp>) {
+    match stop {
+        Stop::Done => (Ending::Done, None),
+        Stop::RolledBack { reason } => (Ending::RolledBack { reason }, None),
+        Stop::Parked { step, reason } => (Ending::Parked { step, reason }, None),
+        Stop::Stopping => (Ending::Stopped, None),
+        Stop::InDoubt { step, until, why } => (Ending::InDoubt { step, until, why }, Some(until)),
+        Stop::Held(hold) => match hold.why {
+            Why::Backoff => (Ending::Waiting { step: rotation.state.step(), until: hold.until }, Some(hold.until)),
+            Why::Grace | Why::Drain if was_promoted == Some(rotation.fixed.id) => (Ending::UnderWay { hold }, None),
+            Why::Grace | Why::Drain => (Ending::Promoted { hold }, None),
+        },
+    }
+}
+
+/// Another process brought it to its end.
+async fn ended_elsewhere(engine: &Engine, known: Option<RotationId>) -> Ending {
+    let rotation = match known {
+        Some(id) => engine.state.rotation(id).await,
+        None => Ok(None),
+    };
+    match rotation {
+        Ok(Some(rotation)) => match rotation.state.progress {
+            Standing::Done => Ending::Done,
+            Standing::RolledBack => Ending::RolledBack { reason: rotation.state.undo.unwrap_or_default() },
+            Standing::Parked { step, reason } => Ending::Parked { step, reason },
+            Standing::Ready { .. } | Standing::Attempting { .. } => Ending::Stopped,
+        },
+        Ok(None) => Ending::Refused(Failure::input("there was nothing to do")),
+        Err(error) => Ending::Refused(error.into()),
+    }
+}
+
+impl Ending {
+    pub fn exit(&self) -> Exit {
+        match self {
+            Ending::Done | Ending::Promoted { .. } | Ending::Left => Exit::Done,
+            Ending::RolledBack { .. } => Exit::RolledBack,
+            Ending::Parked { .. } => Exit::Parked,
+            Ending::UnderWay { .. } | Ending::InDoubt { .. } | Ending::Waiting { .. } | Ending::Stopped => Exit::Waiting,
+            Ending::Refused(failure) => failure.exit,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Ending::Done => "done",
+            Ending::Promoted { .. } => "promoted",
+            Ending::UnderWay { .. } => "under-way",
+            Ending::RolledBack { .. } => "rolled-back",
+            Ending::Parked { .. } => "parked",
+            Ending::InDoubt { .. } => "in-doubt",
+            Ending::Waiting { .. } => "waiting",
+            Ending::Stopped => "stopped",
+            Ending::Left => "left",
+            Ending::Refused(_) => "refused",
+        }
+    }
+
+    fn step(&self) -> Option<Step> {
+        match self {
+            Ending::Parked { step, .. } | Ending::InDoubt { step, .. } => Some(*step),
+            Ending::Waiting { step, .. } => *step,
+            Ending::Promoted { .. } | Ending::UnderWay { .. } => Some(Step::Revoke),
+            Ending::Done | Ending::RolledBack { .. } | Ending::Stopped | Ending::Left | Ending::Refused(_) => None,
+        }
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        match self {
+            Ending::Promoted { hold } | Ending::UnderWay { hold } => Some(hold.until),
+            Ending::InDoubt { until, .. } | Ending::Waiting { until, .. } => Some(*until),
+            Ending::Done
+            | Ending::RolledBack { .. }
+            | Ending::Parked { .. }
+            | Ending::Stopped
+            | Ending::Left
+            | Ending::Refused(_) => None,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Ending::Done => "the new credential is CURRENT, the old one is refused".to_owned(),
+            Ending::Promoted { hold } => revoked_later("promoted", hold),
+            Ending::UnderWay { hold } => {
+                revoked_later("nothing new was begun: an earlier rotation is promoted", hold)
+            }
+            Ending::RolledBack { reason } => format!("everything is as before: {reason}"),
+            Ending::Parked { step, reason } => format!("a person must act at {step}: {reason}"),
+            Ending::InDoubt { step, until, why } => {
+                format!("whether {step} happened is unknown ({why}); `keywheel run` looks again after {}", instant(*until))
+            }
+            Ending::Waiting { step, until } => {
+                let step = step.map_or("it", Step::name);
+                format!("{step} is tried again after {} by `keywheel run`", instant(*until))
+            }
+            Ending::Stopped => "stopped here on request; `keywheel run` or `keywheel rotate` goes on".to_owned(),
+            Ending::Left => "written down; `keywheel run` turns it".to_owned(),
+            Ending::Refused(failure) => failure.what.clone(),
+        }
+    }
+
+    /// The way out, where there is one to take.
+    fn hint(&self, policy: &Policy, rotation: Option<RotationId>) -> Option<String> {
+        let secret = &policy.secret.name;
+        let show = rotation.map(|id| format!("`keywheel show {id}` tells what happened")).unwrap_or_default();
+        match self {
+            Ending::Parked { step, .. } if step.may_roll_back() => {
+                Some(format!("{show}; mend it, then `keywheel resume {secret}`, or `keywheel rollback {secret}`"))
+            }
+            Ending::Parked { .. } => Some(format!("{show}; mend it, then `keywheel resume {secret}`")),
+            Ending::RolledBack { .. } | Ending::Waiting { .. } | Ending::InDoubt { .. } => Some(show),
+            Ending::Refused(failure) => failure.hint.clone(),
+            Ending::Done | Ending::Promoted { .. } | Ending::UnderWay { .. } | Ending::Stopped | Ending::Left => None,
+        }
+        .filter(|hint| !hint.is_empty())
+    }
+}
+
+fn revoked_later(what: &str, hold: &Hold) -> String {
+    match hold.why {
+        Why::Drain => format!("{what}; the old credential is still used, and `keywheel run` revokes it once that ends"),
+        Why::Grace | Why::Backoff => {
+            format!("{what}; the old credential is revoked after {} by `keywheel run`", instant(hold.until))
+        }
+    }
+}
+
+/// Writes the endings to stdout and the ways out to stderr, and gives the exit code.
+pub fn tell(cx: &mut Session, turned: &[Turned]) -> anyhow::Result<Exit> {
+    let exit = Exit::gravest(turned.iter().map(|one| one.ending.exit()));
+    if let [Turned { ending: Ending::Refused(failure), .. }] = turned
+        && !cx.out.is_json()
+    {
+        exit::tell(failure);
+        return Ok(exit);
+    }
+    let lines: Vec<Line<'_>> = turned
+        .iter()
+        .map(|one| Line {
+            policy: &one.policy.name,
+            secret: &one.policy.secret.name,
+            rotation: one.rotation.map(|id| id.to_string()),
+            outcome: one.ending.word(),
+            step: one.ending.step().map(Step::name),
+            until: one.ending.until(),
+            message: one.ending.message(),
+            exit: one.ending.exit() as u8,
+        })
+        .collect();
+    if cx.out.is_json() {
+        cx.out.json(&lines)?;
+    } else {
+        let row = |line: &Line<'_>| {
+            vec![line.secret.to_owned(), line.outcome.to_owned(), line.rotation.clone().unwrap_or_default(), line.message.clone()]
+        };
+        let rows: Vec<_> = lines.iter().map(row).collect();
+        cx.out.table(&["SECRET", "OUTCOME", "ROTATION", ""], &rows)?;
+    }
+    for one in turned {
+        if let Some(hint) = one.ending.hint(&one.policy, one.rotation) {
+            talk(&format!("hint: {hint}"));
+        }
+    }
+    Ok(exit)
+}

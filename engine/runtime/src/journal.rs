@@ -1,0 +1,106 @@
+//! Writes a rotation's progress: each outcome is committed together with the intent of the next step.
+
+use std::sync::Arc;
+
+use keywheel_core::handle::{AnyAttempt, InDoubt, Receipt, Standing};
+use keywheel_core::{Event, Hold, Rotation, RotationId, State, Step, transition};
+use keywheel_state::{Lease, StateError, StateStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::Clock;
+
+/// The write side of one rotation, held by the one who has the lease.
+pub(crate) struct Journal {
+    store: Arc<dyn StateStore>,
+    clock: Arc<dyn Clock>,
+    lease: Lease,
+    rotation: RotationId,
+    state: State,
+    seq: u64,
+    /// Once cancelled, no new step begins.
+    stopping: CancellationToken,
+}
+
+/// What the driver does next.
+pub(crate) enum Turn {
+    /// An attempt whose intent is durable: run its effect.
+    Act(AnyAttempt),
+    /// Look before anything else.
+    Look(InDoubt),
+    /// Nothing to do before this.
+    Held(Hold),
+    /// Waits for a person.
+    Parked { step: Step, reason: String },
+    Ended,
+    /// The process is about to stop.
+    Stopping,
+}
+
+impl Journal {
+    pub fn open(
+        store: Arc<dyn StateStore>,
+        clock: Arc<dyn Clock>,
+        lease: Lease,
+        rotation: &Rotation,
+        stopping: CancellationToken,
+    ) -> Self {
+        Journal {
+            store,
+            clock,
+            lease,
+            rotation: rotation.fixed.id,
+            state: rotation.state.clone(),
+            seq: rotation.seq,
+            stopping,
+        }
+    }
+
+    /// The state as last written.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Takes up a rotation where it stands, beginning its step if it is ready.
+    pub async fn take_up(&mut self) -> Result<Turn, StateError> {
+        self.write(Vec::new(), self.state.clone()).await
+    }
+
+    /// Records what happened, and begins the next step in the same commit if it may begin at once.
+    pub async fn record(&mut self, event: Event) -> Result<Turn, StateError> {
+        let state = transition(&self.state, &event, self.clock.now())?;
+        self.write(vec![event], state).await
+    }
+
+    /// Appends `events`, which lead to `state`, and what follows from it.
+    async fn write(&mut self, mut events: Vec<Event>, state: State) -> Result<Turn, StateError> {
+        let intent = match Standing::of_state(self.rotation, &state, self.clock.now()) {
+            Standing::Ready(ready) if !self.stopping.is_cancelled() => ready.begin(),
+            Standing::Ready(_) => return self.append(&events).await.map(|()| Turn::Stopping),
+            Standing::Held(hold) => return self.append(&events).await.map(|()| Turn::Held(hold)),
+            Standing::InDoubt(doubt) => return self.append(&events).await.map(|()| Turn::Look(doubt)),
+            Standing::Parked { step, reason } => {
+                return self.append(&events).await.map(|()| Turn::Parked { step, reason });
+            }
+            Standing::Ended => return self.append(&events).await.map(|()| Turn::Ended),
+        };
+        events.push(intent.event());
+        let receipt = self.commit(&events).await?;
+        let attempt = intent.durable(&receipt).expect("the store answers with the state that it just committed");
+        Ok(Turn::Act(attempt))
+    }
+
+    async fn append(&mut self, events: &[Event]) -> Result<(), StateError> {
+        if !events.is_empty() {
+            let _ = self.commit(events).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, events: &[Event]) -> Result<Receipt, StateError> {
+        let now = self.clock.now();
+        let receipt = self.store.append(&self.lease, self.rotation, self.seq, events, now).await?;
+        self.state = receipt.state().clone();
+        self.seq = receipt.seq();
+        Ok(receipt)
+    }
+}

@@ -1,0 +1,30 @@
+//! Making it happen: scheduler, workers, driver, recovery.
+//!
+//! Bottom up: [`step`] has one effect per file, [`settle`] looks at what is in doubt, [`driver`] turns one rotation until it
+//! ends or waits, [`worker`] does so under the secret's lease, [`scheduler`] decides whose turn it is.
+
+mod account;
+mod clock;
+mod context;
+mod driver;
+mod engine;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+mod journal;
+mod lease;
+mod queue;
+mod redaction;
+mod registry;
+mod scheduler;
+mod settle;
+mod step;
+mod worker;
+
+pub use account::{AdminError, Environment, recipe_of, target_of};
+pub use clock::{Clock, SystemClock};
+pub use driver::Stop;
+pub use engine::{Engine, Limits, Notice, Observer};
+pub use redaction::Redacted;
+pub use registry::Registry;
+pub use scheduler::{Schedule, Until, target_key};
+pub use worker::{Order, RunError, due_after};

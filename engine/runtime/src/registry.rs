@@ -1,0 +1,74 @@
+//! Which rotators there are, by the word that policies use, and what policies may say to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keywheel_policies::{RotatorSpec, SettingSpec};
+use keywheel_sdk::{Descriptor, Rotator};
+
+/// Rotators by kind.
+#[derive(Default, Clone)]
+pub struct Registry(BTreeMap<String, Arc<dyn Rotator>>);
+
+impl Registry {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a rotator under its own kind; a later one of the same kind replaces the earlier.
+    #[must_use]
+    pub fn with(mut self, rotator: Arc<dyn Rotator>) -> Self {
+        self.0.insert(rotator.describe().kind, rotator);
+        self
+    }
+
+    pub fn get(&self, kind: &str) -> Option<Arc<dyn Rotator>> {
+        self.0.get(kind).cloned()
+    }
+
+    /// What each rotator says of itself, in order of kind.
+    pub fn descriptors(&self) -> Vec<Descriptor> {
+        self.0.values().map(|rotator| rotator.describe()).collect()
+    }
+
+    /// What policies may say to each, for reading them.
+    pub fn specs(&self) -> Vec<RotatorSpec> {
+        self.descriptors().iter().map(spec).collect()
+    }
+}
+
+/// What a rotator says of itself, in the words of policies.
+fn spec(descriptor: &Descriptor) -> RotatorSpec {
+    RotatorSpec {
+        kind: descriptor.kind.clone(),
+        shapes: descriptor
+            .shapes
+            .iter()
+            .map(|shape| match shape {
+                keywheel_sdk::Shape::InPlace => keywheel_policies::Shape::InPlace,
+                keywheel_sdk::Shape::Alternating => keywheel_policies::Shape::Alternating,
+                keywheel_sdk::Shape::Overlapping => keywheel_policies::Shape::Overlapping,
+            })
+            .collect(),
+        settings: descriptor
+            .settings
+            .iter()
+            .map(|setting| SettingSpec {
+                name: setting.name.clone(),
+                kind: match &setting.kind {
+                    keywheel_sdk::SettingKind::Text => keywheel_policies::SettingKind::Text,
+                    keywheel_sdk::SettingKind::Boolean => keywheel_policies::SettingKind::Boolean,
+                    keywheel_sdk::SettingKind::Integer { min, max } => {
+                        keywheel_policies::SettingKind::Integer { min: *min, max: *max }
+                    }
+                    keywheel_sdk::SettingKind::Choice(words) => keywheel_policies::SettingKind::Choice(words.clone()),
+                },
+                required: setting.required,
+                help: setting.help.clone(),
+            })
+            .collect(),
+        fields: descriptor.derived_fields.clone(),
+        usage: descriptor.capabilities.usage,
+        self_managed: descriptor.capabilities.self_managed,
+    }
+}

@@ -1,0 +1,266 @@
+//! Decides whose turn it is: wakes what is due, goes on with what is open, and stops cleanly.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keywheel_core::handle::Standing;
+use keywheel_core::decide;
+use keywheel_policies::Policy;
+use keywheel_state::StateError;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::queue::Queue;
+use crate::worker::due_after;
+use crate::{Engine, Order, RunError, Stop};
+
+/// How often the stores are asked what other processes did. Only a fallback: nothing of our own waits for it.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often due times are derived anew: a person may have put a value, or rotated by hand.
+const RECKON: Duration = Duration::from_secs(30);
+
+/// The pause after a turn that could not even start: another process at work, a store away.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// When the scheduler returns by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Only when told to stop.
+    Stopped,
+    /// When nothing can be done at this moment: all is done, or waits.
+    Idle,
+}
+
+/// Turns the rotations of a set of policies.
+pub struct Schedule {
+    engine: Arc<Engine>,
+    managed: Vec<Managed>,
+    by_secret: HashMap<String, usize>,
+    /// When each secret that waits is looked at next. A secret is here, in the queue, at work, or at rest.
+    wake: BTreeSet<(Timestamp, usize)>,
+    queue: Queue,
+    at_work: JoinSet<(usize, Next)>,
+    stopping: CancellationToken,
+}
+
+struct Managed {
+    policy: Arc<Policy>,
+    target: String,
+    place: Place,
+    /// Vain looks at a doubt in a row.
+    looks: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Not due before a person or another process acts.
+    Resting,
+    /// Looked at again then. `firm`: not earlier either, because something failed.
+    Waking {
+        at: Timestamp,
+        firm: bool,
+    },
+    Queued,
+    AtWork,
+}
+
+/// What follows a turn.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// Rest, or be looked at again then.
+    At(Option<Timestamp>),
+    /// Nothing could be done; not before then.
+    Pause(Timestamp),
+    /// In doubt; look again then.
+    Look(Timestamp),
+}
+
+impl Schedule {
+    /// A scheduler for these policies. Once `stopping` is cancelled it begins nothing new and returns.
+    pub fn new(engine: Arc<Engine>, policies: Vec<Arc<Policy>>, stopping: CancellationToken) -> Self {
+        let queue = Queue::new(engine.limits.rotations, engine.limits.per_target);
+        let managed: Vec<_> = policies
+            .into_iter()
+            .map(|policy| Managed { target: target_key(&policy), policy, place: Place::Resting, looks: 0 })
+            .collect();
+        let by_secret =
+            managed.iter().enumerate().map(|(number, one)| (one.policy.secret.name.clone(), number)).collect();
+        Schedule { engine, managed, by_secret, wake: BTreeSet::new(), queue, at_work: JoinSet::new(), stopping }
+    }
+
+    /// Runs until told, or until idle. On return nothing is at work: each rotation has ended, waits, or is in doubt.
+    pub async fn run(mut self, until: Until) -> Result<(), StateError> {
+        self.look_around(true).await?;
+        let mut next_look = decide::later(self.engine.clock.now(), POLL);
+        let mut next_reckoning = decide::later(self.engine.clock.now(), RECKON);
+        loop {
+            self.wake_due();
+            self.start_queued();
+            if until == Until::Idle && self.queue.is_idle() && self.at_work.is_empty() {
+                return Ok(());
+            }
+            let wake = self.wake.first().map_or(next_look, |(at, _)| (*at).min(next_look));
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => break,
+                Some(finished) = self.at_work.join_next() => self.finished(finished),
+                () = self.engine.clock.sleep_until(wake) => {}
+            }
+            let now = self.engine.clock.now();
+            if now >= next_look {
+                if let Err(error) = self.look_around(now >= next_reckoning).await {
+                    tracing::warn!(%error, "cannot see what other processes did; will look again");
+                } else if now >= next_reckoning {
+                    next_reckoning = decide::later(now, RECKON);
+                }
+                next_look = decide::later(now, POLL);
+            }
+        }
+        tracing::info!(at_work = self.at_work.len(), "stopping; steps at work are finished first");
+        while let Some(finished) = self.at_work.join_next().await {
+            self.finished(finished);
+        }
+        Ok(())
+    }
+
+    /// Learns from the stores what is open, and with `reckon` what is due.
+    async fn look_around(&mut self, reckon: bool) -> Result<(), StateError> {
+        let now = self.engine.clock.now();
+        let mut is_open = vec![false; self.managed.len()];
+        for rotation in self.engine.state.open().await? {
+            let Some(&number) = self.by_secret.get(&rotation.fixed.secret) else {
+                if reckon {
+                    tracing::warn!(
+                        secret = rotation.fixed.secret, rotation = %rotation.fixed.id,
+                        "a rotation is under way, but no policy names its secret; it rests until one does"
+                    );
+                }
+                continue;
+            };
+            is_open[number] = true;
+            match Standing::of(&rotation, now) {
+                Standing::Ready(_) | Standing::InDoubt(_) => self.wake_at(number, Some(now)),
+                Standing::Held(hold) => self.wake_at(number, Some(hold.until)),
+                Standing::Parked { .. } | Standing::Ended => self.wake_at(number, None),
+            }
+        }
+        if reckon {
+            self.reckon(&is_open, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Derives the due times of all secrets that have nothing under way.
+    async fn reckon(&mut self, is_open: &[bool], now: Timestamp) -> Result<(), StateError> {
+        let latest: HashMap<_, _> =
+            self.engine.state.latest().await?.into_iter().map(|last| (last.fixed.secret.clone(), last)).collect();
+        let listed = self.engine.secrets.list().await.map_err(|error| StateError::Unavailable(error.to_string()))?;
+        let since: HashMap<_, _> = listed.into_iter().map(|info| (info.name, info.current_since)).collect();
+        for number in (0..self.managed.len()).filter(|number| !is_open[*number]) {
+            let policy = Arc::clone(&self.managed[number].policy);
+            let since = since.get(&policy.secret.name).copied().flatten();
+            self.wake_at(number, due_after(&policy, since, latest.get(&policy.secret.name), now));
+        }
+        Ok(())
+    }
+
+    /// What looking around showed of a secret; what is at work, queued or pausing is left alone.
+    fn wake_at(&mut self, number: usize, at: Option<Timestamp>) {
+        match self.managed[number].place {
+            Place::Resting | Place::Waking { firm: false, .. } => self.rest_until(number, at, false),
+            Place::Waking { firm: true, .. } | Place::Queued | Place::AtWork => {}
+        }
+    }
+
+    fn rest_until(&mut self, number: usize, at: Option<Timestamp>, firm: bool) {
+        if let Place::Waking { at: earlier, .. } = self.managed[number].place {
+            self.wake.remove(&(earlier, number));
+        }
+        self.managed[number].place = match at {
+            Some(at) => {
+                self.wake.insert((at, number));
+                Place::Waking { at, firm }
+            }
+            None => Place::Resting,
+        };
+    }
+
+    fn wake_due(&mut self) {
+        let now = self.engine.clock.now();
+        while let Some((at, number)) = self.wake.first().copied()
+            && at <= now
+        {
+            self.wake.pop_first();
+            self.managed[number].place = Place::Queued;
+            self.queue.push(&self.managed[number].target, number);
+        }
+    }
+
+    fn start_queued(&mut self) {
+        while let Some(number) = self.queue.pop() {
+            let one = &mut self.managed[number];
+            one.place = Place::AtWork;
+            let (engine, policy) = (Arc::clone(&self.engine), Arc::clone(&one.policy));
+            let (looks, stopping) = (one.looks, self.stopping.clone());
+            self.at_work.spawn(async move { (number, turn(&engine, &policy, looks, &stopping).await) });
+        }
+    }
+
+    fn finished(&mut self, finished: Result<(usize, Next), tokio::task::JoinError>) {
+        let (number, next) = match finished {
+            Ok(finished) => finished,
+            // A panic is a bug. Its rotation is in doubt, as after a crash, and is looked at again by whoever comes next.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.queue.finished(&self.managed[number].target);
+        self.managed[number].place = Place::Resting;
+        match next {
+            Next::At(at) => {
+                self.managed[number].looks = 0;
+                self.rest_until(number, at, false);
+            }
+            Next::Pause(at) => self.rest_until(number, Some(at), true),
+            Next::Look(at) => {
+                self.managed[number].looks = self.managed[number].looks.saturating_add(1);
+                self.rest_until(number, Some(at), true);
+            }
+        }
+    }
+}
+
+/// One turn of one secret, and what follows from it.
+async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &CancellationToken) -> Next {
+    let secret = &policy.secret.name;
+    let due = match engine.turn(policy, &Order::Scheduled, looks, stopping).await {
+        Ok(Some((_, Stop::Held(hold)))) => return Next::At(Some(hold.until)),
+        Ok(Some((_, Stop::InDoubt { until, .. }))) => return Next::Look(until),
+        Ok(Some((_, Stop::Parked { .. } | Stop::Stopping))) => return Next::At(None),
+        Ok(Some((_, Stop::Done | Stop::RolledBack { .. })) | None) => engine.due(policy).await,
+        Err(error) => Err(error),
+    };
+    match due {
+        Ok(due) => Next::At(due),
+        Err(error) => {
+            match &error {
+                RunError::Busy { .. } => tracing::debug!(secret, %error, "another process is at work"),
+                error => tracing::warn!(secret, %error, "could not be turned; will try again"),
+            }
+            Next::Pause(decide::later(engine.clock.now(), PAUSE))
+        }
+    }
+}
+
+/// What the limit per target counts by: the server, not the account.
+pub fn target_key(policy: &Policy) -> String {
+    let setting = |name: &str| {
+        let value = policy.target.get(name)?;
+        // A text's own `to_string` is JSON, with quotes.
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let port = setting("port").map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", policy.rotator, setting("host").unwrap_or_default())
+}
+

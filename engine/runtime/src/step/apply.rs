@@ -1,0 +1,18 @@
+//! Makes the target accept the candidate.
+
+use keywheel_core::handle::{Apply, Attempt};
+
+use super::{Outcome, ready};
+use crate::context::{Context, outcome_of, within};
+
+pub(crate) async fn apply(cx: &Context<'_>, attempt: &Attempt<Apply>) -> Outcome {
+    let candidate = ready!(cx.candidate(attempt.candidate()).await);
+    let current = ready!(cx.replaced().await);
+    let target = ready!(cx.target().await);
+    let rotation = attempt.rotation().to_string();
+    let call = cx.call(&target, &rotation);
+    match within(cx.deadline(), cx.rotator.apply(&call, &candidate, current.as_ref())).await {
+        Ok(()) => Outcome::DONE,
+        Err(error) => outcome_of(&error),
+    }
+}

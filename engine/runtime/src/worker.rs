@@ -1,0 +1,246 @@
+//! Takes the lease on one secret, and turns its rotation: the open one, or a new one.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use keywheel_core::{Cause, Event, NewRotation, Progress, Rotation, Shape, decide, schedule};
+use keywheel_policies::{Adopt, Policy, Strategy};
+use keywheel_secrets::{Label, SecretsError};
+use keywheel_state::{Claim, History, Lease, StateError};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::Engine;
+use crate::context::Context;
+use crate::driver::{Stop, drive};
+use crate::journal::Journal;
+use crate::lease::Keeper;
+
+/// What is wanted of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Go on with what is open; start anew only if the schedule says so at this moment.
+    Scheduled,
+    /// Go on with what is open, else start now, whatever the schedule says.
+    Now { by: String, reason: Option<String> },
+    /// Like `Now`, but only write it down: the daemon turns it.
+    Leave { by: String, reason: Option<String> },
+    /// Only go on with what is open.
+    GoOn,
+    /// A parked rotation may try again.
+    Resume { by: String },
+    /// Undo what is open, if it was not promoted.
+    RollBack { by: String },
+}
+
+/// Nothing was turned.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("another process is at work on `{secret}` (its lease lasts until {until})")]
+    Busy { secret: String, until: Timestamp },
+    #[error("`{0}` has no rotation under way")]
+    NothingOpen(String),
+    #[error("there is no rotator `{0}`")]
+    NoRotator(String),
+    #[error("`{secret}` has a rotation under way that began under another shape or account; {hint}")]
+    PolicyChanged { secret: String, hint: &'static str },
+    #[error("the lease on `{0}` was lost in the middle; what was under way is in doubt and will be settled by looking")]
+    LeaseLost(String),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+}
+
+impl Engine {
+    /// Does what is ordered for this policy's secret, until it ends or waits. `Ok(None)` if there was nothing to do.
+    ///
+    /// `looks` counts earlier vain looks at a doubt, for the pause before the next. Once `stopping` is cancelled no new
+    /// step begins, and the step at work is finished.
+    ///
+    /// ## Cancellation
+    /// Dropping the future is safe at any point: it leaves the rotation as a crash would.
+    pub async fn turn(
+        &self,
+        policy: &Policy,
+        order: &Order,
+        looks: u32,
+        stopping: &CancellationToken,
+    ) -> Result<Option<(Rotation, Stop)>, RunError> {
+        let secret = policy.secret.name.as_str();
+        let lease = match self.state.claim(secret, self.limits.lease, self.clock.now()).await? {
+            Claim::Granted(lease) => lease,
+            Claim::Held { until } => return Err(RunError::Busy { secret: secret.to_owned(), until }),
+        };
+        let turned = self.turn_leased(policy, order, looks, stopping, &lease).await;
+        if let Err(error) = self.state.release(&lease).await {
+            tracing::warn!(secret, %error, "the lease was not given back; it will expire");
+        }
+        turned
+    }
+
+    async fn turn_leased(
+        &self,
+        policy: &Policy,
+        order: &Order,
+        looks: u32,
+        stopping: &CancellationToken,
+        lease: &Lease,
+    ) -> Result<Option<(Rotation, Stop)>, RunError> {
+        let Some(rotation) = self.open_or_start(policy, order, lease).await? else { return Ok(None) };
+        if let Order::Leave { .. } = order {
+            return Ok(Some((rotation, Stop::Stopping)));
+        }
+        let id = rotation.fixed.id;
+        let span = tracing::info_span!("rotation", rotation = %id, secret = policy.secret.name, policy = policy.name);
+        let stop = self.turn_rotation(policy, rotation, looks, stopping, lease).instrument(span).await?;
+        let rotation = self.state.rotation(id).await?.ok_or(StateError::NotFound(id))?;
+        Ok(Some((rotation, stop)))
+    }
+
+    async fn turn_rotation(
+        &self,
+        policy: &Policy,
+        rotation: Rotation,
+        looks: u32,
+        stopping: &CancellationToken,
+        lease: &Lease,
+    ) -> Result<Stop, RunError> {
+        let rotator =
+            self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
+        let mut journal = Journal::open(
+            Arc::clone(&self.state),
+            Arc::clone(&self.clock),
+            lease.clone(),
+            &rotation,
+            stopping.clone(),
+        );
+        let context = Context {
+            engine: self,
+            policy,
+            rotator,
+            fixed: rotation.fixed,
+            fence: lease.fence,
+            candidate: std::sync::Mutex::default(),
+        };
+        let keeper =
+            Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
+        let stop = tokio::select! {
+            biased;
+            () = keeper.lost().cancelled() => return Err(RunError::LeaseLost(lease.secret.clone())),
+            stop = drive(&context, &mut journal, looks) => stop?,
+        };
+        log(&stop);
+        Ok(stop)
+    }
+
+    /// The open rotation, or a new one where the order allows.
+    async fn open_or_start(
+        &self,
+        policy: &Policy,
+        order: &Order,
+        lease: &Lease,
+    ) -> Result<Option<Rotation>, RunError> {
+        let secret = policy.secret.name.as_str();
+        if let Some(open) = self.state.open_of(secret).await? {
+            if open.fixed.shape != shape_of(policy) {
+                return Err(RunError::PolicyChanged {
+                    secret: secret.to_owned(),
+                    hint: "bring the earlier policy back until it has ended",
+                });
+            }
+            return self.redirect(open, order, lease).await.map(Some);
+        }
+        let cause = match order {
+            Order::Now { by, reason } | Order::Leave { by, reason } => {
+                Cause::Person { by: by.clone(), reason: reason.clone() }
+            }
+            Order::Scheduled => match self.due(policy).await? {
+                Some(due) if due <= self.clock.now() => Cause::Schedule { due },
+                Some(_) | None => return Ok(None),
+            },
+            Order::GoOn => return Ok(None),
+            Order::Resume { .. } | Order::RollBack { .. } => {
+                return Err(RunError::NothingOpen(secret.to_owned()));
+            }
+        };
+        let new = NewRotation {
+            id: self.clock.rotation_id(),
+            secret: secret.to_owned(),
+            policy: policy.name.clone(),
+            digest: policy.digest.clone(),
+            shape: shape_of(policy),
+            cause,
+            replaces: self.secrets.labels(secret).await?.current,
+        };
+        Ok(Some(self.state.create(lease, new, self.clock.now()).await?))
+    }
+
+    /// Writes a person's order into an open rotation's journal.
+    async fn redirect(&self, open: Rotation, order: &Order, lease: &Lease) -> Result<Rotation, RunError> {
+        let event = match (order, &open.state.progress) {
+            (Order::Resume { by } | Order::Now { by, .. }, Progress::Parked { .. }) => Event::Resumed { by: by.clone() },
+            (Order::RollBack { by }, _) => Event::RollBackOrdered { by: by.clone() },
+            (
+                Order::Scheduled | Order::GoOn | Order::Resume { .. } | Order::Now { .. } | Order::Leave { .. },
+                _,
+            ) => return Ok(open),
+        };
+        let id = open.fixed.id;
+        let _ = self.state.append(lease, id, open.seq, &[event], self.clock.now()).await?;
+        Ok(self.state.rotation(id).await?.ok_or(StateError::NotFound(id))?)
+    }
+
+    /// When the schedule wants this secret rotated next; `None` for never. Derived from what is stored, at each asking.
+    pub async fn due(&self, policy: &Policy) -> Result<Option<Timestamp>, RunError> {
+        let secret = policy.secret.name.as_str();
+        let versions = self.secrets.versions(secret).await?;
+        let since = versions.iter().find(|v| v.label == Some(Label::Current)).and_then(|v| v.promoted_at);
+        let which = History { secret: Some(secret.to_owned()), limit: 1 };
+        let last = self.state.history(&which).await?.into_iter().next();
+        Ok(due_after(policy, since, last.as_ref(), self.clock.now()))
+    }
+}
+
+/// When a secret whose `CURRENT` is from `since` is due, given its latest rotation. One without `CURRENT` is made at once, if
+/// the policy says so. After a roll back comes a pause: what failed once is not tried again without one.
+pub fn due_after(
+    policy: &Policy,
+    since: Option<Timestamp>,
+    last: Option<&Rotation>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let due = match (since, policy.adopt) {
+        (Some(since), _) => schedule::next_due(&policy.schedule, &policy.secret.name, since)?,
+        (None, Adopt::Rotate) => schedule::next_open(&policy.schedule, last.map_or(now, |last| last.created_at))?,
+        (None, Adopt::Keep) => return None,
+    };
+    match last {
+        Some(last) if last.state.progress == Progress::RolledBack => {
+            let pause = decide::later(last.updated_at, policy.on_failure.backoff.max);
+            if pause > due { schedule::next_open(&policy.schedule, pause) } else { Some(due) }
+        }
+        Some(_) | None => Some(due),
+    }
+}
+
+pub(crate) fn shape_of(policy: &Policy) -> Shape {
+    match policy.strategy {
+        Strategy::InPlace { .. } => Shape::InPlace,
+        Strategy::Alternating { .. } => Shape::Alternating,
+        Strategy::Overlapping => Shape::Overlapping,
+    }
+}
+
+fn log(stop: &Stop) {
+    match stop {
+        Stop::Done => tracing::info!("done"),
+        Stop::RolledBack { reason } => tracing::error!(reason, "rolled back"),
+        Stop::Held(hold) => tracing::info!(until = %hold.until, why = %hold.why, "waiting"),
+        Stop::InDoubt { step, until, why } => {
+            tracing::warn!(step = step.name(), %until, why, "in doubt; will look again");
+        }
+        Stop::Parked { step, reason } => tracing::error!(step = step.name(), reason, "parked; a person must act"),
+        Stop::Stopping => tracing::info!("stopping; goes on at the next start"),
+    }
+}

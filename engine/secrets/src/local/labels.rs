@@ -1,0 +1,147 @@
+//! Changes of labels. Each function is the body of one transaction: it looks, decides and writes.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::envelope::Sealed;
+use super::master::KeyId;
+use super::rows::{self, Row};
+use crate::moves::{self, Progress};
+use crate::{Label, Labels, Selector};
+
+/// Why a transaction was rolled back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The labels are not where the caller believed.
+    #[error("{0}")]
+    Labels(String),
+    /// The data key must be wrapped by this master key from now on.
+    #[error("data keys are wrapped by master key {0} now")]
+    OtherKey(KeyId),
+    #[error(transparent)]
+    Sqlite(#[from] sqlx::Error),
+}
+
+/// A version to be added.
+pub(super) struct Insert {
+    pub(super) version: String,
+    pub(super) sealed: Sealed,
+}
+
+/// How a new version comes in.
+#[derive(Clone)]
+pub(super) struct Change {
+    pub(super) secret: String,
+    now: Timestamp,
+    how: How,
+}
+
+#[derive(Clone)]
+enum How {
+    Stage,
+    Put { replaces: Option<String> },
+}
+
+impl Change {
+    pub(super) fn stage(secret: &str, now: Timestamp) -> Change {
+        Change { secret: secret.to_owned(), now, how: How::Stage }
+    }
+
+    pub(super) fn put(secret: &str, replaces: Option<&str>, now: Timestamp) -> Change {
+        Change { secret: secret.to_owned(), now, how: How::Put { replaces: replaces.map(str::to_owned) } }
+    }
+
+    /// Adds the version. `Some` if it is there already as this very change would leave it; whether its value is the same is
+    /// for the caller to find out.
+    pub(super) async fn insert(self, c: &mut SqliteConnection, insert: Insert) -> Result<Option<Row>, Refusal> {
+        let wrapping = rows::wrapping_key(c).await?;
+        if wrapping != insert.sealed.key {
+            return Err(Refusal::OtherKey(wrapping));
+        }
+        let labels = rows::labels(&mut *c, &self.secret).await?;
+        let found = match &self.how {
+            How::Stage => moves::stage(&labels, &insert.version),
+            How::Put { replaces } => moves::put(&labels, &insert.version, replaces.as_deref()),
+        };
+        if found.map_err(Refusal::Labels)? == Progress::Happened {
+            return Ok(rows::find(c, &self.secret, Selector::Version(&insert.version)).await?);
+        }
+        let (label, promoted_at) = match &self.how {
+            How::Stage => {
+                destroy(c, &self.secret, Label::Pending).await?;
+                (Label::Pending, None)
+            }
+            How::Put { .. } => {
+                make_room(c, &self.secret).await?;
+                (Label::Current, Some(self.now.to_string()))
+            }
+        };
+        sqlx::query(
+            "INSERT INTO versions (secret, version, label, created_at, promoted_at, key, wrapped, value)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&self.secret)
+        .bind(&insert.version)
+        .bind(rows::name(label))
+        .bind(self.now.to_string())
+        .bind(promoted_at)
+        .bind(&insert.sealed.key.0[..])
+        .bind(&insert.sealed.wrapped)
+        .bind(&insert.sealed.value)
+        .execute(c)
+        .await?;
+        Ok(None)
+    }
+}
+
+pub(super) async fn promote(
+    c: &mut SqliteConnection,
+    secret: String,
+    version: String,
+    replaces: Option<String>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let labels: Labels = rows::labels(&mut *c, &secret).await?;
+    match moves::promote(&labels, &version, replaces.as_deref()).map_err(Refusal::Labels)? {
+        Progress::Happened => return Ok(()),
+        Progress::Due => {}
+    }
+    make_room(c, &secret).await?;
+    sqlx::query("UPDATE versions SET label = 'CURRENT', promoted_at = ? WHERE secret = ? AND version = ?")
+        .bind(now.to_string())
+        .bind(&secret)
+        .bind(&version)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn discard(c: &mut SqliteConnection, secret: String, version: String) -> Result<(), Refusal> {
+    let labels = rows::labels(&mut *c, &secret).await?;
+    moves::discard(&labels, &version).map_err(Refusal::Labels)?;
+    sqlx::query("DELETE FROM versions WHERE secret = ? AND version = ?")
+        .bind(&secret)
+        .bind(&version)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+/// `CURRENT` becomes `PREVIOUS`, and what was `PREVIOUS` is destroyed.
+async fn make_room(c: &mut SqliteConnection, secret: &str) -> Result<(), sqlx::Error> {
+    destroy(c, secret, Label::Previous).await?;
+    sqlx::query("UPDATE versions SET label = 'PREVIOUS' WHERE secret = ? AND label = 'CURRENT'")
+        .bind(secret)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+async fn destroy(c: &mut SqliteConnection, secret: &str, label: Label) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM versions WHERE secret = ? AND label = ?")
+        .bind(secret)
+        .bind(rows::name(label))
+        .execute(c)
+        .await?;
+    Ok(())
+}

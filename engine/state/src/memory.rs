@@ -1,0 +1,233 @@
+//! The reference store: everything in memory, for tests and as the yardstick for other stores.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use keywheel_core::decide::later;
+use keywheel_core::handle::Receipt;
+use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId, State};
+
+use crate::fold::{advance, whole_micros};
+use crate::{Claim, History, Lease, StateError, StateStore};
+
+/// State that lives as long as its holders. A clone is the same holder; [`MemoryState::another_holder`] is another.
+#[derive(Clone)]
+pub struct MemoryState {
+    data: Arc<Mutex<Data>>,
+    holder: Arc<Holder>,
+}
+
+/// Who holds leases. When its last clone is dropped it is gone, and so are its leases: as after the end of a process.
+struct Holder {
+    id: u64,
+    data: Arc<Mutex<Data>>,
+}
+
+#[derive(Default)]
+struct Data {
+    /// Holders so far; the last one's id.
+    holders: u64,
+    /// Those that are not gone.
+    living: BTreeSet<u64>,
+    /// By secret. Kept when given back, since fences must grow.
+    leases: BTreeMap<String, Held>,
+    /// In order of creation.
+    rotations: Vec<Kept>,
+    by_id: BTreeMap<RotationId, usize>,
+    /// In order of creation, so the last one is the newest; only it can be open.
+    by_secret: BTreeMap<String, Vec<usize>>,
+}
+
+struct Held {
+    fence: u64,
+    /// `None` once given back.
+    holder: Option<u64>,
+    expires_at: Timestamp,
+}
+
+struct Kept {
+    row: Rotation,
+    journal: Vec<Recorded>,
+}
+
+impl MemoryState {
+    /// An empty store, with its first holder.
+    pub fn new() -> Self {
+        Self::join(Arc::default())
+    }
+
+    /// Another holder of the same data, as another process would be.
+    pub fn another_holder(&self) -> Self {
+        Self::join(Arc::clone(&self.data))
+    }
+
+    fn join(data: Arc<Mutex<Data>>) -> Self {
+        let id = {
+            let mut data = lock(&data);
+            data.holders += 1;
+            let id = data.holders;
+            data.living.insert(id);
+            id
+        };
+        MemoryState { holder: Arc::new(Holder { id, data: Arc::clone(&data) }), data }
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        lock(&self.data)
+    }
+}
+
+impl Default for MemoryState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        lock(&self.data).living.remove(&self.id);
+    }
+}
+
+/// A panic elsewhere leaves the data whole: each change is made after all checks, without a way to fail half-way.
+fn lock(data: &Mutex<Data>) -> MutexGuard<'_, Data> {
+    data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Data {
+    /// The lease's row, if it is still this holder's.
+    fn owned(&mut self, lease: &Lease, holder: u64) -> Result<&mut Held, StateError> {
+        self.leases
+            .get_mut(&lease.secret)
+            .filter(|held| held.fence == lease.fence && held.holder == Some(holder))
+            .ok_or_else(|| StateError::Fenced { secret: lease.secret.clone() })
+    }
+
+    fn newest_of(&self, secret: &str) -> Option<&Rotation> {
+        let number = *self.by_secret.get(secret)?.last()?;
+        Some(&self.rotations[number].row)
+    }
+
+    fn open_of(&self, secret: &str) -> Option<&Rotation> {
+        self.newest_of(secret).filter(|rotation| !rotation.state.ended())
+    }
+}
+
+#[async_trait]
+impl StateStore for MemoryState {
+    async fn claim(&self, secret: &str, ttl: Duration, now: Timestamp) -> Result<Claim, StateError> {
+        let now = whole_micros(now);
+        let expires_at = whole_micros(later(now, ttl));
+        let mut data = self.data();
+        let data = &mut *data;
+        let fence = match data.leases.get(secret) {
+            None => 1,
+            Some(held) => {
+                let living = held.holder.is_some_and(|holder| data.living.contains(&holder));
+                if living && held.expires_at > now {
+                    return Ok(Claim::Held { until: held.expires_at });
+                }
+                held.fence + 1
+            }
+        };
+        data.leases.insert(secret.to_owned(), Held { fence, holder: Some(self.holder.id), expires_at });
+        Ok(Claim::Granted(Lease { secret: secret.to_owned(), fence, expires_at }))
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration, now: Timestamp) -> Result<Lease, StateError> {
+        let expires_at = whole_micros(later(whole_micros(now), ttl));
+        let mut data = self.data();
+        data.owned(lease, self.holder.id)?.expires_at = expires_at;
+        Ok(Lease { expires_at, ..lease.clone() })
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StateError> {
+        let mut data = self.data();
+        if let Ok(held) = data.owned(lease, self.holder.id) {
+            held.holder = None;
+        }
+        Ok(())
+    }
+
+    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
+        let now = whole_micros(now);
+        let mut data = self.data();
+        if new.secret != lease.secret {
+            return Err(StateError::Fenced { secret: new.secret });
+        }
+        data.owned(lease, self.holder.id)?;
+        if let Some(open) = data.open_of(&new.secret) {
+            return Err(StateError::AlreadyOpen { secret: new.secret, rotation: open.fixed.id });
+        }
+        if let Some(&number) = data.by_id.get(&new.id) {
+            let found = data.rotations[number].row.seq;
+            return Err(StateError::Moved { rotation: new.id, expected: 0, found });
+        }
+        let row = Rotation { fixed: new, state: State::initial(), seq: 0, created_at: now, updated_at: now };
+        let number = data.rotations.len();
+        data.by_id.insert(row.fixed.id, number);
+        data.by_secret.entry(row.fixed.secret.clone()).or_default().push(number);
+        data.rotations.push(Kept { row: row.clone(), journal: Vec::new() });
+        Ok(row)
+    }
+
+    async fn append(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        let now = whole_micros(now);
+        let mut data = self.data();
+        let number = *data.by_id.get(&rotation).ok_or(StateError::NotFound(rotation))?;
+        let secret = &data.rotations[number].row.fixed.secret;
+        if *secret != lease.secret {
+            return Err(StateError::Fenced { secret: secret.clone() });
+        }
+        data.owned(lease, self.holder.id)?;
+        let kept = &mut data.rotations[number];
+        let state = advance(&kept.row, after, events, now)?;
+        for (event, seq) in events.iter().zip(after + 1..) {
+            kept.journal.push(Recorded { seq, at: now, fence: lease.fence, event: event.clone() });
+            kept.row.seq = seq;
+            kept.row.updated_at = now;
+        }
+        kept.row.state = state.clone();
+        Ok(Receipt::of_commit(rotation, state, kept.row.seq))
+    }
+
+    async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {
+        let data = self.data();
+        Ok(data.by_id.get(&id).map(|&number| data.rotations[number].row.clone()))
+    }
+
+    async fn events(&self, id: RotationId) -> Result<Vec<Recorded>, StateError> {
+        let data = self.data();
+        Ok(data.by_id.get(&id).map(|&number| data.rotations[number].journal.clone()).unwrap_or_default())
+    }
+
+    async fn open(&self) -> Result<Vec<Rotation>, StateError> {
+        let data = self.data();
+        Ok(data.rotations.iter().filter(|kept| !kept.row.state.ended()).map(|kept| kept.row.clone()).collect())
+    }
+
+    async fn open_of(&self, secret: &str) -> Result<Option<Rotation>, StateError> {
+        Ok(self.data().open_of(secret).cloned())
+    }
+
+    async fn history(&self, which: &History) -> Result<Vec<Rotation>, StateError> {
+        let data = self.data();
+        let meant = |kept: &&Kept| which.secret.as_ref().is_none_or(|secret| *secret == kept.row.fixed.secret);
+        Ok(data.rotations.iter().rev().filter(meant).take(which.limit).map(|kept| kept.row.clone()).collect())
+    }
+
+    async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
+        let data = self.data();
+        Ok(data.by_secret.keys().filter_map(|secret| data.newest_of(secret)).cloned().collect())
+    }
+}

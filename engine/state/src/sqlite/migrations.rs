@@ -1,0 +1,74 @@
+//! The formats of the file, in order.
+
+use keywheel_sqlite::Migrations;
+
+/// A released entry is never edited, not even its comments: files in the field record its checksum, and would be refused.
+/// What has to change is appended as a new entry.
+pub(super) const MIGRATIONS: Migrations = &[(1, "journal", include_str!("migrations/0001_journal.sql"))];
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::{Path, PathBuf};
+
+    use keywheel_core::{NewRotation, RotationId, Shape};
+    use keywheel_sqlite::Database;
+    use sqlx::migrate::{Migration, MigrationType};
+    use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, SqliteConnection};
+
+    use super::*;
+    use crate::sqlite::SqliteState;
+    use crate::{StateStore, replay};
+
+    /// The checksum that files in the field hold, for each released migration.
+    const RELEASED: &[(i64, &str)] =
+        &[(1, "daa88fcc0ec7edcaa158ac87ec51985323fe3bd2790f6995f5b7e6049a7c97b3bc964de7bc4128f9c5d9237aa748da16")];
+
+    #[test]
+    fn released_migrations_are_as_they_were() {
+        let now: Vec<(i64, String)> = MIGRATIONS
+            .iter()
+            .map(|&(version, name, sql)| {
+                let migration = Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
+                (version, migration.checksum.iter().map(|byte| format!("{byte:02x}")).collect())
+            })
+            .collect();
+        let released: Vec<(i64, String)> = RELEASED.iter().map(|&(version, sum)| (version, sum.to_owned())).collect();
+        assert_eq!(now, released, "a released migration was edited, or a new one is not pinned here yet");
+        assert!(now.iter().map(|migration| migration.0).eq(1..=now.len() as i64), "versions count up from 1");
+    }
+
+    fn fixture(version: usize) -> String {
+        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures"].iter().collect();
+        std::fs::read_to_string(path.join(format!("version_{version}.sql"))).unwrap()
+    }
+
+    /// A file as that version left it.
+    async fn file_of(version: usize, path: &Path) {
+        Database::open(path, &MIGRATIONS[..version]).await.unwrap().close().await;
+        let mut shell = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(fixture(version))).execute(&mut shell).await.unwrap();
+        shell.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_of_each_version_opens_and_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in 1..=MIGRATIONS.len() {
+            let path = folder.path().join(format!("{version}.db"));
+            file_of(version, &path).await;
+            let state = SqliteState::open(&path).await.unwrap();
+            let rotations = state.latest().await.unwrap();
+            assert_eq!(rotations.len(), 3);
+            for rotation in &rotations {
+                let journal = state.events(rotation.fixed.id).await.unwrap();
+                assert_eq!(journal.len() as u64, rotation.seq);
+                assert_eq!(replay(&journal).unwrap(), rotation.state);
+            }
+            let NewRotation { id, secret, shape, replaces, .. } = &rotations[1].fixed;
+            assert_eq!(*id, "01900000-0000-7000-8000-000000000001".parse::<RotationId>().unwrap());
+            assert_eq!((secret.as_str(), *shape, replaces.as_deref()), ("orders/1", Shape::Alternating, Some("v1")));
+        }
+    }
+}

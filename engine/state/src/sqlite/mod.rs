@@ -1,0 +1,136 @@
+//! One SQLite file: durable when a call returns, shared by the processes of one machine.
+//!
+//! Beside the file stands a folder `<file>.holders`, by which holders see whether another's process is gone.
+
+mod holder;
+mod journal;
+mod lease;
+mod migrations;
+mod read;
+mod row;
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use keywheel_core::handle::Receipt;
+use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
+use keywheel_sqlite::{Counters, Database, OpenError, WriteError};
+
+use self::holder::Holder;
+use self::migrations::MIGRATIONS;
+use crate::{Claim, History, Lease, StateError, StateStore};
+
+/// State in one SQLite file. Each value is a holder of its own, whose leases end with it or with its process.
+pub struct SqliteState {
+    database: Database,
+    holder: Holder,
+}
+
+impl SqliteState {
+    /// Opens a file, creates it where there is none, and brings it to the present format.
+    ///
+    /// Several may be open on one file, in one process or in many on one machine. Instants are kept in whole microseconds.
+    ///
+    /// # Errors
+    /// `Corrupt` for a file of a newer version or of another program, `Unavailable` for all else. The file is not changed.
+    pub async fn open(path: &Path) -> Result<Self, StateError> {
+        let database = Database::open(path, MIGRATIONS).await.map_err(opened)?;
+        let holder = Holder::register(path).map_err(|error| {
+            let path = path.display();
+            StateError::Unavailable(format!("cannot lock a file in `{path}.holders`: {error}; nothing was changed"))
+        })?;
+        Ok(SqliteState { database, holder })
+    }
+
+    /// How many transactions and writes there were. `writes / commits` is how well commits are shared.
+    pub fn counters(&self) -> Counters {
+        self.database.counters()
+    }
+
+    /// Completes the waiting writes, closes the file, and gives up all leases that were not released.
+    pub async fn close(self) {
+        self.database.close().await;
+    }
+}
+
+#[async_trait]
+impl StateStore for SqliteState {
+    async fn claim(&self, secret: &str, ttl: Duration, now: Timestamp) -> Result<Claim, StateError> {
+        lease::claim(&self.database, &self.holder, secret, ttl, now).await
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration, now: Timestamp) -> Result<Lease, StateError> {
+        lease::renew(&self.database, &self.holder, lease, ttl, now).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StateError> {
+        lease::release(&self.database, &self.holder, lease).await
+    }
+
+    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
+        journal::create(&self.database, &self.holder, lease, new, now).await
+    }
+
+    async fn append(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        journal::append(&self.database, &self.holder, lease, rotation, after, events, now).await
+    }
+
+    async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {
+        read::rotation(self.database.readers(), id).await
+    }
+
+    async fn events(&self, id: RotationId) -> Result<Vec<Recorded>, StateError> {
+        read::events(self.database.readers(), id).await
+    }
+
+    async fn open(&self) -> Result<Vec<Rotation>, StateError> {
+        read::open(self.database.readers()).await
+    }
+
+    async fn open_of(&self, secret: &str) -> Result<Option<Rotation>, StateError> {
+        read::open_of(self.database.readers(), secret).await
+    }
+
+    async fn history(&self, which: &History) -> Result<Vec<Rotation>, StateError> {
+        read::history(self.database.readers(), which).await
+    }
+
+    async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
+        read::latest(self.database.readers()).await
+    }
+}
+
+/// A write's failure: what was refused by us, or what the database could not do.
+fn written(error: WriteError<StateError>) -> StateError {
+    match error {
+        WriteError::Refused(error) => error,
+        WriteError::Storage(error) => StateError::Unavailable(error.to_string()),
+    }
+}
+
+/// The messages of an error and of its causes: [`StateError`] carries text only.
+fn opened(error: OpenError) -> StateError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    match error {
+        OpenError::Newer { .. } | OpenError::Foreign { .. } => StateError::Corrupt(text),
+        OpenError::File { .. }
+        | OpenError::NotDurable { .. }
+        | OpenError::Sqlite { .. }
+        | OpenError::Migrate { .. } => StateError::Unavailable(text),
+    }
+}

@@ -1,0 +1,221 @@
+//! Both stores sit the exam, and liars fail it.
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use keywheel_core::handle::Receipt;
+use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
+use keywheel_state::exam::{self, Examinee, Hall};
+use keywheel_state::memory::MemoryState;
+use keywheel_state::sqlite::SqliteState;
+use keywheel_state::{Claim, History, Lease, StateError, StateStore};
+
+struct Memory;
+
+#[async_trait]
+impl Examinee for Memory {
+    async fn hall(&self) -> Result<Hall, StateError> {
+        let one = MemoryState::new();
+        let two = Arc::new(one.another_holder());
+        Ok(Hall { one: Arc::new(one), two, keep: Box::new(()) })
+    }
+
+    fn sees_gone_holders(&self) -> bool {
+        true
+    }
+}
+
+struct Sqlite;
+
+#[async_trait]
+impl Examinee for Sqlite {
+    async fn hall(&self) -> Result<Hall, StateError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let one = Arc::new(SqliteState::open(&path).await?);
+        let two = Arc::new(SqliteState::open(&path).await?);
+        Ok(Hall { one, two, keep: Box::new(folder) })
+    }
+
+    fn sees_gone_holders(&self) -> bool {
+        true
+    }
+}
+
+async fn pass(examinee: &dyn Examinee) {
+    match exam::sit(examinee).await {
+        Ok(passed) => assert_eq!(passed, exam::CASES.len()),
+        Err(failures) => panic!("{failures}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_passes() {
+    pass(&Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_passes() {
+    pass(&Sqlite).await;
+}
+
+/// Ways to be wrong, each of which some case must notice.
+#[derive(Debug, Clone, Copy)]
+enum Lie {
+    GrantsHeldLeases,
+    RenewsLostLeases,
+    IgnoresRelease,
+    WritesUnderLostLeases,
+    ForgetsAppends,
+    ForgetsTheLastEvent,
+    AppendsOneByOne,
+    IgnoresThePlace,
+    IgnoresNanoseconds,
+    ListsOldestFirst,
+    IgnoresTheLimit,
+    HidesEndedOnes,
+}
+
+struct Liar {
+    lie: Lie,
+    inner: MemoryState,
+}
+
+struct Lies(Lie);
+
+#[async_trait]
+impl Examinee for Lies {
+    async fn hall(&self) -> Result<Hall, StateError> {
+        let one = MemoryState::new();
+        let two = Arc::new(Liar { lie: self.0, inner: one.another_holder() });
+        Ok(Hall { one: Arc::new(Liar { lie: self.0, inner: one }), two, keep: Box::new(()) })
+    }
+
+    fn sees_gone_holders(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl StateStore for Liar {
+    async fn claim(&self, secret: &str, ttl: Duration, now: Timestamp) -> Result<Claim, StateError> {
+        match (self.lie, self.inner.claim(secret, ttl, now).await?) {
+            (Lie::GrantsHeldLeases, Claim::Held { until }) => {
+                Ok(Claim::Granted(Lease { secret: secret.to_owned(), fence: 1, expires_at: until }))
+            }
+            (_, claim) => Ok(claim),
+        }
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration, now: Timestamp) -> Result<Lease, StateError> {
+        match (self.lie, self.inner.renew(lease, ttl, now).await) {
+            (Lie::RenewsLostLeases, Err(StateError::Fenced { .. })) => Ok(lease.clone()),
+            (_, renewed) => renewed,
+        }
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StateError> {
+        match self.lie {
+            Lie::IgnoresRelease => Ok(()),
+            _ => self.inner.release(lease).await,
+        }
+    }
+
+    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
+        let mut rotation = self.inner.create(lease, new, now).await?;
+        if matches!(self.lie, Lie::IgnoresNanoseconds) {
+            rotation.created_at = now;
+        }
+        Ok(rotation)
+    }
+
+    async fn append(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        let row = self.inner.rotation(rotation).await?.ok_or(StateError::NotFound(rotation))?;
+        let untrue = || Receipt::of_commit(rotation, row.state.clone(), after + events.len() as u64);
+        let append = |after, events| self.inner.append(lease, rotation, after, events, now);
+        match self.lie {
+            Lie::WritesUnderLostLeases => match append(after, events).await {
+                Err(StateError::Fenced { .. }) => Ok(untrue()),
+                answer => answer,
+            },
+            Lie::ForgetsAppends => Ok(untrue()),
+            Lie::ForgetsTheLastEvent => {
+                let _ = append(after, &events[..events.len().saturating_sub(1)]).await?;
+                Ok(untrue())
+            }
+            Lie::AppendsOneByOne => {
+                let mut receipt = append(after, &[]).await?;
+                for event in events {
+                    receipt = append(receipt.seq(), std::slice::from_ref(event)).await?;
+                }
+                Ok(receipt)
+            }
+            Lie::IgnoresThePlace => append(row.seq, events).await,
+            _ => append(after, events).await,
+        }
+    }
+
+    async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {
+        let hides = matches!(self.lie, Lie::HidesEndedOnes);
+        Ok(self.inner.rotation(id).await?.filter(|rotation| !(hides && rotation.state.ended())))
+    }
+
+    async fn events(&self, id: RotationId) -> Result<Vec<Recorded>, StateError> {
+        self.inner.events(id).await
+    }
+
+    async fn open(&self) -> Result<Vec<Rotation>, StateError> {
+        self.inner.open().await
+    }
+
+    async fn open_of(&self, secret: &str) -> Result<Option<Rotation>, StateError> {
+        self.inner.open_of(secret).await
+    }
+
+    async fn history(&self, which: &History) -> Result<Vec<Rotation>, StateError> {
+        let mut which = which.clone();
+        if matches!(self.lie, Lie::IgnoresTheLimit) {
+            which.limit = usize::MAX;
+        }
+        let mut history = self.inner.history(&which).await?;
+        if matches!(self.lie, Lie::ListsOldestFirst) {
+            history.reverse();
+        }
+        Ok(history)
+    }
+
+    async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
+        self.inner.latest().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_liar_is_found_out() {
+    for (lie, case) in [
+        (Lie::GrantsHeldLeases, "grants a lease to one of many"),
+        (Lie::RenewsLostLeases, "does not extend a lease that was lost"),
+        (Lie::IgnoresRelease, "takes a lease back"),
+        (Lie::WritesUnderLostLeases, "refuses an append under a lease that was taken over"),
+        (Lie::ForgetsAppends, "gives back every event"),
+        (Lie::ForgetsTheLastEvent, "gives back every event"),
+        (Lie::AppendsOneByOne, "leaves no trace of illegal events"),
+        (Lie::IgnoresThePlace, "refuses an append at the wrong place"),
+        (Lie::IgnoresNanoseconds, "creates a rotation in the initial state"),
+        (Lie::ListsOldestFirst, "lists rotations by order of creation"),
+        (Lie::IgnoresTheLimit, "lists rotations by order of creation"),
+        (Lie::HidesEndedOnes, "keeps many rotations apart"),
+    ] {
+        let found = exam::sit(&Lies(lie)).await.expect_err("a liar passed");
+        assert!(found.lines().any(|line| line.starts_with(case)), "{lie:?}:\n{found}");
+    }
+}

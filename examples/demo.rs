@@ -1,0 +1,250 @@
+//! The whole path on real parts: a throwaway Postgres, roles rotated from YAML policies, an application that keeps logging
+//! in with `CURRENT`, and the engine killed in the middle. Run by `./x demo`.
+
+#![expect(clippy::print_stdout, reason = "a demonstration talks to people")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use comfy_table::{Cell, Table};
+use keywheel::sdk::Bundle;
+use keywheel::secrets::{Keyring, Label, LocalStore, SecretStore, Selector};
+use keywheel_testkit::PostgresServer;
+
+/// Rotations of each secret, the one that is killed included.
+const ROUNDS: usize = 5;
+
+/// What the demonstration rotates: the secret and the roles behind it.
+const SECRETS: [(&str, &[&str]); 3] =
+    [("shop/orders", &["orders"]), ("shop/billing", &["billing_a", "billing_b"]), ("shop/search", &["search_a", "search_b"])];
+
+/// What the application saw of one secret.
+#[derive(Default)]
+struct Seen {
+    logins: u64,
+    failed: u64,
+    /// The longest time in which `CURRENT` was refused.
+    gap: Duration,
+    /// Passwords that were `CURRENT`, the newest last, with their role.
+    passwords: Vec<Bundle>,
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads start");
+    runtime.block_on(demo());
+}
+
+async fn demo() {
+    let started = Instant::now();
+    println!("Starting a throwaway Postgres …");
+    let server = Arc::new(PostgresServer::start().expect("Postgres server binaries are installed"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = folder.path();
+    furnish(home, &server).await;
+
+    println!("\nThe policies:\n");
+    for file in ["shop-orders.yaml", "shop-billing.yaml", "shop-search.yaml"] {
+        let text = std::fs::read_to_string(home.join("policies").join(file)).expect("it was just written");
+        println!("── policies/{file}\n{text}");
+    }
+    keywheel(home, &["validate"]);
+
+    println!("── An application logs in with CURRENT every few milliseconds, from now on.\n");
+    let stop = Arc::new(AtomicBool::new(false));
+    let applications: BTreeMap<&str, _> = SECRETS
+        .iter()
+        .map(|(secret, _)| {
+            let (server, home, stop) = (Arc::clone(&server), home.to_owned(), Arc::clone(&stop));
+            (*secret, tokio::spawn(async move { log_in_all_the_time(&server, &home, secret, &stop).await }))
+        })
+        .collect();
+
+    let orders: Vec<&str> = SECRETS.iter().map(|(secret, _)| *secret).collect();
+    for round in 1..ROUNDS {
+        println!("── Round {round}: keywheel rotate {}", orders.join(" "));
+        keywheel(home, &[&["rotate"], &orders[..]].concat());
+    }
+    println!("── Round {ROUNDS}: the same, and SIGKILL as soon as a target has the new password");
+    kill_in_the_middle(home, &orders);
+    println!("── The engine is dead. What it left:");
+    keywheel(home, &["status"]);
+    println!("── Started again: keywheel run --once");
+    keywheel(home, &["run", "--once"]);
+    keywheel(home, &["status"]);
+
+    stop.store(true, Ordering::SeqCst);
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
+    table.set_header(["secret", "roles", "rotations", "logins", "failed", "gap for readers", "old passwords refused"]);
+    for (secret, application) in applications {
+        let seen = application.await.expect("the application runs");
+        table.add_row(row(&server, home, secret, &seen).await);
+    }
+    println!("{table}");
+    println!("Took {:.0} s. Nothing is left behind.", started.elapsed().as_secs_f32());
+}
+
+/// Settings, a key, policies, roles, and what the store must know at first.
+async fn furnish(home: &Path, server: &PostgresServer) {
+    let port = server.port();
+    std::fs::create_dir(home.join("policies")).expect("a new folder");
+    keywheel::secrets::MasterKey::generate_file(&home.join("master.key")).expect("a new key");
+    write(
+        home,
+        "keywheel.yaml",
+        "version: 1\nstate: { sqlite: state.db }\n\
+         secrets: { local: { path: secrets.db, master_key: { file: master.key } } }\npolicies: [policies]\n",
+    );
+    let common = format!(
+        "rotator: postgres\ntarget: {{ host: 127.0.0.1, port: {port}, database: postgres, tls: disable }}\n\
+         admin: {{ secret: pg/admin }}\n"
+    );
+    write(
+        home,
+        "policies/shop-orders.yaml",
+        &format!(
+            "version: 1\npolicy: shop-orders\n{common}strategy: {{ in_place: {{ user: orders, accept_gap: true }} }}\n\
+             secret: {{ name: shop/orders, fields: [username, password, dsn] }}\nschedule: {{ every: 30d }}\n"
+        ),
+    );
+    for name in ["billing", "search"] {
+        write(
+            home,
+            &format!("policies/shop-{name}.yaml"),
+            &format!(
+                "version: 1\npolicy: shop-{name}\n{common}\
+                 strategy: {{ alternating: {{ users: [{name}_a, {name}_b], grant_parity: require }} }}\n\
+                 secret: {{ name: shop/{name}, fields: [username, password, dsn] }}\nschedule: {{ every: 30d }}\n\
+                 verify: [ login, {{ sql: SELECT 1 }} ]\nrevoke: {{ after: 0s }}\n"
+            ),
+        );
+    }
+    let (admin, password) = server.superuser();
+    put(home, "pg/admin", admin, password);
+    for (secret, roles) in SECRETS {
+        for (number, role) in roles.iter().enumerate() {
+            let password = if number == 0 { format!("PASSWORD 'the first password of {role}'") } else { String::new() };
+            server.sql(&format!("CREATE ROLE {role} LOGIN {password}")).await;
+        }
+        put(home, secret, roles[0], &format!("the first password of {}", roles[0]));
+    }
+}
+
+fn write(home: &Path, file: &str, text: &str) {
+    std::fs::write(home.join(file), text).expect("the temporary folder is writable");
+}
+
+/// The binary that was built beside this example.
+fn binary() -> PathBuf {
+    let here = std::env::current_exe().expect("this program has a path");
+    let folder = here.parent().and_then(Path::parent).expect("examples stand in a folder of the target folder");
+    folder.join("keywheel")
+}
+
+fn keywheel(home: &Path, arguments: &[&str]) {
+    let status = Command::new(binary()).current_dir(home).args(arguments).status().expect("keywheel runs");
+    assert!(status.success(), "keywheel {arguments:?}: {status}");
+    println!();
+}
+
+fn put(home: &Path, secret: &str, username: &str, password: &str) {
+    let mut child = Command::new(binary())
+        .current_dir(home)
+        .args(["secret", "put", secret])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("keywheel runs");
+    let value = serde_json::json!({ "username": username, "password": password }).to_string();
+    child.stdin.take().expect("piped").write_all(value.as_bytes()).expect("keywheel reads the value");
+    assert!(child.wait().expect("it ends").success(), "keywheel secret put {secret}");
+}
+
+/// Starts rotations, and kills the engine with SIGKILL when its log says that a target was changed.
+fn kill_in_the_middle(home: &Path, orders: &[&str]) {
+    let mut child = Command::new(binary())
+        .current_dir(home)
+        .args(["--log", "keywheel=debug", "--log-format", "json", "rotate"])
+        .args(orders)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("keywheel runs");
+    let log = BufReader::new(child.stderr.take().expect("piped"));
+    for line in log.lines() {
+        let line = line.expect("the log is text");
+        let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        if entry["fields"]["message"] == "succeeded" && entry["fields"]["step"] == "apply" {
+            break;
+        }
+    }
+    child.kill().expect("it was still at work");
+    let status = child.wait().expect("it is dead");
+    println!("   {status}\n");
+}
+
+/// Reads `CURRENT` and logs in with it, as an application does that keeps no connection.
+async fn log_in_all_the_time(server: &PostgresServer, home: &Path, secret: &str, stop: &AtomicBool) -> Seen {
+    let keyring = Keyring::load(&home.join("master.key")).expect("the key is there");
+    let store = LocalStore::open(&home.join("secrets.db"), keyring).await.expect("the store opens");
+    let mut seen = Seen::default();
+    let mut refused_since: Option<Instant> = None;
+    while !stop.load(Ordering::SeqCst) {
+        let current = store.read(secret, Selector::Label(Label::Current)).await.expect("the store is readable");
+        let bundle = current.expect("the secret has a CURRENT").bundle;
+        let (user, password) = login_of(&bundle);
+        let began = Instant::now();
+        let accepted = server.accepts(&user, &password).await;
+        seen.logins += 1;
+        if accepted {
+            if let Some(since) = refused_since.take() {
+                seen.gap = seen.gap.max(since.elapsed());
+            }
+        } else {
+            seen.failed += 1;
+            refused_since.get_or_insert(began);
+        }
+        if seen.passwords.last().is_none_or(|last| !last.same_as(&bundle)) {
+            seen.passwords.push(bundle);
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    seen
+}
+
+fn login_of(bundle: &Bundle) -> (String, String) {
+    let password = bundle.password().expect("a login has a password").expose(str::to_owned);
+    (bundle.username().expect("a login has a user name"), password)
+}
+
+async fn row(server: &PostgresServer, home: &Path, secret: &str, seen: &Seen) -> Vec<Cell> {
+    let mut refused = 0;
+    let old = &seen.passwords[..seen.passwords.len().saturating_sub(1)];
+    for bundle in old {
+        let (user, password) = login_of(bundle);
+        refused += usize::from(!server.accepts(&user, &password).await);
+    }
+    let output = Command::new(binary())
+        .current_dir(home)
+        .args(["--output", "json", "history", secret])
+        .output()
+        .expect("keywheel runs");
+    let history: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the history is JSON");
+    let rotations = history["rotations"].as_array().or(history.as_array()).map_or(0, Vec::len);
+    let roles = SECRETS.iter().find(|(name, _)| *name == secret).map(|(_, roles)| roles.join(", ")).unwrap_or_default();
+    let gap = if seen.gap.is_zero() { "none".to_owned() } else { format!("{} ms", seen.gap.as_millis()) };
+    vec![
+        Cell::new(secret),
+        Cell::new(roles),
+        Cell::new(rotations),
+        Cell::new(seen.logins),
+        Cell::new(seen.failed),
+        Cell::new(gap),
+        Cell::new(format!("{refused} of {}", old.len())),
+    ]
+}

@@ -1,0 +1,93 @@
+//! Mistakes that show only when policies stand side by side.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::model::Policy;
+use crate::policy::accounts;
+use crate::problem::{Place, Problem, Problems};
+
+/// A policy and the places to point at.
+pub(crate) struct Placed {
+    pub policy: Policy,
+    pub name: Place,
+    pub secret: Place,
+    pub strategy: Place,
+}
+
+/// What two policies may not share.
+struct Unique {
+    code: &'static str,
+    message: &'static str,
+    help: &'static str,
+}
+
+const NAME: Unique = Unique {
+    code: "duplicate-policy",
+    message: "two policies have this name",
+    help: "rename one; with `for_each` the name needs a variable, such as `orders-${user}`",
+};
+const SECRET: Unique = Unique {
+    code: "duplicate-secret",
+    message: "two policies write this secret",
+    help: "each policy has a secret of its own; with `for_each` the name needs a variable",
+};
+const ACCOUNT: Unique = Unique {
+    code: "duplicate-account",
+    message: "two policies change the same account at the same target",
+    help: "one account, one policy: they would lock each other's readers out",
+};
+
+/// Names, secrets and accounts belong to one policy each.
+pub(crate) fn check(policies: &[Placed]) -> Problems {
+    let mut problems = Problems::default();
+    let mut told = HashSet::new();
+    let mut names: HashMap<&str, &Place> = HashMap::new();
+    let mut secrets: HashMap<&str, &Place> = HashMap::new();
+    let mut owners: HashMap<(String, &str), &Place> = HashMap::new();
+    let mut tell = |unique: &Unique, place: &Place, first: &Place| {
+        if told.insert((unique.code, place.clone())) {
+            let problem = Problem::new(unique.code, place.clone(), unique.message).help(unique.help);
+            // Two rounds of one `for_each` stand at the same place: pointing at it twice says nothing more.
+            problems.push(if first == place { problem } else { problem.related(first.clone(), "the first is here") });
+        }
+    };
+    for placed in policies {
+        if let Some(first) = names.insert(&placed.policy.name, &placed.name) {
+            tell(&NAME, &placed.name, first);
+        }
+        if let Some(first) = secrets.insert(&placed.policy.secret.name, &placed.secret) {
+            tell(&SECRET, &placed.secret, first);
+        }
+        let target = identity(&placed.policy);
+        for account in accounts(&placed.policy.strategy) {
+            if let Some(first) = owners.insert((target.clone(), account), &placed.strategy) {
+                tell(&ACCOUNT, &placed.strategy, first);
+            }
+        }
+    }
+    problems
+}
+
+/// What tells one server from another: accounts belong to servers, not to databases on them.
+fn identity(policy: &Policy) -> String {
+    let text = |key: &str| policy.target.get(key).and_then(Value::as_str);
+    match text("host") {
+        Some(host) => {
+            let port = policy.target.get("port").and_then(Value::as_i64).or_else(|| usual_port(&policy.rotator));
+            format!("{} {} {}", policy.rotator, host.to_lowercase(), port.unwrap_or_default())
+        }
+        None => format!("{} {}", policy.rotator, Value::Object(policy.target.clone())),
+    }
+}
+
+/// So that a port that is written out is the same server as one that is not. IANA's registry of service names.
+fn usual_port(rotator: &str) -> Option<i64> {
+    match rotator {
+        "postgres" => Some(5432),
+        "mysql" => Some(3306),
+        "sqlserver" => Some(1433),
+        _ => None,
+    }
+}

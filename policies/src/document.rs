@@ -1,0 +1,443 @@
+//! What people write, as types: only the JSON Schema is made from them, and it is what editors read.
+//!
+//! Policies are read by walking a tree, because serde stops at the first mistake. `schema` proves in its tests that the walk
+//! and these types know the same keys and the same words. The comments here are what editors show.
+
+#![expect(dead_code, reason = "the schema is derived from the fields; no value is ever made")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::Value;
+
+/// A duration with its unit: `90s`, `30m`, `24h`, `30d`, `2w`, or several from the longest to the shortest, `1d12h`.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct Duration(#[schemars(regex(pattern = r"^([0-9]+[wdhms])+$|\$\{"))] String);
+
+/// The only version of the language.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct Version(#[schemars(range(min = 1, max = 1))] u8);
+
+/// What must be rotated, when, and how carefully.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, title = "keywheel policy")]
+pub(crate) struct PolicyDocument {
+    /// Always 1.
+    version: Version,
+    /// The policy's name, unique among all policies: letters, digits, `.`, `_` and `-`.
+    policy: String,
+    /// Who to ask about it.
+    owner: Option<String>,
+    /// Free words to select policies by.
+    labels: Option<BTreeMap<String, String>>,
+    /// The kind of rotator, such as `postgres`.
+    rotator: String,
+    /// Where the account is. The rotator says what belongs here.
+    target: BTreeMap<String, Value>,
+    /// Who may change the account: a reference to a credential, never the credential itself.
+    admin: Admin,
+    /// How old and new live side by side.
+    strategy: Strategy,
+    /// The secret that readers read.
+    secret: Secret,
+    /// What to do with a secret that has no live value yet: `keep` (default) waits until a person puts it, `rotate` makes
+    /// the first one within the window.
+    adopt: Option<Adopt>,
+    /// When a rotation is due.
+    schedule: Schedule,
+    /// No credential may be accepted for longer than this. Refused where the other durations cannot keep it.
+    max_age: Option<Duration>,
+    /// How a password is made.
+    generate: Option<Generate>,
+    /// What must work before the new credential is promoted. Logging in is always tried. Default: `[login]`.
+    verify: Option<Vec<Check>>,
+    /// How the old credential ends.
+    revoke: Option<Revoke>,
+    /// How failures are met.
+    on_failure: Option<OnFailure>,
+    /// One policy for each entry, with `${name}` filled in from its variables. All entries have the same variables.
+    for_each: Option<Vec<BTreeMap<String, Variable>>>,
+    /// Not supported by this version: refused.
+    after_promote: Option<Value>,
+    /// Not supported by this version: refused.
+    heartbeat: Option<Value>,
+    /// Not supported by this version: refused.
+    notify: Option<Value>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Variable {
+    Text(String),
+    Number(i64),
+    Boolean(bool),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Admin {
+    Own(Own),
+    Reference(Reference),
+}
+
+#[derive(JsonSchema)]
+enum Own {
+    /// The account changes itself. With `in_place` only.
+    #[schemars(rename = "self")]
+    Own,
+}
+
+/// One of `secret`, `env` and `file`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Reference {
+    /// Another secret in the store.
+    secret: Option<String>,
+    /// The name of an environment variable: a password where `username` is given, else a JSON object of fields.
+    env: Option<String>,
+    /// A file with the same content. Relative paths begin at the policy's folder.
+    file: Option<String>,
+    /// The account that `env` or `file` hold the password of.
+    username: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Strategy {
+    Word(StrategyWord),
+    Shape(StrategyMap),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum StrategyWord {
+    /// A second key beside the first.
+    Overlapping,
+}
+
+/// One of `in_place` and `alternating`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct StrategyMap {
+    /// One account. Readers are refused from apply to promote.
+    in_place: Option<InPlace>,
+    /// Two accounts that take turns. No reader is ever refused.
+    alternating: Option<Alternating>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct InPlace {
+    /// The account.
+    user: String,
+    /// Must be `true`: the gap for readers is accepted.
+    accept_gap: bool,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Alternating {
+    /// The two accounts.
+    #[schemars(length(equal = 2))]
+    users: Vec<String>,
+    /// How strictly the rights of both must match. Default: `require`.
+    grant_parity: Option<GrantParity>,
+    /// Make an account that does not exist yet, like the other one. Default: false.
+    create_missing: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum GrantParity {
+    /// A difference fails the rotation.
+    Require,
+    /// A difference is reported.
+    Warn,
+    /// Not compared.
+    Ignore,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Secret {
+    /// Its name in the store, unique: letters, digits, `.`, `_`, `-`, with `/` between parts.
+    name: String,
+    /// Its fields. Default: `[username, password]`; the rotator may add others, such as `dsn`.
+    fields: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum Adopt {
+    /// Wait until a person puts the live value.
+    Keep,
+    /// Make the first value at once, within the window.
+    Rotate,
+}
+
+/// One of `every`, `cron` and `manual`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Schedule {
+    /// This long after the last promotion, in elapsed time.
+    every: Option<Duration>,
+    /// Five-field cron: minute, hour, day of month, month, day of week (0 and 7 are Sunday). Either day is enough where both
+    /// are restricted.
+    cron: Option<String>,
+    /// `true`: only when a person asks.
+    manual: Option<bool>,
+    /// A name such as `Europe/Berlin`. Required with `window` and `cron`.
+    timezone: Option<String>,
+    /// The hours in which a rotation may start.
+    window: Option<Window>,
+    /// Each secret is delayed by a share of this, always the same one. Default: none.
+    jitter: Option<Duration>,
+    /// Names of freezes in keywheel.yaml during which nothing starts.
+    freezes: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Window {
+    /// The days on which it opens. Default: all.
+    days: Option<Vec<Day>>,
+    /// `HH:MM`, in quotes.
+    from: String,
+    /// `HH:MM`, excluded, in quotes. Earlier than `from`: the window closes on the next day. `24:00` is the day's end.
+    to: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Generate {
+    /// In characters, 12 to 256. Default: 40.
+    #[schemars(range(min = 12, max = 256))]
+    length: Option<u16>,
+    /// What it is made of. Default: `uri-safe`.
+    charset: Option<Charset>,
+    /// Classes of which at least one character occurs. Default: none.
+    require: Option<Vec<Class>>,
+    /// Characters never used. Default: none.
+    exclude: Option<String>,
+    /// What it begins with. Default: `any`.
+    first: Option<First>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Charset {
+    Word(CharsetWord),
+    Custom(CustomCharset),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum CharsetWord {
+    /// Letters, digits and `-._~`: no URI needs to escape them.
+    UriSafe,
+    /// Letters and digits.
+    Alphanumeric,
+    /// All printable ASCII characters but the space.
+    Ascii,
+    /// `0-9a-f`.
+    Hex,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct CustomCharset {
+    /// The characters: printable ASCII, each once, at least ten.
+    custom: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum Class {
+    Lower,
+    Upper,
+    Digit,
+    Symbol,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum First {
+    Any,
+    Letter,
+    Alphanumeric,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Check {
+    Word(CheckWord),
+    Sql(SqlCheck),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum CheckWord {
+    /// Log in as the application would. Always done.
+    Login,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct SqlCheck {
+    /// A statement that must succeed as the new credential, read-only.
+    sql: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Revoke {
+    /// The grace period after promotion. Default: `24h`; none in place.
+    after: Option<Duration>,
+    /// What must be true before. Default: `always`.
+    when: Option<When>,
+    /// How long `when` may hold it up after the grace period. Default: `72h`.
+    deadline: Option<Duration>,
+    /// What to do then. Default: `revoke`.
+    on_deadline: Option<OnDeadline>,
+    /// Forbid login beside taking the password away. Default: false.
+    disable: Option<bool>,
+    /// End sessions that still run as the old credential. Default: false.
+    terminate_sessions: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum When {
+    /// The grace period alone decides.
+    Always,
+    /// Nobody is logged in with it.
+    NoSessions,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum OnDeadline {
+    /// End it all the same.
+    Revoke,
+    /// Wait for a person.
+    Park,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct OnFailure {
+    /// Tries of one step, 1 to 100. Default: 5.
+    #[schemars(range(min = 1, max = 100))]
+    attempts: Option<u8>,
+    /// The shortest and the longest wait between tries. Default: `30s..15m`.
+    backoff: Option<String>,
+    /// What follows when tries run out before promotion. Default: `roll-back`.
+    then: Option<Exhausted>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum Exhausted {
+    /// Undo to where it began.
+    RollBack,
+    /// Wait for a person.
+    Park,
+}
+
+/// Where keywheel keeps what it knows, and where its policies are. Paths begin at the folder of this file.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, title = "keywheel.yaml")]
+pub(crate) struct SettingsDocument {
+    /// Always 1.
+    version: Version,
+    /// Where the journal is.
+    state: State,
+    /// Where secrets are.
+    secrets: Secrets,
+    /// Files, folders with all that is in them, and patterns such as `policies/**/*.yaml`.
+    policies: Vec<String>,
+    /// Times in which no scheduled rotation starts, by name.
+    freezes: Option<BTreeMap<String, Freeze>>,
+    /// How much happens at once.
+    limits: Option<Limits>,
+    /// How long things may take.
+    deadlines: Option<Deadlines>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct State {
+    /// The path of a SQLite database.
+    sqlite: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Secrets {
+    /// An encrypted store on this machine.
+    local: Local,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Local {
+    /// The path of the store.
+    path: String,
+    /// The key that encrypts it.
+    master_key: MasterKey,
+}
+
+/// One of `file` and `env`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct MasterKey {
+    /// The path of a file that holds it.
+    file: Option<String>,
+    /// The name of an environment variable that holds it.
+    env: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Freeze {
+    /// The first day, `2026-12-20`, or a clock time on it, `2026-12-20T18:00`.
+    from: String,
+    /// The last day, included; or a clock time, excluded.
+    to: String,
+    /// A name such as `Europe/Berlin`.
+    timezone: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Limits {
+    /// Rotations in all. Default: 16.
+    #[schemars(range(min = 1, max = 1000))]
+    rotations: Option<u16>,
+    /// Rotations at one target. Default: 4.
+    #[schemars(range(min = 1, max = 1000))]
+    per_target: Option<u16>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Deadlines {
+    /// One call to a target or a store, `1s` to `10m`. Default: `30s`.
+    step: Option<Duration>,
+    /// After this long without renewal another process may take a rotation over, `5s` to `10m`. Default: `30s`.
+    lease: Option<Duration>,
+}

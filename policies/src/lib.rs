@@ -1,0 +1,36 @@
+//! What should happen: YAML text becomes a [`Policy`], with all mistakes reported at once.
+//!
+//! Two representations with a wall between them: documents (what people write, spanned, full of options) and the model
+//! (what the engine acts on, complete and checked). Only this crate sees documents.
+//!
+//! Start at [`load`] for policies and at [`load_settings`] for `keywheel.yaml`. The path of a file through the modules:
+//! `source` (bytes to text) → `tree` (text to values with places) → `walk` (values with places to typed values or
+//! problems) → `policy`, `settings` (what the keys mean) → `across` (policies side by side) → `problem` (how it is shown).
+
+mod across;
+mod catalogue;
+mod cron;
+mod document;
+mod load;
+mod model;
+mod placeholder;
+mod policy;
+mod problem;
+mod scalar;
+mod schema;
+mod settings;
+mod source;
+mod tree;
+mod walk;
+mod window;
+
+pub use catalogue::{Catalogue, RotatorSpec, SettingKind, SettingSpec, Shape};
+pub use cron::{Cron, CronError, CronField};
+pub use load::{Loaded, load, load_text};
+pub use model::{
+    AdminSource, Adopt, Backoff, Check, Exhausted, FirstCharacter, Freeze, Generate, GrantParity, OnDeadline,
+    OnFailure, Policy, Revoke, RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Weekday, Window,
+};
+pub use problem::{Place, Problem, Problems};
+pub use schema::{policy_schema, settings_schema};
+pub use settings::{Deadlines, Limits, MasterKey, SecretStore, Settings, StateStore, load_settings};

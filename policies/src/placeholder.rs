@@ -1,0 +1,108 @@
+//! `${name}` in texts: filled in from the variables of one round of `for_each`.
+
+use crate::problem::Problem;
+use crate::scalar;
+use crate::tree::Span;
+use crate::walk::{Variables, Walk, shown};
+
+/// A part of a text.
+enum Part<'t> {
+    Plain(&'t str),
+    Variable(&'t str),
+}
+
+/// Splits a text at its placeholders. `$${` stands for the characters `${` themselves.
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            parts.push(Part::Plain(&rest[..at - 1]));
+            parts.push(Part::Plain("${"));
+            rest = &rest[at + 2..];
+            continue;
+        }
+        parts.push(Part::Plain(&rest[..at]));
+        let inside = &rest[at + 2..];
+        // Without its `}` it is a variable without a name, which no policy has.
+        let (name, after) = inside.split_once('}').unwrap_or(("", ""));
+        parts.push(Part::Variable(name));
+        rest = after;
+    }
+    parts.push(Part::Plain(rest));
+    parts
+}
+
+/// The names that a text asks for.
+pub(crate) fn names(text: &str) -> impl Iterator<Item = &str> {
+    parts(text).into_iter().filter_map(|part| match part {
+        Part::Variable(name) => Some(name),
+        Part::Plain(_) => None,
+    })
+}
+
+/// A placeholder without a value.
+pub(crate) struct Unknown {
+    name: String,
+    /// `None`: the policy has no `for_each` at all.
+    closest: Option<Option<String>>,
+}
+
+/// The text with its variables filled in.
+pub(crate) fn fill(text: &str, variables: Option<&Variables>) -> Result<String, Unknown> {
+    let mut filled = String::with_capacity(text.len());
+    for part in parts(text) {
+        match part {
+            Part::Plain(plain) => filled.push_str(plain),
+            Part::Variable(name) => match variables.and_then(|variables| variables.get(name)) {
+                Some(value) => filled.push_str(value),
+                None => {
+                    let closest = variables
+                        .map(|known| scalar::closest(name, known.keys().map(String::as_str)).map(str::to_owned));
+                    return Err(Unknown { name: name.to_owned(), closest });
+                }
+            },
+        }
+    }
+    Ok(filled)
+}
+
+/// How an unknown variable is told.
+pub(crate) fn problem(walk: &Walk<'_>, span: Span, unknown: &Unknown) -> Problem {
+    let message = match unknown.name.as_str() {
+        "" => "`${` without a name or without its `}`".to_owned(),
+        name => format!("there is no variable `{}`", shown(name)),
+    };
+    let problem = walk.problem("unknown-variable", span, message);
+    problem.help(match &unknown.closest {
+        None => "variables come from `for_each`; write `$${` for the characters `${` themselves".to_owned(),
+        Some(Some(word)) => format!("did you mean `{word}`?"),
+        Some(None) => "give it in each entry of `for_each`".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> Option<String> {
+        let variables = Variables::from([("user".to_owned(), "app_a".to_owned()), ("n".to_owned(), "1".to_owned())]);
+        fill(text, Some(&variables)).ok()
+    }
+
+    #[test]
+    fn variables_are_filled_in() {
+        assert_eq!(filled("db/${user}/${n}!").as_deref(), Some("db/app_a/1!"));
+        assert_eq!(filled("no variable, $5").as_deref(), Some("no variable, $5"));
+        assert_eq!(filled("$${user}").as_deref(), Some("${user}"));
+        assert_eq!(filled("${other}"), None);
+        assert_eq!(filled("${user"), None);
+        assert_eq!(filled("${}"), None);
+    }
+
+    #[test]
+    fn what_a_variable_holds_is_not_filled_in_again() {
+        let variables = Variables::from([("a".to_owned(), "${a}".to_owned())]);
+        assert_eq!(fill("${a}", Some(&variables)).ok().as_deref(), Some("${a}"));
+    }
+}

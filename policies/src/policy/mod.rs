@@ -1,0 +1,298 @@
+//! One policy file becomes one policy, or with `for_each` many.
+
+mod admin;
+mod age;
+mod ending;
+mod fleet;
+mod generate;
+mod schedule;
+mod strategy;
+mod target;
+
+use std::collections::BTreeMap;
+
+use crate::catalogue::{Catalogue, RotatorSpec};
+use crate::model::{Adopt, Check, Policy, SecretSpec, Strategy};
+use crate::scalar;
+use crate::source::Source;
+use crate::tree::{Node, Span};
+use crate::walk::{Keys, Section, Walk};
+
+pub(crate) use schedule::timezone;
+#[cfg(test)]
+pub(crate) use {
+    admin::ADMIN,
+    ending::{EXHAUSTED, ON_DEADLINE, ON_FAILURE, REVOKE, REVOKE_WHEN},
+    generate::{CHARSETS, CLASSES, CUSTOM, FIRST, GENERATE},
+    schedule::{DAYS, SCHEDULE, WINDOW},
+    strategy::{ALTERNATING, GRANT_PARITY, IN_PLACE, STRATEGY},
+};
+
+pub(crate) const POLICY: Keys = Keys {
+    name: "a policy",
+    keys: &[
+        "version",
+        "policy",
+        "owner",
+        "labels",
+        "rotator",
+        "target",
+        "admin",
+        "strategy",
+        "secret",
+        "adopt",
+        "schedule",
+        "max_age",
+        "generate",
+        "verify",
+        "revoke",
+        "on_failure",
+        "for_each",
+        "after_promote",
+        "heartbeat",
+        "notify",
+    ],
+};
+pub(crate) const SECRET: Keys = Keys { name: "secret", keys: &["name", "fields"] };
+pub(crate) const CHECK: Keys = Keys { name: "a check", keys: &["sql"] };
+/// The checks that are a word; the others are maps.
+pub(crate) const CHECKS: [(&str, Check); 1] = [("login", Check::Login)];
+pub(crate) const ADOPT: [(&str, Adopt); 2] = [("keep", Adopt::Keep), ("rotate", Adopt::Rotate)];
+
+/// Words of the language whose work this version cannot do. Refused, since silence would be a broken promise.
+const LATER: [(&str, &str); 3] = [
+    ("after_promote", "nothing is called after a promotion yet"),
+    ("heartbeat", "`CURRENT` is not probed between rotations yet"),
+    ("notify", "nobody is told yet: watch `keywheel status --output json` instead"),
+];
+
+const NAME_HELP: &str = "letters, digits, `.`, `_` and `-`";
+
+/// A policy with the places that other policies' mistakes may have to point at.
+pub(crate) struct Draft {
+    pub policy: Policy,
+    pub name: Span,
+    pub secret: Span,
+    pub strategy: Span,
+}
+
+/// All policies of one file.
+pub(crate) fn read(source: &Source, walk: &Walk<'_>, root: &Node, catalogue: &Catalogue) -> Vec<Draft> {
+    let digest = source.digest();
+    let reader = Reader { source, catalogue, digest: &digest, gaps: age::Gaps::default() };
+    let mut drafts = Vec::new();
+    for round in fleet::rounds(walk, root) {
+        walk.begin(round);
+        drafts.extend(reader.policy(walk, root));
+    }
+    drafts
+}
+
+struct Reader<'r> {
+    source: &'r Source,
+    catalogue: &'r Catalogue,
+    digest: &'r str,
+    gaps: age::Gaps,
+}
+
+impl Reader<'_> {
+    fn policy(&self, walk: &Walk<'_>, root: &Node) -> Option<Draft> {
+        let top = walk.section(root, &POLICY)?;
+        version(&top);
+        refuse_what_comes_later(&top);
+        let _ = top.entry("for_each");
+        let name_node = top.need("policy", "give it a name: `policy: orders-db`");
+        let name = name_node.and_then(|node| {
+            walk.checked(node, "bad-name", "policy name", NAME_HELP, |text| scalar::is_name(text, false))
+        });
+        let owner = top.get("owner").and_then(|node| walk.text(node));
+        let labels = top.get("labels").map(|node| labels(walk, node)).unwrap_or_default();
+        let rotator = self.rotator(&top);
+        let spec = rotator.as_ref().and_then(|(_, spec)| *spec);
+        let target = target::read(&top, spec);
+        let strategy_node =
+            top.need("strategy", "such as `strategy: { alternating: { users: [orders_a, orders_b] } }`");
+        let strategy = strategy_node.and_then(|node| strategy::read(walk, node, spec));
+        let admin = admin::read(&top, self.source, spec, strategy.as_ref());
+        let secret_node = top.need("secret", "such as `secret: { name: prod/orders/db }`");
+        let secret = secret_node.and_then(|node| secret(walk, node, spec));
+        let adopt = top.get("adopt").map_or(Some(Adopt::Keep), |node| walk.choice(node, &ADOPT));
+        let schedule = top
+            .need("schedule", "such as `schedule: { every: 30d }`, or `schedule: { manual: true }`")
+            .and_then(|node| schedule::read(walk, node, &self.catalogue.freezes));
+        let generate = generate::read(&top);
+        let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node));
+        let revoke = ending::revoke(&top, spec, strategy.as_ref());
+        let on_failure = ending::on_failure(&top);
+        let max_age_node = top.get("max_age");
+        let max_age = max_age_node.map(|node| walk.duration(node));
+        if let (Some(node), Some(Some(max_age)), Some(schedule), Some(revoke), Some(strategy)) =
+            (max_age_node, max_age, &schedule, &revoke, &strategy)
+        {
+            age::check(walk, node.span, max_age, schedule, revoke, strategy, &self.gaps);
+        }
+        if let (Some(secret), Some(crate::model::AdminSource::Secret(admin)), Some(node)) =
+            (&secret, &admin, top.get("admin"))
+            && secret.name == *admin
+        {
+            walk.tell(
+                walk.problem("admin-is-itself", node.span, "the admin's secret is the secret that is rotated")
+                    .help("write `admin: self` where the account changes its own password"),
+            );
+        }
+        top.done();
+        if walk.failed() {
+            return None;
+        }
+        let (name_span, secret_span, strategy_span) = (name_node?.span, secret_node?.span, strategy_node?.span);
+        let policy = Policy {
+            name: name?,
+            owner,
+            labels,
+            rotator: rotator?.0,
+            target: target?,
+            admin: admin?,
+            strategy: strategy?,
+            secret: secret?,
+            adopt: adopt?,
+            schedule: schedule?,
+            max_age: max_age.flatten(),
+            generate: generate?,
+            verify: verify?,
+            revoke: revoke?,
+            on_failure: on_failure?,
+            file: self.source.path.clone(),
+            digest: self.digest.to_owned(),
+        };
+        Some(Draft { policy, name: name_span, secret: secret_span, strategy: strategy_span })
+    }
+
+    fn rotator(&self, top: &Section<'_>) -> Option<(String, Option<&RotatorSpec>)> {
+        let walk = top.walk;
+        let known = || self.catalogue.rotators.iter().map(|rotator| rotator.kind.as_str());
+        let node = top.need("rotator", format!("one of {}", scalar::list_words(known())))?;
+        let kind = walk.text(node)?;
+        let spec = self.catalogue.rotators.iter().find(|rotator| rotator.kind == kind);
+        if spec.is_none() {
+            let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
+            walk.tell(match scalar::closest(&kind, known()) {
+                Some(word) => problem.help(format!("did you mean `{word}`?")),
+                None => problem.help(format!("known: {}", scalar::list_words(known()))),
+            });
+        }
+        Some((kind, spec))
+    }
+}
+
+/// Only the first version of the language exists.
+pub(crate) fn version(top: &Section<'_>) {
+    let walk = top.walk;
+    if let Some(node) = top.need("version", "begin with `version: 1`")
+        && !matches!(node.kind, crate::tree::Kind::Integer(1))
+    {
+        walk.tell(
+            walk.problem("unsupported-version", node.span, "this version of the language is not known")
+                .help("write `version: 1`"),
+        );
+    }
+}
+
+fn refuse_what_comes_later(top: &Section<'_>) {
+    for (key, why) in LATER {
+        if let Some(entry) = top.entry(key) {
+            let walk = top.walk;
+            walk.tell(
+                walk.problem(
+                    "not-supported",
+                    entry.span,
+                    format!("`{key}` is a word of the language that this version cannot carry out"),
+                )
+                .help(format!("remove it for now: {why}")),
+            );
+        }
+    }
+}
+
+fn labels(walk: &Walk<'_>, node: &Node) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for entry in walk.entries(node).unwrap_or_default() {
+        if !scalar::is_name(&entry.key, true) {
+            walk.tell(walk.problem("bad-name", entry.span, "this is no label").help(NAME_HELP));
+        }
+        if let Some(value) = walk.text(&entry.value) {
+            labels.insert(entry.key.clone(), value);
+        }
+    }
+    labels
+}
+
+fn secret(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<SecretSpec> {
+    if node.kind.as_map().is_none() {
+        // A value may stand here by mistake.
+        walk.hide(node);
+    }
+    let section = walk.section(node, &SECRET)?;
+    let name = section.need("name", "such as `name: prod/orders/db`").and_then(|node| {
+        let help = "letters, digits, `.`, `_` and `-`, with `/` between parts";
+        walk.checked(node, "bad-name", "secret name", help, |text| scalar::is_name(text, true))
+    });
+    let fields = match section.get("fields") {
+        None => Some(vec!["username".to_owned(), "password".to_owned()]),
+        Some(node) => fields(walk, node, spec),
+    };
+    section.done();
+    Some(SecretSpec { name: name?, fields: fields? })
+}
+
+fn fields(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<Vec<String>> {
+    let mut fields: Vec<String> = Vec::new();
+    for item in walk.list(node)? {
+        let field = walk.text(item)?;
+        let extra = spec.map(|spec| spec.fields.as_slice());
+        let known = || ["username", "password"].into_iter().chain(extra.into_iter().flatten().map(String::as_str));
+        if fields.contains(&field) {
+            walk.tell(walk.problem("repeated", item.span, "this field is given twice").help("remove one"));
+        } else if extra.is_some() && !known().any(|word| word == field) {
+            let problem = walk.problem("unknown-field", item.span, "this rotator makes no such field");
+            walk.tell(match scalar::closest(&field, known()) {
+                Some(word) => problem.help(format!("did you mean `{word}`?")),
+                None => problem.help(format!("it makes {}", scalar::list_words(known()))),
+            });
+        }
+        fields.push(field);
+    }
+    for needed in ["username", "password"] {
+        if !fields.iter().any(|field| field == needed) {
+            walk.tell(
+                walk.problem("missing-field", node.span, format!("every secret has the field `{needed}`"))
+                    .help("such as `fields: [username, password]`"),
+            );
+        }
+    }
+    Some(fields)
+}
+
+fn checks(walk: &Walk<'_>, node: &Node) -> Option<Vec<Check>> {
+    const HELP: &str = "`login`, or `sql: \"SELECT 1\"`";
+    let mut checks = Vec::new();
+    for item in walk.list(node)? {
+        checks.push(if item.kind.as_map().is_some() {
+            let section = walk.section(item, &CHECK)?;
+            let statement = section.need("sql", HELP).and_then(|node| walk.text(node));
+            section.done();
+            Check::Sql(statement?)
+        } else {
+            walk.choice(item, &CHECKS)?
+        });
+    }
+    Some(checks)
+}
+
+/// The accounts that a strategy manages.
+pub(crate) fn accounts(strategy: &Strategy) -> &[String] {
+    match strategy {
+        Strategy::InPlace { user } => std::slice::from_ref(user),
+        Strategy::Alternating { users, .. } => users,
+        Strategy::Overlapping => &[],
+    }
+}

@@ -1,0 +1,105 @@
+//! `target:` the rotator's own settings, checked against what it declares.
+
+use serde_json::{Map, Value};
+
+use crate::catalogue::{RotatorSpec, SettingKind, SettingSpec};
+use crate::scalar;
+use crate::source::url_password_on;
+use crate::tree::{Node, Span};
+use crate::walk::{Section, Walk};
+
+/// Reads `target:`. Without a known rotator only its form is looked at.
+pub(crate) fn read(top: &Section<'_>, spec: Option<&RotatorSpec>) -> Option<Map<String, Value>> {
+    let walk = top.walk;
+    let node = top.need("target", "where the account is: `target: { host: pg1.internal, database: orders }`")?;
+    let entries = walk.entries(node)?;
+    let spec = spec?;
+    let mut target = Map::new();
+    for entry in entries {
+        match spec.settings.iter().find(|setting| setting.name == entry.key) {
+            Some(setting) => {
+                if let Some(value) = value(walk, &entry.value, setting) {
+                    target.insert(entry.key.clone(), value);
+                }
+            }
+            None => walk.unknown_key(entry, "target", spec.settings.iter().map(|setting| setting.name.as_str())),
+        }
+    }
+    for setting in spec.settings.iter().filter(|setting| setting.required) {
+        if !entries.iter().any(|entry| entry.key == setting.name) {
+            walk.tell(
+                walk.problem("missing-key", node.span, format!("target has no `{}`", setting.name))
+                    .help(setting.help.clone()),
+            );
+        }
+    }
+    if spec.settings.iter().any(|setting| setting.name == "tls") {
+        let place = entries.iter().find(|entry| entry.key == "tls").map_or(node.span, |entry| entry.value.span);
+        refuse_unverified_lines(walk, place, &target);
+    }
+    Some(target)
+}
+
+fn value(walk: &Walk<'_>, node: &Node, setting: &SettingSpec) -> Option<Value> {
+    match &setting.kind {
+        SettingKind::Text => {
+            let text = walk.text(node)?;
+            if url_password_on(&text).is_some() || text.contains("password=") {
+                walk.hide(node);
+                walk.tell(
+                    walk.problem("secret-in-clear", node.span, "this text holds a password in the clear")
+                        .help("leave it out: the admin's credential comes from `admin`; if it is real, change it now"),
+                );
+                return None;
+            }
+            Some(Value::from(text))
+        }
+        SettingKind::Boolean => walk.boolean(node).map(Value::from),
+        SettingKind::Integer { min, max } => walk.integer(node, *min..=*max).map(Value::from),
+        SettingKind::Choice(words) => {
+            let text = walk.text(node)?;
+            if words.contains(&text) {
+                return Some(Value::from(text));
+            }
+            let known = || words.iter().map(String::as_str);
+            let problem = walk.problem("unknown-word", node.span, format!("expected {}", scalar::list_words(known())));
+            walk.tell(match scalar::closest(&text, known()) {
+                Some(word) => problem.help(format!("did you mean `{word}`?")),
+                None => problem,
+            });
+            None
+        }
+    }
+}
+
+/// A password that crosses a network in the clear, or to a stranger, is a password that is known.
+fn refuse_unverified_lines(walk: &Walk<'_>, place: Span, target: &Map<String, Value>) {
+    let text = |key: &str| target.get(key).and_then(Value::as_str);
+    let insecure = target.get("insecure").and_then(Value::as_bool).unwrap_or(false);
+    let Some(host) = text("host") else { return };
+    let tls = text("tls");
+    if host.starts_with('/') {
+        if tls != Some("disable") {
+            walk.tell(walk.problem("tls-on-socket", place, "a local socket has no TLS").help("write `tls: disable`"));
+        }
+        return;
+    }
+    let verified = match tls {
+        Some("disable" | "require") => false,
+        // Without an authority of one's own, any certificate that the system trusts for any host would do.
+        Some("verify-ca") => target.contains_key("ca_file"),
+        Some(_) | None => true,
+    };
+    if !verified && !insecure && !is_loopback(host) {
+        walk.tell(
+            walk.problem("tls-unverified", place, "without verified TLS the credential can be read on the way")
+                .help("use `tls: verify-full`; less is for loopback, or with `insecure: true` beside it"),
+        );
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

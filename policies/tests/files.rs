@@ -1,0 +1,119 @@
+//! Every file in `accept/` and `library/` is accepted; every file or folder in `reject/` is refused with the text beside it.
+//!
+//! Adding a case is adding a file. `UPDATE_MESSAGES=1 cargo test -p keywheel-policies` writes the texts anew: read the diff.
+
+#![expect(clippy::unwrap_used, reason = "a panic is the test's failure")]
+
+use std::path::{Path, PathBuf};
+
+use jiff::civil::date;
+use jiff::tz::TimeZone;
+use keywheel_policies::{
+    Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec, Shape, load, load_settings,
+};
+
+fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
+    SettingSpec { name: name.to_owned(), kind, required, help: format!("the {name}") }
+}
+
+fn catalogue() -> Catalogue {
+    let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let postgres = RotatorSpec {
+        kind: "postgres".to_owned(),
+        shapes: vec![Shape::InPlace, Shape::Alternating],
+        settings: vec![
+            setting("host", SettingKind::Text, true),
+            setting("port", SettingKind::Integer { min: 1, max: 65_535 }, false),
+            setting("database", SettingKind::Text, false),
+            setting("tls", SettingKind::Choice(words(&["disable", "require", "verify-ca", "verify-full"])), false),
+            setting("ca_file", SettingKind::Text, false),
+            setting("insecure", SettingKind::Boolean, false),
+        ],
+        fields: words(&["dsn", "host", "port", "database"]),
+        usage: true,
+        self_managed: true,
+    };
+    let apikey = RotatorSpec {
+        kind: "apikey".to_owned(),
+        shapes: vec![Shape::Overlapping],
+        settings: vec![setting("url", SettingKind::Text, true)],
+        fields: Vec::new(),
+        usage: false,
+        self_managed: false,
+    };
+    let year_end = Freeze {
+        name: "year-end".to_owned(),
+        from: date(2026, 12, 20).at(0, 0, 0, 0),
+        to: date(2027, 1, 6).at(0, 0, 0, 0),
+        timezone: TimeZone::UTC,
+    };
+    let endless = Freeze {
+        name: "endless".to_owned(),
+        from: date(2026, 1, 1).at(0, 0, 0, 0),
+        to: date(2062, 1, 1).at(0, 0, 0, 0),
+        timezone: TimeZone::UTC,
+    };
+    Catalogue { rotators: vec![postgres, apikey], freezes: vec![year_end, endless] }
+}
+
+fn is_settings(path: &Path) -> bool {
+    path.file_name().unwrap().to_str().unwrap().starts_with("keywheel")
+}
+
+fn problems(path: &Path) -> Problems {
+    if is_settings(path) {
+        load_settings(path).err().unwrap_or_default()
+    } else {
+        load(&[path.to_owned()], &catalogue()).problems
+    }
+}
+
+/// The files and folders of a folder but for the expected texts, in order.
+fn cases(folder: &str) -> Vec<PathBuf> {
+    // Relative, so that the texts do not depend on where this is built: tests start in the folder of their crate.
+    let entries = Path::new(folder).read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<PathBuf> = entries.filter(|path| path.extension().is_none_or(|e| e != "txt")).collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "{folder} has no cases");
+    cases
+}
+
+#[test]
+fn accepted() {
+    for case in cases("tests/accept").into_iter().chain(cases("library")) {
+        let problems = problems(&case);
+        assert!(problems.is_empty(), "{}:\n{}", case.display(), problems.render(false));
+        if !is_settings(&case) {
+            assert!(!load(&[case], &catalogue()).policies.is_empty());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's switch, not the program's")]
+#[test]
+fn rejected_with_these_words() {
+    let update = std::env::var_os("UPDATE_MESSAGES").is_some();
+    let mut wrong = Vec::new();
+    for case in cases("tests/reject") {
+        let problems = problems(&case);
+        assert!(!problems.is_empty(), "{} is accepted", case.display());
+        let says_what_to_do = |problem: &Problem| problem.help.is_some() || problem.message.starts_with("expected ");
+        assert!(problems.iter().all(says_what_to_do), "{}: {problems:?}", case.display());
+        let text = problems.render(false);
+        // Planted wherever a file may hold a secret by mistake.
+        assert!(
+            !text.contains("hunter2") && !problems.to_json().contains("hunter2"),
+            "{} leaks:\n{text}",
+            case.display()
+        );
+        let beside = case.with_extension("txt");
+        if update {
+            std::fs::write(&beside, &text).unwrap();
+        }
+        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
+        if expected != text {
+            wrong.push(format!("{}: expected\n{expected}\nfound\n{text}", case.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

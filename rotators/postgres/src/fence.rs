@@ -1,0 +1,240 @@
+//! The fence: while we change or judge a role, no earlier call of ours can still change it.
+//!
+//! A call may outlive its process: the statement lies in a buffer, the machine was asleep, the line was cut but the server
+//! still has the session. So every change runs in two messages: the first opens a transaction and takes an advisory lock on
+//! the role's name, the second (sent only after the lock was confirmed, and only before the call's deadline) changes the role
+//! and commits. Whoever finds the lock held ends the holder's session first: the engine's lease allows one writer, so the
+//! holder is a leftover. The server also ends it by itself: the transaction's time-outs are the call's deadline.
+//!
+//! Advisory locks are per database, so all policies for one role must name the same `target.database`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use keywheel_sdk::{Retry, RotatorError};
+use sqlx::postgres::PgRow;
+
+use crate::connect::{APPLICATION, Pool, Session};
+use crate::frame::Frame;
+use crate::sqlstate::{self, Moment};
+use crate::statement::{Sql, column, flag};
+
+/// Where the fence's session comes from.
+pub(crate) enum Source<'a> {
+    /// From the pool of the admin.
+    Admin(&'a Arc<Pool>),
+    /// The account itself, logged in already.
+    Own(Session),
+}
+
+/// An open transaction that holds a role's lock. Dropped without [`Fenced::commit`], the session is closed and nothing has
+/// happened.
+pub(crate) struct Fenced {
+    session: Session,
+    frame: Frame,
+    /// The role as it is now; `None` if there is none.
+    pub(crate) role: Option<Role>,
+}
+
+/// What a change must know of a role.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Role {
+    /// It may log in (`LOGIN`).
+    pub(crate) can_login: bool,
+    /// Its `VALID UNTIL` is over.
+    pub(crate) expired: bool,
+}
+
+/// Takes the lock of `role`, ending a leftover session that holds it.
+///
+/// Changes nothing at the target, so its errors have no effect.
+pub(crate) async fn enter(frame: Frame, source: Source<'_>, role: &str) -> Result<Fenced, RotatorError> {
+    let (session, rows) = first_message(frame, source, &opening(frame, role).then(&role_query(role))).await?;
+    let mut fenced = Fenced { session, frame, role: None };
+    let rows = match held(&rows)? {
+        true => rows,
+        false => fenced.displace(role).await?,
+    };
+    fenced.role = read_role(&rows)?;
+    Ok(fenced)
+}
+
+/// Runs one query under the lock, in a single message where nobody holds it.
+pub(crate) async fn query(
+    frame: Frame,
+    source: Source<'_>,
+    role: &str,
+    query: &Sql,
+) -> Result<Vec<PgRow>, RotatorError> {
+    let message = opening(frame, role).then(query).fixed("; COMMIT");
+    let (session, rows) = first_message(frame, source, &message).await?;
+    if held(&rows)? {
+        session.finish(&frame).await;
+        return Ok(rows);
+    }
+    // Without the lock the answer proves nothing, and that transaction is over.
+    let mut fenced = enter(frame, Source::Own(session), role).await?;
+    let rows = fenced.run(&Sql::default().then(query).fixed("; COMMIT"), "ask about the role").await?;
+    fenced.session.finish(&frame).await;
+    Ok(rows)
+}
+
+impl Fenced {
+    /// Sends the change and its `COMMIT` in one message.
+    ///
+    /// Afterwards the change is durable. An error says whether it may have happened.
+    pub(crate) async fn commit(mut self, change: Sql, doing: &str) -> Result<(), RotatorError> {
+        if self.frame.left().is_zero() {
+            let message = format!("could not {doing}: the time was over before the change was sent");
+            return Err(RotatorError::not_done(Retry::Now, "timeout", message));
+        }
+        let message = change.fixed("; COMMIT");
+        let late = || {
+            RotatorError::unknown(
+                "timeout",
+                format!("no answer in time: it is unknown whether the server could {doing}"),
+            )
+        };
+        let sent = self.frame.within(message.run(self.session.connection()), late).await?;
+        sent.map_err(|error| sqlstate::failure(&error, Moment::Changing, doing))?;
+        self.session.finish(&self.frame).await;
+        Ok(())
+    }
+
+    /// Ends the transaction without a change.
+    pub(crate) async fn leave(mut self) -> Result<(), RotatorError> {
+        self.run(&Sql::new("COMMIT"), "end the transaction").await?;
+        self.session.finish(&self.frame).await;
+        Ok(())
+    }
+
+    /// Runs statements inside the transaction. They must not commit a change.
+    pub(crate) async fn run(&mut self, sql: &Sql, doing: &str) -> Result<Vec<PgRow>, RotatorError> {
+        let answer = self.frame.within(sql.run(self.session.connection()), || late(doing)).await?;
+        answer.map_err(|error| sqlstate::failure(&error, Moment::Reading, doing))
+    }
+
+    /// Ends whoever holds the lock, and takes it.
+    async fn displace(&mut self, role: &str) -> Result<Vec<PgRow>, RotatorError> {
+        tracing::warn!(role, "an unfinished earlier change of this role holds its lock: ending that session");
+        let [high, low] = key_halves(role);
+        let take = Sql::new(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid ",
+        )
+        .fixed("WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid() ")
+        .fixed("AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.classid = ")
+        .number(i64::from(high))
+        .fixed("::oid AND l.objid = ")
+        .number(i64::from(low))
+        // NULL where another role's sessions are hidden from us; ending it then takes rights that we would lack too.
+        .fixed("::oid AND coalesce(a.application_name, ")
+        .literal(APPLICATION)
+        .fixed(") = ")
+        .literal(APPLICATION)
+        .fixed("; SELECT true AS held FROM pg_advisory_xact_lock(")
+        .number(key(role))
+        .fixed("); ")
+        .then(&role_query(role));
+        let doing = "end the session of an unfinished earlier change";
+        let answer = self.frame.within(take.run(self.session.connection()), || late(doing)).await?;
+        answer.map_err(|error| match sqlstate::code(&error) {
+            Some("42501") => RotatorError::not_done(
+                Retry::After(Duration::from_secs(30)),
+                "fence-held",
+                "a session of another account holds the lock of an unfinished change: grant the admin `pg_signal_backend`, \
+                 or end that session",
+            ),
+            _ => sqlstate::failure(&error, Moment::Reading, doing),
+        })
+    }
+}
+
+/// Sends the opening message. A pooled session may have been cut while it was idle; then a new one is tried, since this
+/// message changes nothing.
+async fn first_message(frame: Frame, source: Source<'_>, message: &Sql) -> Result<(Session, Vec<PgRow>), RotatorError> {
+    let doing = "open a transaction";
+    let (pool, mut session) = match source {
+        Source::Admin(pool) => (Some(pool), pool.session(&frame, false).await?),
+        Source::Own(session) => (None, session),
+    };
+    loop {
+        let answer = frame.within(message.run(session.connection()), || late(doing)).await?;
+        match (answer, pool) {
+            (Ok(rows), _) => return Ok((session, rows)),
+            (Err(error), Some(pool)) if session.reused && sqlstate::is_cut(&error) => {
+                drop(session);
+                session = pool.session(&frame, true).await?;
+            }
+            (Err(error), _) => return Err(sqlstate::failure(&error, Moment::Reading, doing)),
+        }
+    }
+}
+
+/// A transaction whose length is bounded by the call, and that asks for the lock without waiting.
+fn opening(frame: Frame, role: &str) -> Sql {
+    let ms = frame.left_ms();
+    // A role's or database's defaults may say otherwise: read-only, another search path, or a commit that a crash of the
+    // server could lose.
+    Sql::new("BEGIN READ WRITE; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = ")
+        .number(ms)
+        .fixed("; SET LOCAL lock_timeout = ")
+        .number(ms)
+        .fixed("; SET LOCAL idle_in_transaction_session_timeout = ")
+        .number(ms)
+        .fixed("; SELECT pg_try_advisory_xact_lock(")
+        .number(key(role))
+        .fixed(") AS held, CASE WHEN current_setting('synchronous_commit') = 'off' ")
+        .fixed("THEN set_config('synchronous_commit', 'local', true) END AS durable; ")
+}
+
+fn role_query(role: &str) -> Sql {
+    Sql::new("SELECT rolcanlogin, coalesce(rolvaliduntil <= now(), false) AS expired FROM pg_roles WHERE rolname = ")
+        .literal(role)
+}
+
+fn read_role(rows: &[PgRow]) -> Result<Option<Role>, RotatorError> {
+    let Some(row) = rows.iter().find(|row| column(row, "rolcanlogin").is_ok()) else { return Ok(None) };
+    let read = || Ok(Role { can_login: flag(row, "rolcanlogin")?, expired: flag(row, "expired")? });
+    read().map(Some).map_err(|error| sqlstate::failure(&error, Moment::Reading, "read the role"))
+}
+
+fn held(rows: &[PgRow]) -> Result<bool, RotatorError> {
+    let row = rows.iter().find(|row| column(row, "held").is_ok());
+    row.map_or(Ok(false), |row| flag(row, "held"))
+        .map_err(|error| sqlstate::failure(&error, Moment::Reading, "read the lock"))
+}
+
+/// The lock's number: constant for a role's name, for all versions of this rotator.
+fn key(role: &str) -> i64 {
+    let mut text = b"keywheel postgres role v1\0".to_vec();
+    text.extend_from_slice(role.as_bytes());
+    let hash = digest::digest(&digest::SHA256, &text);
+    i64::from_be_bytes(hash.as_ref()[..8].try_into().expect("SHA-256 gives 32 bytes"))
+}
+
+/// The number as `pg_locks` shows it.
+fn key_halves(role: &str) -> [u32; 2] {
+    let bytes = key(role).to_be_bytes();
+    let half = |from: usize| u32::from_be_bytes(bytes[from..from + 4].try_into().expect("four of eight bytes"));
+    [half(0), half(4)]
+}
+
+fn late(doing: &str) -> RotatorError {
+    let message = format!("could not {doing}: the server did not answer in time");
+    RotatorError::not_done(Retry::After(Duration::from_secs(5)), "timeout", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_of_a_name_never_changes() {
+        // Written down: an older version's leftovers must be found by a newer one.
+        assert_eq!(key("orders"), key("orders"));
+        assert_ne!(key("orders"), key("orders_b"));
+        let [high, low] = key_halves("orders");
+        assert_eq!((i64::from(high) << 32) | i64::from(low), key("orders"));
+    }
+}

@@ -1,0 +1,71 @@
+//! What a rotator says of itself, before it is asked to do anything.
+
+use serde::{Deserialize, Serialize};
+
+/// How old and new credentials live side by side at the target. The shape decides what is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// One account, one password: from apply to promote `CURRENT` is refused.
+    InPlace,
+    /// Two accounts that take turns: the idle one is changed, so readers see no gap.
+    Alternating,
+    /// A second key beside the first: no gap.
+    Overlapping,
+}
+
+/// Who makes the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The engine makes it (passwords).
+    Engine,
+    /// The target makes it and shows it once (most API keys).
+    Provider,
+}
+
+/// What the rotator can do beyond the six steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// It can count who still uses a credential, so a policy may wait for `when: no-sessions`.
+    pub usage: bool,
+    /// An account may change its own password, so `admin: self` is possible.
+    pub self_managed: bool,
+}
+
+/// The type of one setting under the policy's `target:`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingKind {
+    Text,
+    Boolean,
+    /// A whole number within the given bounds, both included.
+    Integer { min: i64, max: i64 },
+    /// One of these words.
+    Choice(Vec<String>),
+}
+
+/// One setting that a policy may give under `target:`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    pub name: String,
+    pub kind: SettingKind,
+    pub required: bool,
+    /// One sentence for people who write policies.
+    pub help: String,
+}
+
+/// What a rotator is and can do. Constant for one version of a rotator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The word that policies use: `rotator: postgres`.
+    pub kind: String,
+    /// The rotator's own semantic version.
+    pub version: String,
+    pub shapes: Vec<Shape>,
+    pub origin: Origin,
+    pub settings: Vec<Setting>,
+    pub capabilities: Capabilities,
+    /// Fields that [`crate::Rotator::derive_field`] can add to a bundle, such as `dsn`.
+    pub derived_fields: Vec<String>,
+}

@@ -1,0 +1,20 @@
+//! All that a rotator author reads: the trait, requests, errors and secrets. Depends on nothing else of keywheel.
+//!
+//! A rotator changes one kind of credential at one kind of target. The engine owns the order of the six steps, durability
+//! and retries; the rotator owns the target's dialect and tells the truth about what happened there.
+//! Start at [`Rotator`], then read [`RotatorError`]: *did it happen?* and *what next?* are the two answers that keep a
+//! credential from being lost.
+
+mod bundle;
+mod call;
+mod descriptor;
+mod error;
+mod rotator;
+mod secret;
+
+pub use bundle::{Bundle, MissingField, PASSWORD, USERNAME};
+pub use call::{Admin, Call, Check, GrantParity, RevokeHow, Strategy, Target};
+pub use descriptor::{Capabilities, Descriptor, Origin, Setting, SettingKind, Shape};
+pub use error::{Effect, Retry, RotatorError};
+pub use rotator::{Answer, Finding, Rotator, Severity, Usage};
+pub use secret::Secret;

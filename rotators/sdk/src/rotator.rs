@@ -1,0 +1,111 @@
+//! The trait that each rotator implements.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Bundle, Call, Check, Descriptor, RevokeHow, RotatorError, Secret, Target};
+
+/// The answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The target accepts this credential now.
+    Yes,
+    /// The target refuses it: wrong password, no such account, login forbidden.
+    No { reason: String },
+    /// No answer could be had. It is never read as a no.
+    Unknown(RotatorError),
+}
+
+/// How much a finding of [`Rotator::preflight`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// A rotation would fail.
+    Error,
+    /// A rotation would work, but somebody should know.
+    Warning,
+    /// Seen and fine.
+    Fine,
+}
+
+/// One thing that `preflight` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub severity: Severity,
+    /// What was found, as a sentence fragment.
+    pub what: String,
+    /// What to do about it, such as the `GRANT` to run. Empty where nothing is to be done.
+    pub hint: String,
+}
+
+/// Who still uses a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Open sessions of the account.
+    pub sessions: u64,
+}
+
+/// Changes one kind of credential at one kind of target.
+///
+/// Rules for all calls:
+/// - Each call may come again with the same `call.rotation` and the same values, from another process, after any crash. It
+///   then ends in the same state as one call.
+/// - Each call keeps to `call.deadline`. A dropped future counts as an unknown outcome.
+/// - `Err` with [`crate::Effect::None`] is a promise that nothing changed.
+/// - The account to act on is the `username` field of the credential given, never guessed.
+/// - No secret value in errors, logs, or statement texts where the protocol has another way.
+#[async_trait]
+pub trait Rotator: Send + Sync {
+    /// What this rotator is. Constant.
+    fn describe(&self) -> Descriptor;
+
+    /// A further field made from the others, such as `dsn`. `None` for a field that it does not know.
+    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
+        let _ = (target, bundle, field);
+        None
+    }
+
+    /// Read-only. Can the admin connect, has it the rights, do the accounts exist? All findings, not the first.
+    /// `current` is the live credential, where there is one.
+    async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError>;
+
+    /// Read-only: does the target accept `credential` now? Costs no failed login where the admin can be asked instead.
+    /// `others` are credentials of the same account that may work (for `admin: self`).
+    /// Before it answers `No`, late effects of earlier calls for this account can no longer happen.
+    async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer;
+
+    /// Only where [`crate::Origin::Provider`]: makes the value, tagged with `call.rotation`. An earlier one with the same
+    /// tag is deleted first, since nobody holds it.
+    async fn generate(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Bundle, RotatorError> {
+        let _ = (call, current);
+        Err(RotatorError::not_done(crate::Retry::Never, "unsupported", "this rotator does not make values itself"))
+    }
+
+    /// Makes the target accept `candidate`. Afterwards `probe(candidate)` is `Yes`.
+    async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError>;
+
+    /// Logs in as the application would and runs the checks, changing nothing. Grant parity belongs here.
+    async fn verify(
+        &self,
+        call: &Call<'_>,
+        candidate: &Bundle,
+        current: Option<&Bundle>,
+        checks: &[Check],
+    ) -> Result<(), RotatorError>;
+
+    /// Undoes `apply`: afterwards the target refuses `candidate`, and accepts `current` where there is one. Fine if `apply`
+    /// never happened.
+    async fn restore(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError>;
+
+    /// Read-only: who still uses `credential`.
+    async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError>;
+
+    /// Makes the target refuse `previous`, and proves it. Fine if it already does. `current` keeps working throughout.
+    async fn revoke(
+        &self,
+        call: &Call<'_>,
+        previous: &Bundle,
+        current: &Bundle,
+        how: RevokeHow,
+    ) -> Result<(), RotatorError>;
+}

@@ -1,0 +1,61 @@
+//! What came out of an exam, for people and for assertions.
+
+use std::fmt;
+
+/// How one case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Passed,
+    /// The case does not fit this subject.
+    Skipped(&'static str),
+    /// What was expected, and what was seen.
+    Failed(String),
+}
+
+/// All outcomes of one subject, in the order of the table.
+#[derive(Debug)]
+pub struct Report {
+    subject: String,
+    rows: Vec<(&'static str, Outcome)>,
+}
+
+impl Report {
+    pub(super) fn new(subject: &str) -> Self {
+        Report { subject: subject.to_owned(), rows: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, case: &'static str, outcome: Outcome) {
+        self.rows.push((case, outcome));
+    }
+
+    /// Each case with its outcome.
+    pub fn rows(&self) -> &[(&'static str, Outcome)] {
+        &self.rows
+    }
+
+    /// How many cases passed.
+    pub fn passed(&self) -> usize {
+        self.rows.iter().filter(|(_, outcome)| *outcome == Outcome::Passed).count()
+    }
+
+    /// # Panics
+    /// With the whole report, if a case failed.
+    pub fn assert_passed(&self) {
+        let failed = self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        assert!(!failed, "{self}");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "exam of {}: {} of {} passed", self.subject, self.passed(), self.rows.len())?;
+        for (case, outcome) in &self.rows {
+            match outcome {
+                Outcome::Passed => writeln!(f, "  pass  {case}")?,
+                Outcome::Skipped(why) => writeln!(f, "  skip  {case} ({why})")?,
+                Outcome::Failed(how) => writeln!(f, "  FAIL  {case}: {how}")?,
+            }
+        }
+        Ok(())
+    }
+}

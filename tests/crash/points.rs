@@ -1,0 +1,97 @@
+//! The matrix of points.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+
+use super::{Case, End, Scenario};
+use crate::house::{message_of, server};
+
+/// The points that a rotation passes which nobody disturbs, in order.
+async fn record(scenario: Scenario, name: &str) -> Vec<String> {
+    let case = Case::new(scenario, name, server().port()).await;
+    let mut daemon = case.house.daemon("keywheel=info,failpoint=trace", None);
+    let mut seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
+    seen.extend(daemon.stop());
+    case.check_end("undisturbed").await;
+    let points: Vec<String> = seen
+        .iter()
+        .filter(|entry| entry["target"] == "failpoint")
+        .map(|entry| entry["fields"]["point"].as_str().expect("a point has a name").to_owned())
+        .collect();
+    for place in ["journal/", "store/", "target/"] {
+        assert!(points.iter().filter(|point| point.starts_with(place)).count() >= 4, "{place} is among {points:?}");
+    }
+    points
+}
+
+/// Runs the daemon, to be killed at the nth passing of whatever point. Whether it was; if not, it came to an end before.
+fn kill_at(case: &Case, nth: usize) -> bool {
+    let mut daemon = case.house.daemon("keywheel=info", Some(&format!("any={nth}*off->1*return")));
+    while let Some(entry) = daemon.next() {
+        if ["done", "rolled back", "parked"].iter().any(|end| message_of(&entry).starts_with(end)) {
+            daemon.ask_to_stop();
+        }
+    }
+    let (status, _) = daemon.wait();
+    assert!(status.success() || status.signal() == Some(9), "it was killed or it stopped: {status}");
+    status.signal() == Some(9)
+}
+
+/// SIGKILL at each point once; after a restart it ends by itself.
+async fn every_point(scenario: Scenario, name: &str) {
+    let points = record(scenario, &format!("{name}_record")).await;
+    for (nth, point) in points.iter().enumerate() {
+        let when = format!("killed at {point} (passing {nth})");
+        let case = Case::new(scenario, &format!("{name}_{nth}"), server().port()).await;
+        assert!(kill_at(&case, nth), "{when}: it was not passed");
+        case.check(&when).await;
+        case.recover(&when).await;
+    }
+    let kinds: BTreeSet<_> = points.iter().collect();
+    println!("{name}: SIGKILL at {} points ({} kinds), each ended as {:?}", points.len(), kinds.len(), scenario.end);
+}
+
+/// A second SIGKILL while the first is being recovered from, at points spread over the recovery.
+async fn two_kills(scenario: Scenario, name: &str) {
+    let points = record(scenario, &format!("{name}_record")).await;
+    let mut second = 0;
+    for (nth, point) in points.iter().enumerate() {
+        let case = Case::new(scenario, &format!("{name}_{nth}"), server().port()).await;
+        assert!(kill_at(&case, nth), "killed at {point}");
+        // A stride that shares no factor with the length visits all distances from the restart.
+        let then = (nth * 7) % (points.len() - nth).max(8);
+        let when = format!("killed at {point} (passing {nth}), then at passing {then} of the recovery");
+        second += usize::from(kill_at(&case, then));
+        case.check(&when).await;
+        case.recover(&when).await;
+    }
+    println!("{name}: {} first kills, {second} second kills during recovery", points.len());
+    assert!(second > points.len() / 2, "most second kills struck: {second} of {}", points.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_in_place() {
+    every_point(Scenario { alternating: false, end: End::Done }, "kill_in_place").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_alternating() {
+    every_point(Scenario { alternating: true, end: End::Done }, "kill_alternating").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_in_place_rolled_back() {
+    every_point(Scenario { alternating: false, end: End::RolledBack }, "kill_in_place_back").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_alternating_rolled_back() {
+    every_point(Scenario { alternating: true, end: End::RolledBack }, "kill_alternating_back").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_kills_in_a_row() {
+    two_kills(Scenario { alternating: false, end: End::Done }, "twice_in_place").await;
+    two_kills(Scenario { alternating: true, end: End::Done }, "twice_alternating").await;
+    two_kills(Scenario { alternating: false, end: End::RolledBack }, "twice_in_place_back").await;
+}

@@ -1,0 +1,10 @@
+//! The one test binary of the whole: what is true of the product as people run it, and of this repository.
+
+mod cli;
+#[cfg(feature = "failpoints")]
+mod crash;
+#[cfg(feature = "failpoints")]
+mod daemon;
+mod house;
+mod readers;
+mod tidy;

@@ -164,6 +164,7 @@ async fn daemon(home: &Path, server: &PostgresServer) -> Daemon {
         .await
         .expect("the server answers");
         connections = connections.max(count);
+        #[expect(clippy::disallowed_methods, reason = "the pace at which the benchmark looks")]
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let (last, ended) = reading.join().expect("no panic");
@@ -175,7 +176,8 @@ async fn daemon(home: &Path, server: &PostgresServer) -> Daemon {
     .await
     .expect("the server answers");
     assert_eq!(accepted, ROLES as i64);
-    let field = |name: &str| last["fields"][name].as_f64().unwrap_or_else(|| panic!("`{name}` in the last line: {last}"));
+    let field =
+        |name: &str| last["fields"][name].as_f64().unwrap_or_else(|| panic!("`{name}` in the last line: {last}"));
     Daemon {
         elapsed: ended - began,
         commits: field("journal_commits"),

@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a demonstration talks to people")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -20,8 +20,11 @@ use keywheel_testkit::PostgresServer;
 const ROUNDS: usize = 5;
 
 /// What the demonstration rotates: the secret and the roles behind it.
-const SECRETS: [(&str, &[&str]); 3] =
-    [("shop/orders", &["orders"]), ("shop/billing", &["billing_a", "billing_b"]), ("shop/search", &["search_a", "search_b"])];
+const SECRETS: [(&str, &[&str]); 3] = [
+    ("shop/orders", &["orders"]),
+    ("shop/billing", &["billing_a", "billing_b"]),
+    ("shop/search", &["search_a", "search_b"]),
+];
 
 /// What the application saw of one secret.
 #[derive(Default)]
@@ -65,16 +68,27 @@ async fn demo() {
         .collect();
 
     let orders: Vec<&str> = SECRETS.iter().map(|(secret, _)| *secret).collect();
-    for round in 1..ROUNDS {
-        println!("── Round {round}: keywheel rotate {}", orders.join(" "));
-        keywheel(home, &[&["rotate"], &orders[..]].concat());
+    let rotate = [&["rotate"], &orders[..]].concat();
+    println!("── Round 1: keywheel rotate {}", orders.join(" "));
+    keywheel(home, &rotate);
+    for round in 2..ROUNDS {
+        wait_out_the_grace_period().await;
+        println!("── Round {round}: the same, quietly (what was waiting to be revoked first: keywheel run --once)");
+        quietly(home, &["run", "--once"]);
+        quietly(home, &rotate);
     }
-    println!("── Round {ROUNDS}: the same, and SIGKILL as soon as a target has the new password");
-    kill_in_the_middle(home, &orders);
+    wait_out_the_grace_period().await;
+    quietly(home, &["run", "--once"]);
+    println!(
+        "── Round {ROUNDS}: the same, and SIGKILL when a target has the new password, before keywheel knows of it"
+    );
+    kill_in_the_middle(home, &rotate);
     println!("── The engine is dead. What it left:");
     keywheel(home, &["status"]);
     println!("── Started again: keywheel run --once");
     keywheel(home, &["run", "--once"]);
+    wait_out_the_grace_period().await;
+    quietly(home, &["run", "--once"]);
     keywheel(home, &["status"]);
 
     stop.store(true, Ordering::SeqCst);
@@ -120,7 +134,7 @@ async fn furnish(home: &Path, server: &PostgresServer) {
                 "version: 1\npolicy: shop-{name}\n{common}\
                  strategy: {{ alternating: {{ users: [{name}_a, {name}_b], grant_parity: require }} }}\n\
                  secret: {{ name: shop/{name}, fields: [username, password, dsn] }}\nschedule: {{ every: 30d }}\n\
-                 verify: [ login, {{ sql: SELECT 1 }} ]\nrevoke: {{ after: 0s }}\n"
+                 verify: [ login, {{ sql: SELECT 1 }} ]\nrevoke: {{ after: 1s }}\n"
             ),
         );
     }
@@ -165,29 +179,33 @@ fn put(home: &Path, secret: &str, username: &str, password: &str) {
     assert!(child.wait().expect("it ends").success(), "keywheel secret put {secret}");
 }
 
-/// Starts rotations, and kills the engine with SIGKILL when its log says that a target was changed.
-fn kill_in_the_middle(home: &Path, orders: &[&str]) {
-    let mut child = Command::new(binary())
+/// As `keywheel`, without showing what it says.
+fn quietly(home: &Path, arguments: &[&str]) {
+    let output = Command::new(binary()).current_dir(home).args(arguments).output().expect("keywheel runs");
+    assert!(output.status.success(), "keywheel {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The alternating policies let the previous password live for a second.
+#[expect(clippy::disallowed_methods, reason = "people watch: waiting is part of the show")]
+async fn wait_out_the_grace_period() {
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+}
+
+/// Rotates with a failpoint: SIGKILL hits the engine after the first `ALTER ROLE` was committed, before that is known to it.
+fn kill_in_the_middle(home: &Path, rotate: &[&str]) {
+    let status = Command::new(binary())
         .current_dir(home)
-        .args(["--log", "keywheel=debug", "--log-format", "json", "rotate"])
-        .args(orders)
+        .args(rotate)
+        .env("FAILPOINTS", "target/apply/after=return")
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stderr(Stdio::null())
+        .status()
         .expect("keywheel runs");
-    let log = BufReader::new(child.stderr.take().expect("piped"));
-    for line in log.lines() {
-        let line = line.expect("the log is text");
-        let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-        if entry["fields"]["message"] == "succeeded" && entry["fields"]["step"] == "apply" {
-            break;
-        }
-    }
-    child.kill().expect("it was still at work");
-    let status = child.wait().expect("it is dead");
+    assert!(!status.success(), "it was killed");
     println!("   {status}\n");
 }
 
+#[expect(clippy::disallowed_methods, reason = "the application's own pace")]
 /// Reads `CURRENT` and logs in with it, as an application does that keeps no connection.
 async fn log_in_all_the_time(server: &PostgresServer, home: &Path, secret: &str, stop: &AtomicBool) -> Seen {
     let keyring = Keyring::load(&home.join("master.key")).expect("the key is there");

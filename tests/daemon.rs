@@ -20,7 +20,7 @@ async fn state(house: &House) -> SqliteState {
 async fn sigterm_in_the_middle_of_a_step_leaves_it_in_doubt_and_stops_cleanly() {
     let proxy = CutProxy::start(SocketAddr::from(([127, 0, 0, 1], server().port()))).await.expect("a free port");
     let case = Case::new(IN_PLACE, "sigterm", proxy.port()).await;
-    case.house.settings("deadlines: { step: 2s, lease: 4s }\n");
+    case.house.settings("deadlines: { step: 5s, lease: 10s }\n");
     proxy.arm(Fault::Stall { marker: b"ALTER ROLE".to_vec() });
     let daemon = case.house.daemon("keywheel=info", None);
     proxy.wait_for_strikes(1).await;
@@ -51,7 +51,7 @@ async fn two_daemons_on_one_state_rotate_each_secret_once() {
             ready = daemon.next().is_some_and(|entry| message_of(&entry).starts_with("ready"));
         }
     }
-    while state.open().await.expect("readable").iter().count() > 0 || done < count {
+    while done < count || !state.open().await.expect("readable").is_empty() {
         done = state.history(&History { secret: None, limit: 100 }).await.expect("readable").len();
         tokio::task::yield_now().await;
     }
@@ -67,7 +67,7 @@ async fn two_daemons_on_one_state_rotate_each_secret_once() {
 async fn a_daemon_that_slept_through_its_lease_writes_nothing_more() {
     let proxy = CutProxy::start(SocketAddr::from(([127, 0, 0, 1], server().port()))).await.expect("a free port");
     let case = Case::new(IN_PLACE, "sleeper", proxy.port()).await;
-    case.house.settings("deadlines: { step: 2s, lease: 4s }\n");
+    case.house.settings("deadlines: { step: 5s, lease: 10s }\n");
     proxy.arm(Fault::Stall { marker: b"ALTER ROLE".to_vec() });
     let sleeper = case.house.daemon("keywheel=info", None);
     proxy.wait_for_strikes(1).await;

@@ -116,8 +116,12 @@ impl House {
         if let Some(failpoints) = failpoints {
             command.env("FAILPOINTS", failpoints);
         }
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the daemon starts");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the daemon starts");
         let log = BufReader::new(child.stderr.take().expect("piped"));
         Daemon { child, log: log.lines() }
     }
@@ -181,7 +185,8 @@ impl Daemon {
 
     /// Asks it to stop. Fine if it is gone already.
     pub fn ask_to_stop(&self) {
-        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM);
+        let _ =
+            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM);
     }
 
     /// Asks it to stop, and demands that it does so cleanly.
@@ -196,4 +201,9 @@ impl Daemon {
 /// The message of a log entry.
 pub fn message_of(entry: &Value) -> &str {
     entry["fields"]["message"].as_str().unwrap_or_default()
+}
+
+/// Says something to whoever watches the tests: written past the capture of their output, since it is a result.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -10,7 +10,7 @@ use keywheel::secrets::{Label, SecretStore, Selector};
 use keywheel::state::sqlite::SqliteState;
 use tokio_util::sync::CancellationToken;
 
-use crate::house::{House, server};
+use crate::house::{House, say, server};
 
 const ROTATIONS: usize = 200;
 
@@ -24,8 +24,8 @@ async fn no_failed_login_in_200_rotations() {
     house.put("always", names[0], "first");
 
     let store: Arc<dyn SecretStore> = Arc::new(house.store().await);
-    let stop = Arc::new(AtomicBool::new(false));
-    let application = tokio::spawn(log_in_all_the_time(Arc::clone(&store), Arc::clone(&stop)));
+    let over = Arc::new(AtomicBool::new(false));
+    let application = tokio::spawn(log_in_all_the_time(Arc::clone(&store), Arc::clone(&over)));
 
     let engine = Engine {
         state: Arc::new(SqliteState::open(&house.path("state.db")).await.expect("the state opens")),
@@ -33,12 +33,7 @@ async fn no_failed_login_in_200_rotations() {
         rotators: Registry::new().with(Arc::new(keywheel::postgres::PostgresRotator::new())),
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
-        limits: Limits {
-            rotations: 1,
-            per_target: 1,
-            step: Duration::from_secs(20),
-            lease: Duration::from_secs(60),
-        },
+        limits: Limits { rotations: 1, per_target: 1, step: Duration::from_secs(20), lease: Duration::from_secs(60) },
         observer: None,
     };
     let mut policy = house.load("always");
@@ -55,12 +50,14 @@ async fn no_failed_login_in_200_rotations() {
                 done += 1;
             }
             Stop::Held(hold) => engine.clock.sleep_until(hold.until).await,
-            other => panic!("rotation {done}: {other:?}"),
+            Stop::RolledBack { .. } | Stop::InDoubt { .. } | Stop::Parked { .. } | Stop::Stopping => {
+                panic!("rotation {done}: {stop:?}")
+            }
         }
     }
-    stop.store(true, Ordering::SeqCst);
+    over.store(true, Ordering::SeqCst);
     let (logins, failed) = application.await.expect("the application runs");
-    println!("{ROTATIONS} rotations, {logins} logins, {failed} failed");
+    say(&format!("{ROTATIONS} rotations, {logins} logins, {failed} failed"));
     assert_eq!(failed, 0, "failed logins of {logins}");
     assert!(logins > ROTATIONS, "it logged in all the time: {logins}");
 }

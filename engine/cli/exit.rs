@@ -109,7 +109,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let what = error.to_string();
         let (exit, changed, hint) = match error {
-            RunError::Busy { .. } => (Exit::Busy, NOTHING_CHANGED, Some("look at `keywheel status`, and try again".to_owned())),
+            RunError::Busy { .. } => {
+                (Exit::Busy, NOTHING_CHANGED, Some("look at `keywheel status`, and try again".to_owned()))
+            }
             RunError::NothingOpen(_) => (Exit::Input, NOTHING_CHANGED, Some("see `keywheel status`".to_owned())),
             RunError::NoRotator(_) | RunError::PolicyChanged { .. } => (Exit::Input, NOTHING_CHANGED, None),
             RunError::LeaseLost(_) => (
@@ -137,10 +139,16 @@ impl From<StateError> for Failure {
                 (Exit::Busy, NOTHING_CHANGED, Some("look at `keywheel status`, and try again"))
             }
             StateError::NotFound(_) => (Exit::Input, NOTHING_CHANGED, Some("`keywheel history` lists rotations")),
-            StateError::Illegal(_) => {
-                (Exit::Input, NOTHING_CHANGED, Some("`keywheel status` shows where it stands; after promotion there is no way back"))
-            }
-            StateError::Corrupt(_) => (Exit::Unexpected, NOTHING_CHANGED, Some("restore the file from a backup, or use the version that wrote it")),
+            StateError::Illegal(_) => (
+                Exit::Input,
+                NOTHING_CHANGED,
+                Some("`keywheel status` shows where it stands; after promotion there is no way back"),
+            ),
+            StateError::Corrupt(_) => (
+                Exit::Unexpected,
+                NOTHING_CHANGED,
+                Some("restore the file from a backup, or use the version that wrote it"),
+            ),
         };
         Failure { exit, what, changed, hint: hint.map(str::to_owned) }
     }
@@ -155,7 +163,9 @@ impl From<SecretsError> for Failure {
                 "a write that was under way may have happened",
                 Some("`keywheel secret versions NAME` shows what is stored; `keywheel doctor` checks the stores"),
             ),
-            SecretsError::Conflict { .. } => (Exit::Busy, NOTHING_CHANGED, Some("look at `keywheel status`, and try again")),
+            SecretsError::Conflict { .. } => {
+                (Exit::Busy, NOTHING_CHANGED, Some("look at `keywheel status`, and try again"))
+            }
             SecretsError::Corrupt { .. } => (Exit::Unexpected, NOTHING_CHANGED, Some("is this the right master key?")),
             SecretsError::Invalid(_) => (Exit::Input, NOTHING_CHANGED, None),
         };

@@ -19,7 +19,8 @@ pub fn start(globals: &Globals, usual: &str, bars: &MultiProgress) -> Result<(),
         (None, _) => "trace",
     };
     let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failure::input(format!("`{directives}` is no log filter: {error}")).hint("such as `info`, or `keywheel_runtime=debug`")
+        Failure::input(format!("`{directives}` is no log filter: {error}"))
+            .hint("such as `info`, or `keywheel_runtime=debug`")
     })?;
     let writer = Beside(bars.clone());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
@@ -28,7 +29,7 @@ pub fn start(globals: &Globals, usual: &str, bars: &MultiProgress) -> Result<(),
             let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
             builder.with_ansi(colours).init();
         }
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(true).init(),
+        LogFormat::Json => builder.json().with_current_span(false).with_span_list(true).init(),
     }
     Ok(())
 }

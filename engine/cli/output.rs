@@ -1,6 +1,6 @@
 //! Data to stdout, as a table for people or as JSON for programs; talk to stderr.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp, Zoned};
@@ -60,8 +60,8 @@ impl Output {
     pub fn table(&mut self, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header);
-        let wide = if io::stdout().is_terminal() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
-        table.set_content_arrangement(wide);
+        // Never wrapped: an id broken in two cannot be copied.
+        table.set_content_arrangement(ContentArrangement::Disabled);
         for row in rows {
             table.add_row(row.iter().map(|cell| printable(cell)));
         }

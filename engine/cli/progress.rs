@@ -93,7 +93,8 @@ impl Progress {
     fn line(&self, secret: &str) -> ProgressBar {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || {
-            let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg}  {elapsed}").expect("the template is constant");
+            let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg}  {elapsed}")
+                .expect("the template is constant");
             let line = self.bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(printable(secret)));
             line.enable_steady_tick(Duration::from_millis(120));
             line

@@ -12,7 +12,8 @@ use crate::exit::Failure;
 /// All names that mean nothing, in one message.
 pub fn by_name(policies: &[Arc<Policy>], names: &[String]) -> Result<Vec<Arc<Policy>>, Failure> {
     let means = |policy: &Policy, name: &str| policy.name == name || policy.secret.name == name;
-    let unknown: Vec<&String> = names.iter().filter(|name| !policies.iter().any(|policy| means(policy, name))).collect();
+    let unknown: Vec<&String> =
+        names.iter().filter(|name| !policies.iter().any(|policy| means(policy, name))).collect();
     if let Some(first) = unknown.first() {
         let list: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
         let known = policies.iter().flat_map(|policy| [policy.name.as_str(), policy.secret.name.as_str()]);
@@ -27,7 +28,8 @@ pub fn one(policies: &[Arc<Policy>], name: &str) -> Result<Arc<Policy>, Failure>
     let mut found = by_name(policies, &[name.to_owned()])?;
     match found.len() {
         1 => Ok(found.swap_remove(0)),
-        _ => Err(Failure::input(format!("`{name}` is a policy and another policy's secret")).hint("name the other one of the two")),
+        _ => Err(Failure::input(format!("`{name}` is a policy and another policy's secret"))
+            .hint("name the other one of the two")),
     }
 }
 

@@ -11,7 +11,7 @@ const INTERRUPTED: i32 = 130;
 pub fn stopping(first: impl Fn() + Send + 'static) -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let cancel = token.clone();
+    let asked_to_stop = token.clone();
     tokio::spawn(async move {
         let mut asked = false;
         loop {
@@ -24,7 +24,7 @@ pub fn stopping(first: impl Fn() + Send + 'static) -> std::io::Result<Cancellati
             }
             asked = true;
             first();
-            cancel.cancel();
+            asked_to_stop.cancel();
         }
     });
     Ok(token)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use keywheel_core::{Hold, Progress as Standing, Rotation, RotationId, Step, Why};
-use keywheel_policies::Policy;
+use keywheel_policies::{Adopt, Policy};
 use keywheel_runtime::{Engine, Order, RunError, Stop, target_key};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -89,25 +89,27 @@ impl Work {
         let limits = self.engine.limits;
         let all = Arc::new(Semaphore::new(limits.rotations.max(1)));
         let mut targets: HashMap<String, Arc<Semaphore>> = HashMap::new();
-        let mut tasks = JoinSet::new();
+        let mut at_work = JoinSet::new();
         for (number, policy) in self.policies.iter().enumerate() {
-            let target = targets.entry(target_key(policy)).or_insert_with(|| Arc::new(Semaphore::new(limits.per_target.max(1))));
-            let (all, target, policy) = (Arc::clone(&all), Arc::clone(target), Arc::clone(policy));
-            let (engine, order, progress) = (Arc::clone(&self.engine), self.order.clone(), Arc::clone(&self.progress));
-            let (patience, stopping) = (self.patience, self.stopping.clone());
-            tasks.spawn(async move {
-                let _at_target = target.acquire_owned().await.expect("never closed");
-                let _at_all = all.acquire_owned().await.expect("never closed");
-                let turned = match stopping.is_cancelled() {
-                    true => Turned { policy, rotation: None, ending: Ending::Stopped },
-                    false => follow(&engine, policy, order, patience, &stopping, &progress).await,
-                };
-                progress.ended(&turned.policy.secret.name);
-                (number, turned)
+            let at_target = || Arc::new(Semaphore::new(limits.per_target.max(1)));
+            let target = Arc::clone(targets.entry(target_key(policy)).or_insert_with(at_target));
+            let one = One {
+                engine: Arc::clone(&self.engine),
+                policy: Arc::clone(policy),
+                places: [target, Arc::clone(&all)],
+                patience: self.patience,
+                stopping: self.stopping.clone(),
+                progress: Arc::clone(&self.progress),
+            };
+            let order = self.order.clone();
+            at_work.spawn(async move {
+                let (rotation, ending) = one.follow(order).await;
+                one.progress.ended(&one.policy.secret.name);
+                (number, Turned { policy: one.policy, rotation, ending })
             });
         }
         let mut turned = Vec::with_capacity(self.policies.len());
-        while let Some(finished) = tasks.join_next().await {
+        while let Some(finished) = at_work.join_next().await {
             match finished {
                 Ok(finished) => turned.push(finished),
                 // A panic is a bug; its rotation is in doubt, and whoever comes next settles it.
@@ -119,52 +121,89 @@ impl Work {
     }
 }
 
-/// Turns one secret until it ends, needs somebody else, or patience is over.
-async fn follow(
-    engine: &Engine,
+/// One secret of the work.
+struct One {
+    engine: Arc<Engine>,
     policy: Arc<Policy>,
-    mut order: Order,
+    /// A place at the target and one among all, in the order in which they are taken. Held during turns, not in pauses.
+    places: [Arc<Semaphore>; 2],
     patience: SignedDuration,
-    stopping: &CancellationToken,
-    progress: &Progress,
-) -> Turned {
-    let secret = policy.secret.name.clone();
-    let deadline = engine.clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
-    let before = match engine.state.open_of(&secret).await {
-        Ok(open) => open,
-        Err(error) => return Turned { policy, rotation: None, ending: Ending::Refused(error.into()) },
-    };
-    if let Some(open) = &before {
-        progress.waits(&secret, &format!("going on with rotation {}, begun {}", open.fixed.id, instant(open.created_at)));
-    }
-    let was_promoted = before.filter(|open| open.state.promoted_at.is_some()).map(|open| open.fixed.id);
-    let (mut known, mut looks) = (None, 0);
-    loop {
-        let turn = engine.turn(&policy, &order, looks, stopping).await;
-        let leave = matches!(order, Order::Leave { .. });
-        let (ending, pause) = match turn {
-            Ok(Some((rotation, stop))) => {
-                known = Some(rotation.fixed.id);
-                looks = if let Stop::InDoubt { .. } = stop { looks + 1 } else { 0 };
-                if leave { (Ending::Left, None) } else { ending_of(&rotation, stop, was_promoted) }
-            }
-            Ok(None) => (ended_elsewhere(engine, known).await, None),
-            Err(RunError::Busy { until, .. }) if known.is_some() => {
-                let again = engine.clock.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
-                (Ending::Waiting { step: None, until }, Some(again))
-            }
-            Err(error) => (Ending::Refused(error.into()), None),
+    stopping: CancellationToken,
+    progress: Arc<Progress>,
+}
+
+impl One {
+    /// Turns the secret until it ends, needs somebody else, or patience is over.
+    async fn follow(&self, mut order: Order) -> (Option<RotationId>, Ending) {
+        let (engine, secret) = (&self.engine, &self.policy.secret.name);
+        let before = match engine.state.open_of(secret).await {
+            Ok(open) => open,
+            Err(error) => return (None, Ending::Refused(error.into())),
         };
-        let done = |ending| Turned { policy: Arc::clone(&policy), rotation: known, ending };
-        let Some(until) = pause.filter(|until| *until <= deadline) else { return done(ending) };
-        if let Ending::Waiting { step: Some(step), .. } | Ending::InDoubt { step, .. } = &ending {
-            progress.waits(&secret, &format!("{step} goes on at {}", instant(until)));
+        if let Some(open) = &before {
+            let since = instant(open.created_at);
+            self.progress.waits(secret, &format!("going on with rotation {}, begun {since}", open.fixed.id));
         }
-        tokio::select! {
-            () = stopping.cancelled() => return done(Ending::Stopped),
-            () = engine.clock.sleep_until(until) => {}
+        if let (None, Order::Now { .. } | Order::Leave { .. }) = (&before, &order)
+            && let Err(refused) = self.has_value_to_begin_with().await
+        {
+            return (None, Ending::Refused(refused));
         }
-        order = Order::GoOn;
+        let was_promoted = before.filter(|open| open.state.promoted_at.is_some()).map(|open| open.fixed.id);
+        let (mut known, mut looks, mut deadline) = (None, 0, None);
+        loop {
+            let turn = {
+                let [target, all] = &self.places;
+                let _at_target = target.acquire().await.expect("never closed");
+                let _among_all = all.acquire().await.expect("never closed");
+                if self.stopping.is_cancelled() {
+                    return (known, Ending::Stopped);
+                }
+                engine.turn(&self.policy, &order, looks, &self.stopping).await
+            };
+            let now = engine.clock.now();
+            let (ending, pause) = match turn {
+                Ok(Some((rotation, stop))) => {
+                    known = Some(rotation.fixed.id);
+                    looks = if let Stop::InDoubt { .. } = stop { looks + 1 } else { 0 };
+                    let left = matches!(order, Order::Leave { .. });
+                    if left { (Ending::Left, None) } else { ending_of(&rotation, stop, was_promoted) }
+                }
+                Ok(None) => (ended_elsewhere(engine, known).await, None),
+                // The daemon took it up in a pause: look again at what it did.
+                Err(RunError::Busy { until, .. }) if known.is_some() => {
+                    (Ending::Waiting { step: None, until }, now.checked_add(LOOK_AGAIN).ok())
+                }
+                Err(error) => (Ending::Refused(error.into()), None),
+            };
+            // Patience begins with the first turn: waiting for a place does not count.
+            let deadline = *deadline.get_or_insert_with(|| now.checked_add(self.patience).unwrap_or(Timestamp::MAX));
+            let Some(until) = pause.filter(|until| *until <= deadline) else { return (known, ending) };
+            if let Ending::Waiting { step: Some(step), .. } | Ending::InDoubt { step, .. } = &ending {
+                self.progress.waits(secret, &format!("{step} goes on at {}", instant(until)));
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return (known, Ending::Stopped),
+                () = engine.clock.sleep_until(until) => {}
+            }
+            order = Order::GoOn;
+        }
+    }
+
+    /// Without `CURRENT` nobody knows what applications use now: a new password could lock them out.
+    async fn has_value_to_begin_with(&self) -> Result<(), Failure> {
+        let name = &self.policy.secret.name;
+        match self.policy.adopt {
+            Adopt::Rotate => return Ok(()),
+            Adopt::Keep => {}
+        }
+        if self.engine.secrets.labels(name).await?.current.is_some() {
+            return Ok(());
+        }
+        Err(Failure::input(format!("`{name}` has no CURRENT: what applications use now is not known here")).hint(format!(
+            "put it with `keywheel secret put {name}`; if nothing uses it yet, write `adopt: rotate` into policy `{}`",
+            self.policy.name
+        )))
     }
 }
 
@@ -208,7 +247,9 @@ impl Ending {
             Ending::Done | Ending::Promoted { .. } | Ending::Left => Exit::Done,
             Ending::RolledBack { .. } => Exit::RolledBack,
             Ending::Parked { .. } => Exit::Parked,
-            Ending::UnderWay { .. } | Ending::InDoubt { .. } | Ending::Waiting { .. } | Ending::Stopped => Exit::Waiting,
+            Ending::UnderWay { .. } | Ending::InDoubt { .. } | Ending::Waiting { .. } | Ending::Stopped => {
+                Exit::Waiting
+            }
             Ending::Refused(failure) => failure.exit,
         }
     }
@@ -254,13 +295,14 @@ impl Ending {
         match self {
             Ending::Done => "the new credential is CURRENT, the old one is refused".to_owned(),
             Ending::Promoted { hold } => revoked_later("promoted", hold),
-            Ending::UnderWay { hold } => {
-                revoked_later("nothing new was begun: an earlier rotation is promoted", hold)
-            }
+            Ending::UnderWay { hold } => revoked_later("nothing new was begun: an earlier rotation is promoted", hold),
             Ending::RolledBack { reason } => format!("everything is as before: {reason}"),
             Ending::Parked { step, reason } => format!("a person must act at {step}: {reason}"),
             Ending::InDoubt { step, until, why } => {
-                format!("whether {step} happened is unknown ({why}); `keywheel run` looks again after {}", instant(*until))
+                format!(
+                    "whether {step} happened is unknown ({why}); `keywheel run` looks again after {}",
+                    instant(*until)
+                )
             }
             Ending::Waiting { step, until } => {
                 let step = step.map_or("it", Step::name);
@@ -324,7 +366,12 @@ pub fn tell(cx: &mut Session, turned: &[Turned]) -> anyhow::Result<Exit> {
         cx.out.json(&lines)?;
     } else {
         let row = |line: &Line<'_>| {
-            vec![line.secret.to_owned(), line.outcome.to_owned(), line.rotation.clone().unwrap_or_default(), line.message.clone()]
+            vec![
+                line.secret.to_owned(),
+                line.outcome.to_owned(),
+                line.rotation.clone().unwrap_or_default(),
+                line.message.clone(),
+            ]
         };
         let rows: Vec<_> = lines.iter().map(row).collect();
         cx.out.table(&["SECRET", "OUTCOME", "ROTATION", ""], &rows)?;

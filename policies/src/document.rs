@@ -438,6 +438,7 @@ struct Limits {
 struct Deadlines {
     /// One call to a target or a store, `1s` to `10m`. Default: `30s`.
     step: Option<Duration>,
-    /// After this long without renewal another process may take a rotation over, `5s` to `10m`. Default: `30s`.
+    /// After this long without renewal another process may take a rotation over, `5s` to `10m`.
+    /// `step` is less than two thirds of it. Default: `60s`.
     lease: Option<Duration>,
 }

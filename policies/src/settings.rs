@@ -87,7 +87,7 @@ impl Default for Limits {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Deadlines { step: Duration::from_secs(30), lease: Duration::from_secs(30) }
+        Deadlines { step: Duration::from_secs(30), lease: Duration::from_secs(60) }
     }
 }
 
@@ -326,5 +326,13 @@ fn deadlines(walk: &Walk<'_>, node: &Node) -> Option<Deadlines> {
     };
     let (step, lease) = (between("step", 1, plain.step), between("lease", 5, plain.lease));
     section.done();
-    Some(Deadlines { step: step?, lease: lease? })
+    let deadlines = Deadlines { step: step?, lease: lease? };
+    if deadlines.step * 3 >= deadlines.lease * 2 {
+        walk.tell(
+            walk.problem("out-of-range", node.span, "`step` must be less than two thirds of `lease`")
+                .help("a lease is renewed each third of its length, and a step must end before it can be lost"),
+        );
+        return None;
+    }
+    Some(deadlines)
 }

@@ -39,7 +39,7 @@ impl Source {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let source = Source {
             path: path.to_owned(),
-            lines: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+            lines: line_starts(text),
             text: text.to_owned(),
             name,
             masks: RefCell::default(),
@@ -112,12 +112,19 @@ impl Source {
     fn hide_in(&self, node: &Node, secret: bool) {
         match &node.kind {
             Kind::Map(entries) => {
-                entries.iter().for_each(|entry| self.hide_in(&entry.value, is_secret_key(&entry.key)));
+                for entry in entries {
+                    self.hide_in(&entry.value, is_secret_key(&entry.key));
+                    if names_a_secret(&entry.key) {
+                        self.mask(entry.span.from..entry.span.to);
+                    }
+                }
             }
             Kind::List(items) => items.iter().for_each(|item| self.hide_in(item, secret)),
             Kind::Null => {}
             Kind::Boolean(_) | Kind::Integer(_) | Kind::Float | Kind::Text(_) => {
-                if secret {
+                // In a broken file a line with a secret may be read as part of a text.
+                let raw = self.text.get(node.span.from..node.span.to).unwrap_or_default();
+                if secret || names_a_secret(raw) {
                     self.mask(node.span.from..node.span.to);
                 }
             }
@@ -140,7 +147,7 @@ impl Source {
 
     /// Whether a syntax error's line may be shown: with secrets in the clear nearby it is unknown where they end.
     pub fn names_secrets(&self) -> bool {
-        self.text.lines().any(|line| secret_value_on(line).is_some())
+        names_a_secret(&self.text)
     }
 
     /// Gives a problem the line that it speaks of. Call it when all masks of the file are known.
@@ -160,8 +167,8 @@ impl Source {
 
     fn excerpt(&self, place: &Place) -> Option<Excerpt> {
         let start = *self.lines.get(place.line as usize - 1)?;
-        let end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
-        let line = self.text[start..end].trim_end_matches('\r');
+        let end = self.text[start..].find(['\n', '\r']).map_or(self.text.len(), |at| start + at);
+        let line = &self.text[start..end];
         if line.chars().count() > MAX_EXCERPT_CHARS {
             return None;
         }
@@ -180,6 +187,12 @@ impl Source {
         hidden.sort_by_key(|range| (range.start, range.end));
         Some(hide(line, &hidden, from..to))
     }
+}
+
+/// Lines end as YAML's do (YAML 1.2.2, section 5.4): by a line feed, a carriage return, or both.
+fn line_starts(text: &str) -> Vec<usize> {
+    let ends = text.match_indices(['\n', '\r']).filter(|(at, end)| *end == "\n" || !text[at + 1..].starts_with('\n'));
+    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
 /// Replaces the hidden ranges, and moves the marked one along.
@@ -226,6 +239,11 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
         .iter()
         .any(|word| plain.contains(word))
         || ["pwd", "pass", "pw", "credential", "credentials", "key"].contains(&plain.as_str())
+}
+
+/// Whether a text holds something like `password: …`.
+pub(crate) fn names_a_secret(text: &str) -> bool {
+    text.lines().any(|line| secret_value_on(line).is_some())
 }
 
 /// What follows `password:` or its like on a line, wherever it stands, up to the line's end.

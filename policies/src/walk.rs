@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::placeholder;
 use crate::problem::{Place, Problem, Problems};
 use crate::scalar;
-use crate::source::{Source, is_secret_key};
+use crate::source::{Source, is_secret_key, names_a_secret};
 use crate::tree::{Entry, Kind, Node, Span};
 
 /// The keys that one kind of map may have.
@@ -418,6 +418,9 @@ impl Walk<'_> {
 /// A key for a message: short, whatever the file holds.
 pub(crate) fn shown(key: &str) -> String {
     const LONGEST: usize = 60;
+    if names_a_secret(key) {
+        return "…".to_owned();
+    }
     if key.chars().count() <= LONGEST {
         key.to_owned()
     } else {

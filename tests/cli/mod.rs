@@ -2,5 +2,7 @@
 
 mod cases;
 mod rotating;
+mod serving;
 mod shapes;
 mod streams;
+mod waiting;

@@ -77,7 +77,8 @@ fn plan_of_a_whole_fleet() {
                   for_each: [{ n: a }, { n: b }]\n";
     std::fs::write(folder.path().join("policies/fleet.yaml"), policy).expect("the policy is written");
     let settings = std::fs::read_to_string(folder.path().join("keywheel.yaml")).expect("readable");
-    let settings = format!("{settings}\nfreezes: {{ year-end: {{ from: 2026-12-20, to: 2027-01-05, timezone: UTC }} }}\n");
+    let settings =
+        format!("{settings}\nfreezes: {{ year-end: {{ from: 2026-12-20, to: 2027-01-05, timezone: UTC }} }}\n");
     std::fs::write(folder.path().join("keywheel.yaml"), settings).expect("the settings are written");
     let plan = json(&folder, &["plan", "fleet-a", "fleet/b", "--from", "2026-12-19T12:00:00Z", "--until", "20d"]);
     let rotations = plan["rotations"].as_array().expect("a list");

@@ -14,7 +14,7 @@ async fn rotate_through(scenario: Scenario, name: &str, fault: Fault) -> Vec<Eve
     let upstream = SocketAddr::from(([127, 0, 0, 1], server().port()));
     let proxy = CutProxy::start(upstream).await.expect("a free port");
     let case = Case::new(scenario, name, proxy.port()).await;
-    case.house.settings("deadlines: { step: 2s, lease: 4s }\n");
+    case.house.settings("deadlines: { step: 5s, lease: 10s }\n");
     proxy.arm(fault);
     case.recover(name).await;
     assert_eq!(proxy.strikes(), 1, "the line broke once");

@@ -54,8 +54,9 @@ impl Case {
             End::Done => "verify: [login, { sql: SELECT 1 }]",
             End::RolledBack => "verify: [login, { sql: SELECT 1/0 }]",
         };
+        let revoke = if scenario.alternating { "revoke: { after: 0s }" } else { "" };
         let more = format!(
-            "schedule: {{ manual: true }}\nrevoke: {{ after: 0s }}\n{verify}\n\
+            "schedule: {{ manual: true }}\n{revoke}\n{verify}\n\
              on_failure: {{ attempts: 3, backoff: 1s..2s, then: roll-back }}"
         );
         case.house.policy(name, port, &strategy, &more);
@@ -87,10 +88,15 @@ impl Case {
         for role in self.roles() {
             let quoted = role.replace('\'', "''");
             let rows = server()
-                .sql(&format!("SELECT rolpassword IS NOT NULL AND rolcanlogin FROM pg_authid WHERE rolname = '{quoted}'"))
+                .sql(&format!(
+                    "SELECT rolpassword IS NOT NULL AND rolcanlogin FROM pg_authid WHERE rolname = '{quoted}'"
+                ))
                 .await;
             if rows.iter().flatten().flatten().any(|accepts| accepts == "t" || accepts == "true") {
-                assert!(known.contains_key(&role), "S1 {when}: `{role}` accepts a password that the store does not hold");
+                assert!(
+                    known.contains_key(&role),
+                    "S1 {when}: `{role}` accepts a password that the store does not hold"
+                );
             }
         }
         let accepted = |label| served.get(&label).copied().unwrap_or(false);
@@ -122,7 +128,8 @@ impl Case {
         assert!(rows.iter().flatten().flatten().next().is_none(), "{when}: the idle role has no password");
     }
 
-    async fn ended(&self) -> bool {
+    /// Whether nothing is under way.
+    pub async fn ended(&self) -> bool {
         let state = SqliteState::open(&self.house.path("state.db")).await.expect("the state opens");
         state.open_of(&self.name).await.expect("the state is readable").is_none()
     }

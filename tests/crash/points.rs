@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 
 use super::{Case, End, Scenario};
-use crate::house::{message_of, server};
+use crate::house::{message_of, say, server};
 
 /// The points that a rotation passes which nobody disturbs, in order.
 async fn record(scenario: Scenario, name: &str) -> Vec<String> {
@@ -25,7 +25,10 @@ async fn record(scenario: Scenario, name: &str) -> Vec<String> {
 }
 
 /// Runs the daemon, to be killed at the nth passing of whatever point. Whether it was; if not, it came to an end before.
-fn kill_at(case: &Case, nth: usize) -> bool {
+async fn kill_at(case: &Case, nth: usize) -> bool {
+    if case.ended().await {
+        return false;
+    }
     let mut daemon = case.house.daemon("keywheel=info", Some(&format!("any={nth}*off->1*return")));
     while let Some(entry) = daemon.next() {
         if ["done", "rolled back", "parked"].iter().any(|end| message_of(&entry).starts_with(end)) {
@@ -43,12 +46,12 @@ async fn every_point(scenario: Scenario, name: &str) {
     for (nth, point) in points.iter().enumerate() {
         let when = format!("killed at {point} (passing {nth})");
         let case = Case::new(scenario, &format!("{name}_{nth}"), server().port()).await;
-        assert!(kill_at(&case, nth), "{when}: it was not passed");
+        assert!(kill_at(&case, nth).await, "{when}: it was not passed");
         case.check(&when).await;
         case.recover(&when).await;
     }
     let kinds: BTreeSet<_> = points.iter().collect();
-    println!("{name}: SIGKILL at {} points ({} kinds), each ended as {:?}", points.len(), kinds.len(), scenario.end);
+    say(&format!("{name}: SIGKILL at {} points ({} kinds), each ended as {:?}", points.len(), kinds.len(), scenario.end));
 }
 
 /// A second SIGKILL while the first is being recovered from, at points spread over the recovery.
@@ -57,15 +60,15 @@ async fn two_kills(scenario: Scenario, name: &str) {
     let mut second = 0;
     for (nth, point) in points.iter().enumerate() {
         let case = Case::new(scenario, &format!("{name}_{nth}"), server().port()).await;
-        assert!(kill_at(&case, nth), "killed at {point}");
+        assert!(kill_at(&case, nth).await, "killed at {point}");
         // A stride that shares no factor with the length visits all distances from the restart.
         let then = (nth * 7) % (points.len() - nth).max(8);
         let when = format!("killed at {point} (passing {nth}), then at passing {then} of the recovery");
-        second += usize::from(kill_at(&case, then));
+        second += usize::from(kill_at(&case, then).await);
         case.check(&when).await;
         case.recover(&when).await;
     }
-    println!("{name}: {} first kills, {second} second kills during recovery", points.len());
+    say(&format!("{name}: {} first kills, {second} second kills during recovery", points.len()));
     assert!(second > points.len() / 2, "most second kills struck: {second} of {}", points.len());
 }
 

@@ -9,9 +9,9 @@ use crate::exit::{Exit, Failure};
 use crate::output::talk;
 use crate::{Session, preflight, wire};
 
-/// Check settings, stores, policies and targets; change nothing
+/// Check settings, stores, policies and targets
 ///
-/// Exits with 7 if a rotation would fail.
+/// Exits with 7 if a rotation would fail. Nothing is changed at any target; stores that do not exist yet are made, empty.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Do not ask the targets
@@ -51,12 +51,16 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     if cx.out.is_json() {
         cx.out.json(&lines)?;
     } else {
-        let row = |line: &Line| vec![line.subject.clone(), line.severity.to_owned(), line.what.clone(), line.hint.clone()];
+        let row =
+            |line: &Line| vec![line.subject.clone(), line.severity.to_owned(), line.what.clone(), line.hint.clone()];
         cx.out.table(&["SUBJECT", "", "FOUND", "TO DO"], &lines.iter().map(row).collect::<Vec<_>>())?;
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
     if errors > 0 {
-        talk(&format!("{errors} {} would keep a rotation from working", if errors == 1 { "finding" } else { "findings" }));
+        talk(&format!(
+            "{errors} {} would keep a rotation from working",
+            if errors == 1 { "finding" } else { "findings" }
+        ));
         return Ok(Exit::Findings);
     }
     Ok(Exit::Done)
@@ -120,6 +124,7 @@ fn clock() -> Line {
     // https://data.iana.org/time-zones/tz-link.html: the compact form begins with a comment that names the version.
     let zones = std::fs::read_to_string("/usr/share/zoneinfo/tzdata.zi").ok();
     let zones = zones.as_deref().and_then(|text| text.lines().next()).and_then(|line| line.strip_prefix("# version "));
-    let zones = zones.map_or_else(|| "bundled or of unknown version".to_owned(), |version| format!("the system's {version}"));
+    let zones =
+        zones.map_or_else(|| "bundled or of unknown version".to_owned(), |version| format!("the system's {version}"));
     line("clock", Severity::Fine, format!("{}; time zones: {zones}", crate::output::instant(now)), "")
 }

@@ -1,7 +1,7 @@
 //! `keywheel init`: a folder to begin with, explained by its own comments.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -93,8 +93,5 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::input(format!("`{}` exists and was left as it is", path.display())),
-        _ => Failure::input(format!("`{}` cannot be written: {error}", path.display())),
-    })
+    written.map_err(|error| Failure::input(format!("`{}` cannot be written: {error}", path.display())))
 }

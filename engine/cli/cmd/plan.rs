@@ -184,7 +184,12 @@ fn freezes(policies: &[Arc<Policy>], from: Timestamp, until: Timestamp) -> Vec<F
         let instant = |at: jiff::civil::DateTime| at.to_zoned(freeze.timezone.clone()).map(|zoned| zoned.timestamp());
         let (Ok(begins), Ok(ends)) = (instant(freeze.from), instant(freeze.to)) else { continue };
         if begins < until && ends > from {
-            let fresh = || Frozen { name: freeze.name.clone(), from: freeze.from.to_string(), to: freeze.to.to_string(), policies: 0 };
+            let fresh = || Frozen {
+                name: freeze.name.clone(),
+                from: freeze.from.to_string(),
+                to: freeze.to.to_string(),
+                policies: 0,
+            };
             frozen.entry(&freeze.name).or_insert_with(fresh).policies += 1;
         }
     }
@@ -214,8 +219,15 @@ fn write(cx: &mut Session, plan: &Plan) -> anyhow::Result<()> {
     } else {
         let row = |one: &Planned| {
             let max_age = one.max_age_seconds.and_then(|max_age| SignedDuration::try_from_secs_f64(max_age).ok());
-            let max_age = max_age.map(|max_age| format!("{}{}", length(max_age), if one.late { " EXCEEDED" } else { "" }));
-            vec![one.local.clone(), one.secret.clone(), one.policy.clone(), one.target.clone(), max_age.unwrap_or_default()]
+            let max_age =
+                max_age.map(|max_age| format!("{}{}", length(max_age), if one.late { " EXCEEDED" } else { "" }));
+            vec![
+                one.local.clone(),
+                one.secret.clone(),
+                one.policy.clone(),
+                one.target.clone(),
+                max_age.unwrap_or_default(),
+            ]
         };
         let rows: Vec<_> = plan.rotations.iter().map(row).collect();
         cx.out.table(&["WHEN", "SECRET", "POLICY", "TARGET", "MAX AGE"], &rows)?;
@@ -235,7 +247,10 @@ fn write(cx: &mut Session, plan: &Plan) -> anyhow::Result<()> {
         talk(&format!("note: {} rotations at {} within the hour from {hour}", collision.rotations, collision.target));
     }
     for freeze in &plan.freezes {
-        talk(&format!("note: freeze `{}` from {} to {} holds {} policies", freeze.name, freeze.from, freeze.to, freeze.policies));
+        talk(&format!(
+            "note: freeze `{}` from {} to {} holds {} policies",
+            freeze.name, freeze.from, freeze.to, freeze.policies
+        ));
     }
     for policy in &plan.cut {
         talk(&format!("note: only the first {MOST} rotations of `{policy}` are listed"));

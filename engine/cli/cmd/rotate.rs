@@ -44,11 +44,14 @@ pub struct Args {
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     if args.names.is_empty() && !args.all && args.labels.is_empty() {
-        return Err(Failure::input("no secret was named").hint("name secrets or policies, or say `--all` or `--label env=prod`").into());
+        return Err(Failure::input("no secret was named")
+            .hint("name secrets or policies, or say `--all` or `--label env=prod`")
+            .into());
     }
     let progress = Progress::new(&cx.bars);
     let wired = wire::open(&cx.globals.settings, Some(progress.observer())).await?;
-    let named = if args.names.is_empty() { wired.policies.clone() } else { select::by_name(&wired.policies, &args.names)? };
+    let named =
+        if args.names.is_empty() { wired.policies.clone() } else { select::by_name(&wired.policies, &args.names)? };
     let policies: Vec<Arc<Policy>> = named
         .into_iter()
         .filter(|policy| args.labels.iter().all(|(name, value)| policy.labels.get(name) == Some(value)))
@@ -98,7 +101,8 @@ async fn dry_run(cx: &mut Session, wired: &wire::Wired, policies: &[Arc<Policy>]
     if cx.out.is_json() {
         cx.out.json(&lines)?;
     } else {
-        let row = |line: &Line| vec![line.policy.clone(), line.severity.to_owned(), line.what.clone(), line.hint.clone()];
+        let row =
+            |line: &Line| vec![line.policy.clone(), line.severity.to_owned(), line.what.clone(), line.hint.clone()];
         cx.out.table(&["POLICY", "", "FOUND", "TO DO"], &lines.iter().map(row).collect::<Vec<_>>())?;
         talk("dry run: nothing was changed");
     }

@@ -30,6 +30,7 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let until = if args.once { Until::Idle } else { Until::Stopped };
     let schedule = Schedule::new(wired.engine, wired.policies, stopping);
     schedule.run(until).await.map_err(crate::exit::Failure::from)?;
-    tracing::info!("stopped");
+    let counters = wired.journal.counters();
+    tracing::info!(journal_commits = counters.commits, journal_writes = counters.writes, "stopped");
     Ok(Exit::Done)
 }

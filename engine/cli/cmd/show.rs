@@ -85,7 +85,8 @@ async fn find(
 ) -> anyhow::Result<Rotation> {
     if let Some(name) = wanted.strip_prefix("latest:") {
         let secret = secret_of(settings, state, name).await?;
-        let mut latest = state.history(&History { secret: Some(secret.clone()), limit: 1 }).await.map_err(Failure::from)?;
+        let mut latest =
+            state.history(&History { secret: Some(secret.clone()), limit: 1 }).await.map_err(Failure::from)?;
         return latest.pop().ok_or_else(|| Failure::input(format!("`{secret}` was never rotated")).into());
     }
     if let Ok(id) = wanted.parse::<RotationId>() {

@@ -63,7 +63,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         .iter()
         .map(|policy| {
             let info = stored.get(&policy.secret.name);
-            let (current, since) = info.map(|info| (info.labels.current.clone(), info.current_since)).unwrap_or_default();
+            let (current, since) =
+                info.map(|info| (info.labels.current.clone(), info.current_since)).unwrap_or_default();
             line(policy, current, since, latest.get(&policy.secret.name), now)
         })
         .collect();
@@ -78,7 +79,9 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     for orphan in latest.values().filter(|rotation| !rotation.state.ended()) {
         let secret = &orphan.fixed.secret;
         if !wired.policies.iter().any(|policy| policy.secret.name == *secret) {
-            talk(&format!("note: `{secret}` has a rotation under way, but no policy names it any more; it rests until one does"));
+            talk(&format!(
+                "note: `{secret}` has a rotation under way, but no policy names it any more; it rests until one does"
+            ));
         }
     }
     Ok(Exit::Done)
@@ -128,7 +131,12 @@ fn row(line: &Line, now: Timestamp) -> Vec<String> {
         line.current_since.map_or_else(|| "-".to_owned(), instant),
         if line.overdue { format!("{age} OVERDUE") } else { age },
         if open.is_some() { "-".to_owned() } else { next },
-        open.map_or_else(|| "-".to_owned(), |open| format!("{}: {}", open.standing(), open.why.as_deref().unwrap_or(&open.rotation))),
-        line.last.as_ref().map_or_else(|| "-".to_owned(), |last| format!("{} {}", last.outcome, instant(last.updated_at))),
+        open.map_or_else(
+            || "-".to_owned(),
+            |open| format!("{}: {}", open.standing(), open.why.as_deref().unwrap_or(&open.rotation)),
+        ),
+        line.last
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |last| format!("{} {}", last.outcome, instant(last.updated_at))),
     ]
 }

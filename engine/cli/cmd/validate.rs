@@ -23,7 +23,10 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     // Policies can be checked where nothing else is set up, such as in a pipeline; freezes are then unknown.
     let settings = if args.paths.is_empty() || file.exists() {
         if !file.exists() {
-            return Err(wire::settings(file).err().unwrap_or_else(|| Failure::input("the settings file came and went")).into());
+            return Err(wire::settings(file)
+                .err()
+                .unwrap_or_else(|| Failure::input("the settings file came and went"))
+                .into());
         }
         match keywheel_policies::load_settings(file) {
             Ok(settings) => Some(settings),

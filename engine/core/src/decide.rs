@@ -29,7 +29,8 @@ pub fn after_failure(step: Step, state: &State, retry: Retry, limits: &Limits, n
     let hold = |at_least: Duration| Some(Hold { until: later(now, pause.max(at_least)), why: Why::Backoff });
     let one_way = !step.may_roll_back();
     match retry {
-        Retry::NewCandidate if step.may_renew_candidate() && state.candidate < limits.attempts => {
+        // A candidate that the target may have seen is not forgotten: it is rolled back.
+        Retry::NewCandidate if step.may_renew_candidate() && !state.touched && state.candidate < limits.attempts => {
             After::NewCandidate { hold: None }
         }
         Retry::Now if one_way || state.tries < limits.attempts => After::Again { hold: hold(Duration::ZERO) },
@@ -121,17 +122,33 @@ pub const fn settle(step: Step, shape: Shape, evidence: Evidence) -> Verdict {
     match (step, evidence) {
         (Step::Generate | Step::Verify, Evidence::None) => Verdict::NotDone,
         (Step::Stage, Evidence::Store { candidate_held, .. }) => {
-            if candidate_held { Verdict::Done } else { Verdict::Lost }
+            if candidate_held {
+                Verdict::Done
+            } else {
+                Verdict::Lost
+            }
         }
         (Step::Promote, Evidence::Store { candidate_current, .. }) => {
-            if candidate_current { Verdict::Done } else { Verdict::NotDone }
+            if candidate_current {
+                Verdict::Done
+            } else {
+                Verdict::NotDone
+            }
         }
         // The store lets go of the previous version only after the target was seen to refuse it.
         (Step::Revoke, Evidence::Store { previous_held, .. }) => {
-            if previous_held { Verdict::NotDone } else { Verdict::Done }
+            if previous_held {
+                Verdict::NotDone
+            } else {
+                Verdict::Done
+            }
         }
         (Step::Discard, Evidence::Store { candidate_held, .. }) => {
-            if candidate_held { Verdict::NotDone } else { Verdict::Done }
+            if candidate_held {
+                Verdict::NotDone
+            } else {
+                Verdict::Done
+            }
         }
         (Step::Apply, Evidence::Target { candidate, .. }) => match candidate {
             Accepts::Yes => Verdict::Done,

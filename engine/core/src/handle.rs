@@ -114,7 +114,11 @@ impl<S: StepKind> Intent<S> {
         let proven = receipt.rotation == rotation
             && receipt.state.attempts == attempt
             && receipt.state.progress == Progress::Attempting { step: S::STEP };
-        if proven { Ok(Attempt { rotation, candidate, number: attempt, step }) } else { Err(NotDurable { step: S::STEP }) }
+        if proven {
+            Ok(Attempt { rotation, candidate, number: attempt, step })
+        } else {
+            Err(NotDurable { step: S::STEP })
+        }
     }
 }
 
@@ -171,7 +175,10 @@ pub enum Standing {
     /// Nothing to do before this.
     Held(Hold),
     InDoubt(InDoubt),
-    Parked { step: Step, reason: String },
+    Parked {
+        step: Step,
+        reason: String,
+    },
     Ended,
 }
 

@@ -15,7 +15,7 @@ pub struct State {
     pub tries: u32,
     /// All attempts so far: each has its own number.
     pub attempts: u32,
-    /// Whether an apply of this candidate was begun, so that rolling back must visit the target.
+    /// Whether the target may have seen this candidate, so that rolling back must visit it.
     pub touched: bool,
     /// Why it is rolled back, once that is decided.
     pub undo: Option<String>,
@@ -75,9 +75,7 @@ impl State {
     /// The step at which it stands, `None` once ended.
     pub fn step(&self) -> Option<Step> {
         match &self.progress {
-            Progress::Ready { step, .. }
-            | Progress::Attempting { step }
-            | Progress::Parked { step, .. } => Some(*step),
+            Progress::Ready { step, .. } | Progress::Attempting { step } | Progress::Parked { step, .. } => Some(*step),
             Progress::Done | Progress::RolledBack => None,
         }
     }

@@ -22,10 +22,10 @@ pub fn transition(state: &State, event: &Event, at: Timestamp) -> Result<State, 
             next.progress = Progress::Attempting { step: *step };
             next.attempts += 1;
             next.tries += 1;
-            next.touched |= *step == Step::Apply;
         }
         (Progress::Attempting { step }, Event::Succeeded { step: done, hold, .. }) if step == done => {
             next.tries = 0;
+            next.touched |= *step == Step::Apply;
             if *step == Step::Promote {
                 next.promoted_at = Some(at);
             }
@@ -35,13 +35,13 @@ pub fn transition(state: &State, event: &Event, at: Timestamp) -> Result<State, 
                 None => Progress::Done,
             };
         }
-        (Progress::Attempting { step }, Event::Failed { step: failed, failure, then, .. }) if step == failed => {
+        (Progress::Attempting { step }, Event::Failed { step: failed, settled, failure, then }) if step == failed => {
+            // Looking showed no effect, but what was sent may still be on its way to a target that cannot fence it off.
+            next.touched |= *step == Step::Apply && *settled;
             match then {
                 After::Again { hold } => next.progress = Progress::Ready { step: *step, hold: *hold },
-                After::NewCandidate { hold } if step.may_renew_candidate() => {
-                    // The refused candidate is certainly not at the target, so rolling back need not go there for it.
+                After::NewCandidate { hold } if step.may_renew_candidate() && !next.touched => {
                     next.candidate += 1;
-                    next.touched = false;
                     next.tries = 0;
                     next.progress = Progress::Ready { step: Step::Generate, hold: *hold };
                 }
@@ -82,7 +82,7 @@ pub fn transition(state: &State, event: &Event, at: Timestamp) -> Result<State, 
     Ok(next)
 }
 
-/// Turns round. Where no apply of this candidate was begun, the target need not be visited.
+/// Turns round. Where the target certainly never saw this candidate, it need not be visited.
 fn undo(state: &mut State, reason: String) {
     let step = if state.touched { Step::Restore } else { Step::Discard };
     state.progress = Progress::Ready { step, hold: None };

@@ -32,7 +32,7 @@ fn word(after: &After) -> &'static str {
 
 #[test]
 fn what_follows_a_failure() {
-    use Retry::{After as Later, NewCandidate, Never, Now};
+    use Retry::{After as Later, Never, NewCandidate, Now};
     let table = [
         // step, retry, tries, candidate, park, what follows
         (Step::Apply, Now, 1, 1, false, "again"),
@@ -55,6 +55,13 @@ fn what_follows_a_failure() {
         let after = after_failure(step, &state(tries, candidate), retry, &limits(park), now(), 0.5);
         assert_eq!(word(&after), expected, "{step} {retry:?} tries {tries} candidate {candidate} park {park}");
     }
+}
+
+#[test]
+fn a_candidate_that_the_target_may_have_seen_is_not_forgotten() {
+    let seen = State { touched: true, ..state(1, 1) };
+    let after = after_failure(Step::Apply, &seen, Retry::NewCandidate, &limits(false), now(), 0.5);
+    assert_eq!(word(&after), "roll back");
 }
 
 #[test]

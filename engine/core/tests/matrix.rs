@@ -17,7 +17,7 @@ fn hold() -> Option<Hold> {
     Some(Hold { until: at(), why: Why::Backoff })
 }
 
-/// Every kind of state, with a short name. `touched`: an apply was begun.
+/// Every kind of state, with a short name. `touched`: the target may have seen the candidate.
 fn states() -> Vec<(String, State)> {
     let mut all = Vec::new();
     for touched in [false, true] {
@@ -85,6 +85,7 @@ fn edges() -> Vec<(String, &'static str, String)> {
     edges
 }
 
+#[expect(clippy::disallowed_methods, reason = "the order to rewrite comes from the environment")]
 fn golden(file: &Path, fresh: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(file, fresh).unwrap();
@@ -95,7 +96,8 @@ fn golden(file: &Path, fresh: &str) {
 
 #[test]
 fn the_whole_matrix_is_as_reviewed() {
-    let mut text = String::from("# state | event | next state (- = illegal). Rewrite with UPDATE_GOLDEN=1, then review.\n");
+    let mut text =
+        String::from("# state | event | next state (- = illegal). Rewrite with UPDATE_GOLDEN=1, then review.\n");
     for (from, event, to) in edges() {
         text.push_str(&format!("{from} | {event} | {to}\n"));
     }
@@ -171,5 +173,7 @@ fn picture() -> String {
         }
     }
     let arrows: String = arrows.into_iter().collect();
-    format!("```mermaid\nstateDiagram-v2\n    [*] --> generate\n{arrows}    done --> [*]\n    rolled_back --> [*]\n```\n")
+    format!(
+        "```mermaid\nstateDiagram-v2\n    [*] --> generate\n{arrows}    done --> [*]\n    rolled_back --> [*]\n```\n"
+    )
 }

@@ -19,7 +19,9 @@ pub enum AdminError {
     NoVariable(String),
     #[error("the admin's credential file {path} cannot be read: {reason}")]
     NoFile { path: String, reason: String },
-    #[error("the admin's credential in {0} is neither a JSON object with text fields nor, with `username:` in the policy, a password")]
+    #[error(
+        "the admin's credential in {0} is neither a JSON object with text fields nor, with `username:` in the policy, a password"
+    )]
     NoCredential(String),
     #[error(transparent)]
     Store(#[from] SecretsError),

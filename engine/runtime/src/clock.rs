@@ -28,10 +28,12 @@ pub struct SystemClock;
 
 #[async_trait]
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     async fn sleep_until(&self, until: Timestamp) {
         // Timers count monotonic time. Sleeping in short stretches notices when the wall clock was set.
         const STRETCH: std::time::Duration = std::time::Duration::from_secs(5);
@@ -51,6 +53,7 @@ impl Clock for SystemClock {
         bits as f64 / (1u64 << 53) as f64
     }
 
+    #[expect(clippy::disallowed_methods, reason = "ids sort by time")]
     fn rotation_id(&self) -> RotationId {
         RotationId::new(Uuid::now_v7())
     }

@@ -86,7 +86,8 @@ impl Context<'_> {
     /// The version that was `CURRENT` when this rotation began, if there was one and it is still held.
     pub async fn replaced(&self) -> Result<Option<Bundle>, Failure> {
         let Some(version) = &self.fixed.replaces else { return Ok(None) };
-        let stored = self.secrets().read(&self.fixed.secret, Selector::Version(version)).await.map_err(reading_failed)?;
+        let stored =
+            self.secrets().read(&self.fixed.secret, Selector::Version(version)).await.map_err(reading_failed)?;
         Ok(stored.map(|stored| stored.bundle))
     }
 

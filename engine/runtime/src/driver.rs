@@ -137,12 +137,7 @@ fn notify(cx: &Context<'_>, step: Step, how: &Finish) {
 
 fn ended(journal: &Journal) -> Stop {
     match &journal.state().progress {
-        Progress::RolledBack => {
-            Stop::RolledBack { reason: journal.state().undo.clone().unwrap_or_default() }
-        }
-        Progress::Done
-        | Progress::Ready { .. }
-        | Progress::Attempting { .. }
-        | Progress::Parked { .. } => Stop::Done,
+        Progress::RolledBack => Stop::RolledBack { reason: journal.state().undo.clone().unwrap_or_default() },
+        Progress::Done | Progress::Ready { .. } | Progress::Attempting { .. } | Progress::Parked { .. } => Stop::Done,
     }
 }

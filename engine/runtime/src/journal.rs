@@ -30,7 +30,10 @@ pub(crate) enum Turn {
     /// Nothing to do before this.
     Held(Hold),
     /// Waits for a person.
-    Parked { step: Step, reason: String },
+    Parked {
+        step: Step,
+        reason: String,
+    },
     Ended,
     /// The process is about to stop.
     Stopping,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
-    Admin, Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Target, USERNAME,
-    Usage,
+    Admin, Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Target,
+    USERNAME, Usage,
 };
 
 /// Stands for a value that must not be shown.

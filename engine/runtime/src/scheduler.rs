@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keywheel_core::handle::Standing;
 use keywheel_core::decide;
+use keywheel_core::handle::Standing;
 use keywheel_policies::Policy;
 use keywheel_state::StateError;
 use tokio::task::JoinSet;
@@ -244,9 +244,10 @@ async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &Cancellat
     match due {
         Ok(due) => Next::At(due),
         Err(error) => {
-            match &error {
-                RunError::Busy { .. } => tracing::debug!(secret, %error, "another process is at work"),
-                error => tracing::warn!(secret, %error, "could not be turned; will try again"),
+            if matches!(error, RunError::Busy { .. }) {
+                tracing::debug!(secret, %error, "another process is at work");
+            } else {
+                tracing::warn!(secret, %error, "could not be turned; will try again");
             }
             Next::Pause(decide::later(engine.clock.now(), PAUSE))
         }
@@ -263,4 +264,3 @@ pub fn target_key(policy: &Policy) -> String {
     let port = setting("port").map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", policy.rotator, setting("host").unwrap_or_default())
 }
-

@@ -2,7 +2,7 @@
 
 use keywheel_core::decide::{self, Accepts, Evidence, Question, Verdict};
 use keywheel_core::handle::{Finish, InDoubt};
-use keywheel_core::{Failure, Retry, State, Step};
+use keywheel_core::{After, Failure, Retry, State, Step};
 use keywheel_sdk::{Answer, Bundle, Call};
 
 use crate::context::{Context, failure_of, reading_failed, within};
@@ -28,13 +28,14 @@ pub(crate) async fn settle(
     tracing::info!(step = step.name(), ?verdict, "settled by looking");
     let failed = |mut failure: Failure, crashed: bool| {
         if crashed {
-            failure.message = "the engine stopped before the outcome was known; looking showed that it had not happened".into();
+            failure.message =
+                "the engine stopped before the outcome was known; looking showed that it had not happened".into();
         }
-        let then = decide::after_failure(step, state, failure.retry, &limits_of(cx.policy), cx.now(), cx.clock().roll());
-        let then = match then {
-            keywheel_core::After::Again { .. } if crashed => keywheel_core::After::Again { hold: None },
-            other => other,
-        };
+        let then =
+            decide::after_failure(step, state, failure.retry, &limits_of(cx.policy), cx.now(), cx.clock().roll());
+        // A crash is no reason to wait.
+        let again = matches!(then, After::Again { .. });
+        let then = if crashed && again { After::Again { hold: None } } else { then };
         Finish::Failed { failure, then }
     };
     Ok(match verdict {
@@ -43,6 +44,10 @@ pub(crate) async fn settle(
             Finish::Succeeded { note: Some("found done when looked at".into()), hold }
         }
         Verdict::NotDone => match cause {
+            // Whether the value is refused for its content was never heard for certain.
+            Some(cause) if cause.retry == Retry::NewCandidate => {
+                failed(Failure { retry: Retry::Now, ..cause.clone() }, false)
+            }
             Some(cause) => failed(cause.clone(), false),
             None => failed(Failure::new("interrupted", "", Retry::Now), true),
         },
@@ -62,7 +67,13 @@ async fn store_evidence(cx: &Context<'_>, state: &State, step: Step) -> Result<E
         candidate_held: match step {
             // All candidates must go.
             Step::Discard => (1..=state.candidate).any(|candidate| held(&cx.fixed.version(candidate))),
-            Step::Generate | Step::Stage | Step::Apply | Step::Verify | Step::Promote | Step::Revoke | Step::Restore => held(&candidate),
+            Step::Generate
+            | Step::Stage
+            | Step::Apply
+            | Step::Verify
+            | Step::Promote
+            | Step::Revoke
+            | Step::Restore => held(&candidate),
         },
         candidate_current: labels.current.as_deref() == Some(candidate.as_str()),
         previous_held: cx.fixed.replaces.as_deref().is_some_and(held),

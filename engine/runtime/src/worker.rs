@@ -106,15 +106,9 @@ impl Engine {
         stopping: &CancellationToken,
         lease: &Lease,
     ) -> Result<Stop, RunError> {
-        let rotator =
-            self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
-        let mut journal = Journal::open(
-            Arc::clone(&self.state),
-            Arc::clone(&self.clock),
-            lease.clone(),
-            &rotation,
-            stopping.clone(),
-        );
+        let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
+        let mut journal =
+            Journal::open(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), &rotation, stopping.clone());
         let context = Context {
             engine: self,
             policy,
@@ -123,8 +117,7 @@ impl Engine {
             fence: lease.fence,
             candidate: std::sync::Mutex::default(),
         };
-        let keeper =
-            Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
+        let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
         let stop = tokio::select! {
             biased;
             () = keeper.lost().cancelled() => return Err(RunError::LeaseLost(lease.secret.clone())),
@@ -135,12 +128,7 @@ impl Engine {
     }
 
     /// The open rotation, or a new one where the order allows.
-    async fn open_or_start(
-        &self,
-        policy: &Policy,
-        order: &Order,
-        lease: &Lease,
-    ) -> Result<Option<Rotation>, RunError> {
+    async fn open_or_start(&self, policy: &Policy, order: &Order, lease: &Lease) -> Result<Option<Rotation>, RunError> {
         let secret = policy.secret.name.as_str();
         if let Some(open) = self.state.open_of(secret).await? {
             if open.fixed.shape != shape_of(policy) {
@@ -179,12 +167,13 @@ impl Engine {
     /// Writes a person's order into an open rotation's journal.
     async fn redirect(&self, open: Rotation, order: &Order, lease: &Lease) -> Result<Rotation, RunError> {
         let event = match (order, &open.state.progress) {
-            (Order::Resume { by } | Order::Now { by, .. }, Progress::Parked { .. }) => Event::Resumed { by: by.clone() },
+            (Order::Resume { by } | Order::Now { by, .. }, Progress::Parked { .. }) => {
+                Event::Resumed { by: by.clone() }
+            }
             (Order::RollBack { by }, _) => Event::RollBackOrdered { by: by.clone() },
-            (
-                Order::Scheduled | Order::GoOn | Order::Resume { .. } | Order::Now { .. } | Order::Leave { .. },
-                _,
-            ) => return Ok(open),
+            (Order::Scheduled | Order::GoOn | Order::Resume { .. } | Order::Now { .. } | Order::Leave { .. }, _) => {
+                return Ok(open);
+            }
         };
         let id = open.fixed.id;
         let _ = self.state.append(lease, id, open.seq, &[event], self.clock.now()).await?;

@@ -73,7 +73,8 @@ impl Watch {
             });
             assert!(known, "S1 at {point}: the target accepts a credential of `{user}` that the store does not hold");
         }
-        let accepted = |label| held.iter().any(|stored| stored.label == Some(label) && self.bank.accepts(&stored.bundle));
+        let accepted =
+            |label| held.iter().any(|stored| stored.label == Some(label) && self.bank.accepts(&stored.bundle));
         let served = match self.shape {
             Shape::InPlace => accepted(Label::Current) || accepted(Label::Pending),
             Shape::Alternating | Shape::Overlapping => accepted(Label::Current),
@@ -201,12 +202,7 @@ fn engine(
         rotators: Registry::new().with(Arc::new(PointedRotator(Arc::clone(bank) as _, hook))),
         clock: Arc::clone(clock) as _,
         environment: Arc::new(|_| None),
-        limits: Limits {
-            rotations: 1,
-            per_target: 1,
-            step: Duration::from_secs(10),
-            lease: Duration::from_secs(30),
-        },
+        limits: Limits { rotations: 1, per_target: 1, step: Duration::from_secs(10), lease: Duration::from_secs(30) },
         observer: None,
     }
 }

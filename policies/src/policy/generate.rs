@@ -92,9 +92,14 @@ fn alphabet(charset: &str) -> String {
     }
 }
 
-/// Least number of different characters: with fewer, even a long password is guessed.
+/// Fewest binary digits of chance that a password may hold: below, a fast hash of it can be guessed at offline.
+const LEAST_BITS: f64 = 96.0;
+/// Fewest of all candidates that must have every required class: passwords are drawn until one has.
+const LEAST_ACCEPTED: f64 = 0.01;
+/// Fewest different characters.
 const LEAST_CHARACTERS: usize = 10;
 
+/// Why no password, or no good one, can be made like this; and what to change.
 fn impossible(generate: &Generate) -> Option<(String, String)> {
     let left: Vec<char> = alphabet(&generate.charset).chars().filter(|c| !generate.exclude.contains(*c)).collect();
     if left.len() < LEAST_CHARACTERS {
@@ -110,17 +115,56 @@ fn impossible(generate: &Generate) -> Option<(String, String)> {
             format!("widen `charset`, exclude less, or do not require {}", scalar::list_words([class.as_str()])),
         ));
     }
-    let begins = match generate.first {
+    let begins = |c: &char| match generate.first {
         FirstCharacter::Any => true,
-        FirstCharacter::Letter => left.iter().any(char::is_ascii_alphabetic),
-        FirstCharacter::Alphanumeric => left.iter().any(char::is_ascii_alphanumeric),
+        FirstCharacter::Letter => c.is_ascii_alphabetic(),
+        FirstCharacter::Alphanumeric => c.is_ascii_alphanumeric(),
     };
-    (!begins).then(|| {
-        (
+    let first: Vec<char> = left.iter().copied().filter(begins).collect();
+    if first.is_empty() {
+        return Some((
             "no character is left that the password may begin with".to_owned(),
             "widen `charset`, or remove `first`".to_owned(),
+        ));
+    }
+    let accepted = accepted(&left, &first, generate);
+    if accepted < LEAST_ACCEPTED {
+        return Some((
+            "the required classes are too rare among these characters".to_owned(),
+            "make the password longer, widen `charset`, or require less".to_owned(),
+        ));
+    }
+    let each = count(left.len()).log2();
+    let others = count(first.len()).log2() + accepted.log2();
+    let bits = others + each * count(generate.length - 1);
+    (bits < LEAST_BITS).then(|| {
+        let enough = (generate.length..).find(|length| others + each * count(length - 1) >= LEAST_BITS);
+        (
+            format!("such a password could be guessed: it holds {bits:.0} bits, {LEAST_BITS:.0} are needed"),
+            format!("write `length: {}`, or widen `charset`", enough.unwrap_or(DEFAULT_LENGTH)),
         )
     })
+}
+
+/// Lengths and set sizes are far below where whole numbers lose digits.
+fn count(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// The part of all candidates that has every required class: by inclusion and exclusion over the classes missed.
+fn accepted(left: &[char], first: &[char], generate: &Generate) -> f64 {
+    let without = |from: &[char], missed: usize| {
+        let classes = || generate.require.iter().enumerate().filter(|(n, _)| missed >> n & 1 == 1);
+        let kept = from.iter().filter(|c| !classes().any(|(_, class)| belongs(**c, class))).count();
+        count(kept) / count(from.len())
+    };
+    let exponent = i32::try_from(generate.length - 1).unwrap_or(i32::MAX);
+    (0..1_usize << generate.require.len())
+        .map(|missed| {
+            let sign = if missed.count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
+            sign * without(first, missed) * without(left, missed).powi(exponent)
+        })
+        .sum()
 }
 
 fn belongs(c: char, class: &str) -> bool {

@@ -70,7 +70,8 @@ pub(crate) async fn login(
 }
 
 /// The driver keeps the password in these options, unwiped, until they are dropped at the end of the login. Never print them:
-/// their `Debug` shows it.
+/// their `Debug` shows it. The driver also reads `PGOPTIONS` and `PGSSL{ROOTCERT,CERT,KEY}` from the environment, where the
+/// settings do not say otherwise, and offers no way to refuse them.
 fn options(settings: &Settings, user: &str, password: &str) -> PgConnectOptions {
     let mode = match settings.tls {
         Tls::Disable => PgSslMode::Disable,

@@ -40,7 +40,10 @@ pub enum SettingKind {
     Text,
     Boolean,
     /// A whole number within the given bounds, both included.
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
     /// One of these words.
     Choice(Vec<String>),
 }

@@ -20,7 +20,7 @@ impl Certificates {
     ///
     /// # Panics
     /// If a name is no DNS name or address.
-    pub fn for_names(names: &[&str]) -> Self {
+    pub fn for_names(names: &[impl AsRef<str>]) -> Self {
         let authority_key = KeyPair::generate().expect("a P-256 key can be made");
         let mut authority = CertificateParams::new(Vec::new()).expect("no names, so none is wrong");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -30,7 +30,7 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
 
         let key = KeyPair::generate().expect("a P-256 key can be made");
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let names: Vec<String> = names.iter().map(|name| name.as_ref().to_owned()).collect();
         let mut server = CertificateParams::new(names).expect("the caller gives valid names");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = server.signed_by(&key, &issuer).expect("the parameters are complete");

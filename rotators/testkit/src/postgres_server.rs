@@ -22,18 +22,27 @@ const SUPERUSER: &str = "postgres";
 const SUPERUSER_PASSWORD: &str = "superuser-of-a-throwaway-server";
 /// How long the server may take to start on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Ends the server and removes the folder as soon as the test process is gone, however it went: its end of the pipe on
-/// standard input closes even when it is killed. `$1` is the folder, the rest is the server's command line.
-const KEEPER: &str = r#"trap '' INT TERM HUP; dir=$1; shift; "$@" & server=$!; cat >/dev/null
-kill -QUIT "$server" 2>/dev/null; wait "$server"; cd /; rm -rf "$dir""#;
+/// Makes the cluster, says so, waits for `go`, and runs the server. As soon as the test process is gone, however it went, it
+/// ends the server and removes the folder: the process' end of the pipe on standard input closes even when it is killed.
+/// `$1` is the folder, `$2` that of the server's programs, the rest goes to `initdb`.
+const KEEPER: &str = r#"trap '' INT TERM HUP PIPE; dir=$1; bin=$2; shift 2
+if "$bin/initdb" -D "$dir/data" "$@" >/dev/null; then echo made; else echo failed; fi
+if read -r go; then
+    "$bin/postgres" -D "$dir/data" >&2 & server=$!
+    cat >/dev/null
+    kill -QUIT "$server" 2>/dev/null; wait "$server"
+fi
+cd /; rm -rf "$dir""#;
 
 /// What kind of server.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// Write through to the disk, as a real server does. Off makes tests faster; benchmarks turn it on.
     pub fsync: bool,
-    /// Offer TLS with a fresh certificate for `localhost` and `127.0.0.1`.
+    /// Offer TLS with a fresh certificate for [`Self::tls_names`].
     pub tls: bool,
+    /// Names and addresses in the certificate.
+    pub tls_names: Vec<String>,
     pub max_connections: u16,
     /// Lines put before the usual `pg_hba.conf`, such as `host all anybody 127.0.0.1/32 trust`.
     pub hba: Vec<String>,
@@ -50,6 +59,7 @@ impl Default for PostgresOptions {
         PostgresOptions {
             fsync: false,
             tls: false,
+            tls_names: ["localhost", "127.0.0.1"].map(str::to_owned).to_vec(),
             max_connections: 100,
             hba: Vec::new(),
             settings: Vec::new(),
@@ -113,24 +123,50 @@ impl PostgresServer {
         };
         let folder = tempfile::Builder::new().prefix("keywheel-pg-").tempdir()?;
         give(folder.path(), owner)?;
-        let data = folder.path().join("data");
-        let version = initialise(&binaries, folder.path(), &data, owner)?;
-
-        let authority = options.tls.then(|| write_certificates(folder.path(), &data, owner)).transpose()?;
-        let port = free_port()?;
-        write_settings(&data, folder.path(), port, options, owner)?;
+        let password_file = folder.path().join("superuser-password");
+        std::fs::write(&password_file, SUPERUSER_PASSWORD)?;
+        give(&password_file, owner)?;
 
         let mut command = as_owner(Command::new("sh"), owner);
-        command.args(["-c", KEEPER, "keeper"]).arg(folder.path()).arg(binaries.join("postgres")).arg("-D").arg(&data);
-        command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut keeper = command.spawn()?;
+        command.args(["-c", KEEPER, "keeper"]).arg(folder.path()).arg(&binaries);
+        command.args([
+            "-U",
+            SUPERUSER,
+            "-A",
+            "scram-sha-256",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        ]);
+        command.arg("--pwfile").arg(&password_file).current_dir(folder.path());
+        let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         // From here on the keeper removes the folder.
-        let socket_dir = folder.keep();
-        let stop = keeper.stdin.take();
+        let folder = folder.keep();
         let log = Arc::new(Log::default());
         let ready = follow(keeper.stderr.take().expect("stderr is piped"), Arc::clone(&log));
-        let mut server =
-            PostgresServer { port, version, socket_dir, authority, log, markers: AtomicU64::new(0), keeper, stop };
+        let mut server = PostgresServer {
+            port: free_port()?,
+            version: 0,
+            socket_dir: folder.clone(),
+            authority: None,
+            log,
+            markers: AtomicU64::new(0),
+            stop: keeper.stdin.take(),
+            keeper,
+        };
+        if !server.cluster_is_made()? {
+            server.shut_down();
+            return Err(StartError::Initdb(server.log.read()));
+        }
+        let data = folder.join("data");
+        server.version = read_version(&data)?;
+        if options.tls {
+            server.authority = Some(write_certificates(&folder, &data, &options.tls_names, owner)?);
+        }
+        write_settings(&data, &folder, server.port, options, owner)?;
+        server.stop.as_mut().expect("taken by `shut_down` only").write_all(b"go\n")?;
         if ready.recv_timeout(START_LIMIT).is_err() {
             server.shut_down();
             return Err(StartError::Start(server.log.read()));
@@ -229,6 +265,13 @@ impl PostgresServer {
         self.log.read_until(&marker)
     }
 
+    /// Waits for the keeper's word on `initdb`.
+    fn cluster_is_made(&mut self) -> std::io::Result<bool> {
+        let mut word = String::new();
+        BufReader::new(self.keeper.stdout.take().expect("stdout is piped, and read once")).read_line(&mut word)?;
+        Ok(word.trim() == "made")
+    }
+
     fn run_blocking(&self, statement: &'static str) -> Result<(), StartError> {
         let options = self.connect_options(SUPERUSER, SUPERUSER_PASSWORD, "postgres");
         // The caller may or may not be inside a runtime, so this has one of its own on a thread of its own.
@@ -288,17 +331,7 @@ fn follow(stderr: impl std::io::Read + Send + 'static, log: Arc<Log>) -> mpsc::R
     receiver
 }
 
-fn initialise(binaries: &Path, folder: &Path, data: &Path, owner: Option<(u32, u32)>) -> Result<u32, StartError> {
-    let password_file = folder.join("superuser-password");
-    std::fs::write(&password_file, SUPERUSER_PASSWORD)?;
-    give(&password_file, owner)?;
-    let mut initdb = as_owner(Command::new(binaries.join("initdb")), owner);
-    initdb.arg("-D").arg(data).arg("--pwfile").arg(&password_file).current_dir(folder);
-    initdb.args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]);
-    let output = initdb.stdin(Stdio::null()).output()?;
-    if !output.status.success() {
-        return Err(StartError::Initdb(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
+fn read_version(data: &Path) -> Result<u32, StartError> {
     let version = std::fs::read_to_string(data.join("PG_VERSION"))?;
     version.trim().parse().map_err(|_| StartError::Initdb(format!("unexpected version `{}`", version.trim())))
 }
@@ -339,8 +372,13 @@ fn write_settings(
     Ok(())
 }
 
-fn write_certificates(folder: &Path, data: &Path, owner: Option<(u32, u32)>) -> Result<PathBuf, StartError> {
-    let certificates = Certificates::for_names(&["localhost", "127.0.0.1"]);
+fn write_certificates(
+    folder: &Path,
+    data: &Path,
+    names: &[String],
+    owner: Option<(u32, u32)>,
+) -> Result<PathBuf, StartError> {
+    let certificates = Certificates::for_names(names);
     for (name, text) in [("server.crt", &certificates.certificate), ("server.key", &certificates.key)] {
         let path = data.join(name);
         std::fs::write(&path, text)?;

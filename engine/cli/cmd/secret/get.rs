@@ -60,7 +60,8 @@ fn bare(cx: &mut Session, stored: &Stored, field: &str, newline: bool) -> anyhow
     let value = stored.bundle.get(field).map_err(|error| {
         let known = stored.bundle.fields().map(|(name, _)| name);
         let list = stored.bundle.fields().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        Failure::input(error.to_string()).hint(select::suggestion(field, known).unwrap_or_else(|| format!("it has {list}")))
+        Failure::input(error.to_string())
+            .hint(select::suggestion(field, known).unwrap_or_else(|| format!("it has {list}")))
     })?;
     value.expose(|value| cx.out.raw(value.as_bytes()))?;
     if newline {

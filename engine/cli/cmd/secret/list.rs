@@ -43,7 +43,8 @@ pub async fn run(_args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
             let since = line.current_since.map_or_else(|| "-".to_owned(), instant);
             vec![line.name.clone(), cell(&line.current), since, cell(&line.pending), cell(&line.previous)]
         };
-        cx.out.table(&["NAME", "CURRENT", "SINCE", "PENDING", "PREVIOUS"], &lines.iter().map(row).collect::<Vec<_>>())?;
+        cx.out
+            .table(&["NAME", "CURRENT", "SINCE", "PENDING", "PREVIOUS"], &lines.iter().map(row).collect::<Vec<_>>())?;
     }
     Ok(Exit::Done)
 }

@@ -29,9 +29,11 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
                 talk(&format!("key {id} is now the first in {}", path.display()));
             }
             MasterKey::Env(name) => {
-                return Err(Failure::input(format!("the master key is in the variable `{name}`, which this command cannot change"))
-                    .hint("put a new key before the old one there, separated by a space, and leave out `--new-key`")
-                    .into());
+                return Err(Failure::input(format!(
+                    "the master key is in the variable `{name}`, which this command cannot change"
+                ))
+                .hint("put a new key before the old one there, separated by a space, and leave out `--new-key`")
+                .into());
             }
         }
     }
@@ -41,7 +43,10 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         let (key, rewrapped, already) = (done.key.to_string(), done.rewrapped, done.already);
         cx.out.json(&json!({ "key": key, "rewrapped": rewrapped, "already": already }))?;
     } else {
-        cx.out.line(&format!("{} versions rewrapped, {} were already under key {}", done.rewrapped, done.already, done.key))?;
+        cx.out.line(&format!(
+            "{} versions rewrapped, {} were already under key {}",
+            done.rewrapped, done.already, done.key
+        ))?;
     }
     talk("other keys are no longer needed and may leave the key's place");
     Ok(Exit::Done)

@@ -35,8 +35,7 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         created_at: info.created_at,
         promoted_at: info.promoted_at,
     };
-    let lines: Vec<Line> =
-        secrets.versions(&args.name).await.map_err(Failure::from)?.into_iter().map(line).collect();
+    let lines: Vec<Line> = secrets.versions(&args.name).await.map_err(Failure::from)?.into_iter().map(line).collect();
     if lines.is_empty() {
         let listed = secrets.list().await.map_err(Failure::from)?;
         let near = select::suggestion(&args.name, listed.iter().map(|info| info.name.as_str()));

@@ -15,9 +15,11 @@ pub(crate) async fn generate(cx: &Context<'_>, attempt: &Attempt<Generate>) -> O
     let current = ready!(cx.replaced().await);
     let username = ready!(account(cx.policy, current.as_ref()));
     let password = ready!(
-        recipe_of(&cx.policy.generate)
-            .and_then(|recipe| generate_password(&recipe))
-            .map_err(|error| Failure::new("generate", error.to_string(), Retry::Never))
+        recipe_of(&cx.policy.generate).and_then(|recipe| generate_password(&recipe)).map_err(|error| Failure::new(
+            "generate",
+            error.to_string(),
+            Retry::Never
+        ))
     );
     let bundle = ready!(complete(cx, &target, Bundle::login(&username, password)));
     cx.keep_candidate(attempt.candidate(), bundle);

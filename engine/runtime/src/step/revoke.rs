@@ -21,7 +21,9 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
         return Outcome::noted("the previous version is gone already");
     };
     let Some((live, current)) = ready!(cx.current().await) else {
-        return Outcome::NotApplied(never("CURRENT is gone from the secret store; nothing is revoked without a successor"));
+        return Outcome::NotApplied(never(
+            "CURRENT is gone from the secret store; nothing is revoked without a successor",
+        ));
     };
     if live != cx.fixed.version(attempt.candidate()) {
         return Outcome::NotApplied(never(format!(

@@ -13,8 +13,8 @@ use keywheel_core::RotationId;
 use keywheel_policies as policies;
 use keywheel_runtime::Clock;
 use keywheel_sdk::{
-    Answer, Bundle, Call, Capabilities, Check, Descriptor, Finding, Origin, Retry, RevokeHow, Rotator, RotatorError, Shape,
-    Usage,
+    Answer, Bundle, Call, Capabilities, Check, Descriptor, Finding, Origin, Retry, RevokeHow, Rotator, RotatorError,
+    Shape, Usage,
 };
 
 /// A clock that only moves when told.

@@ -1,7 +1,8 @@
 //! Accounts as they come: odd names, forbidden logins, expired passwords, missing siblings.
 
 use keywheel_postgres::PostgresRotator;
-use keywheel_sdk::{Admin, Answer, Check, Effect, GrantParity, Retry, RevokeHow, Rotator, Strategy};
+use keywheel_sdk::{Admin, Answer, Check, Effect, GrantParity, Retry, RevokeHow, Rotator, Strategy, Target};
+use keywheel_testkit::{PostgresOptions, PostgresServer};
 
 use crate::scene::{
     CANARY, Pair, accepts, call, create_role, fresh, in_place, login, quoted, role_admin, server, superuser, target,
@@ -210,4 +211,22 @@ async fn a_role_that_knows_none_of_its_passwords_says_so() {
     assert!(matches!(answer, Answer::Unknown(_)), "nothing could be fenced: {answer:?}");
     let heartbeat = rotator.probe(&call(&target), &current, &[]).await;
     assert!(matches!(heartbeat, Answer::No { .. }), "{heartbeat:?}");
+}
+
+#[tokio::test]
+async fn a_value_that_the_servers_password_policy_refuses_asks_for_another_one() {
+    // PostgreSQL's own `passwordcheck` cannot look into a verifier, but it tries the role's name as password.
+    let settings = vec!["shared_preload_libraries = 'passwordcheck'".to_owned()];
+    let server = PostgresServer::start_with(&PostgresOptions { settings, ..PostgresOptions::default() }).unwrap();
+    server.sql("CREATE ROLE orders_of_today LOGIN").await;
+    let (name, password) = server.superuser();
+    let target = Target {
+        settings: crate::scene::settings(server.port()),
+        strategy: in_place("orders_of_today"),
+        admin: Admin::Credential(login(name, password)),
+    };
+    let rotator = PostgresRotator::new();
+    let error = rotator.apply(&call(&target), &login("orders_of_today", "orders_of_today"), None).await.unwrap_err();
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, Retry::NewCandidate, "22023"));
+    rotator.apply(&call(&target), &login("orders_of_today", CANARY), None).await.unwrap();
 }

@@ -18,7 +18,9 @@ pub fn server() -> &'static PostgresServer {
     SERVER.get_or_init(|| {
         let options = PostgresOptions {
             stat_statements: true,
-            hba: vec!["host all trusting 127.0.0.1/32 trust".to_owned()],
+            hba: ["host all trusting 127.0.0.1/32 trust", "host all barred 127.0.0.1/32 reject"]
+                .map(str::to_owned)
+                .to_vec(),
             ..PostgresOptions::default()
         };
         PostgresServer::start_with(&options).unwrap()

@@ -79,3 +79,27 @@ async fn too_many_connections_is_no_no() {
     let answer = rotator.probe(&crate::scene::call(&target), &login(&role, "live-password"), &[]).await;
     assert!(matches!(&answer, Answer::Unknown(error) if error.code == "53300"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_login_that_fails_for_another_reason_than_the_credential_is_no_no() {
+    // `pg_hba.conf` of the shared server rejects this name, whatever the password.
+    crate::scene::create_role("barred", "live-password").await;
+    let target = crate::scene::target(crate::scene::in_place("barred"), keywheel_sdk::Admin::Own);
+    let rotator = keywheel_postgres::PostgresRotator::new();
+    let answer = rotator.probe(&crate::scene::call(&target), &login("barred", "live-password"), &[]).await;
+    assert!(matches!(&answer, Answer::Unknown(error) if error.code == "28000"), "{answer:?}");
+
+    // The password is right, the database is closed or absent: the credential is accepted.
+    let (role, closed) = (fresh("orders"), fresh("closed"));
+    crate::scene::create_role(&role, "live-password").await;
+    server().sql(&format!("CREATE DATABASE {closed}")).await;
+    server().sql(&format!("REVOKE CONNECT ON DATABASE {closed} FROM PUBLIC")).await;
+    for database in [closed, "absent".to_owned()] {
+        let mut target = crate::scene::target(crate::scene::in_place(&role), keywheel_sdk::Admin::Own);
+        target.settings.insert("database".to_owned(), database.clone().into());
+        let call = crate::scene::call(&target);
+        assert_eq!(rotator.probe(&call, &login(&role, "live-password"), &[]).await, Answer::Yes, "{database}");
+        let wrong = rotator.probe(&call, &login(&role, "wrong-password"), &[]).await;
+        assert!(matches!(wrong, Answer::No { .. }), "{database}: {wrong:?}");
+    }
+}

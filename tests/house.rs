@@ -1,10 +1,13 @@
 //! A house for tests: a folder with settings, a key and policies, beside a real Postgres; and the real binary run in it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use keywheel::policies::Catalogue;
 use keywheel::postgres::PostgresRotator;
 use keywheel::runtime::Registry;
@@ -124,6 +127,34 @@ impl House {
             .expect("the daemon starts");
         let log = BufReader::new(child.stderr.take().expect("piped"));
         Daemon { child, log: log.lines() }
+    }
+
+    /// Searches every file of the house, and a text, for each of these values, in the clear and in the usual encodings.
+    pub fn search(&self, values: &BTreeSet<String>, text: &str) {
+        let mut haystacks = vec![("what was said".to_owned(), text.as_bytes().to_vec())];
+        let mut folders = vec![self.root().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("the folder is readable").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(bytes) = std::fs::read(&path) {
+                    haystacks.push((path.display().to_string(), bytes));
+                }
+            }
+        }
+        for value in values {
+            let bytes = value.as_bytes();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let utf16: Vec<u8> = value.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let base64 = STANDARD_NO_PAD.encode(bytes);
+            for needle in [bytes, hex.as_bytes(), base64.as_bytes(), &utf16] {
+                for (place, haystack) in &haystacks {
+                    let found = haystack.windows(needle.len()).any(|window| window == needle);
+                    assert!(!found, "S6: a secret value is in {place}");
+                }
+            }
+        }
     }
 
     /// The secret store, opened as another process would.

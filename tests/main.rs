@@ -1,5 +1,6 @@
 //! The one test binary of the whole: what is true of the product as people run it, and of this repository.
 
+mod canary;
 mod cli;
 #[cfg(feature = "failpoints")]
 mod crash;

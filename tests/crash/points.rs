@@ -51,7 +51,12 @@ async fn every_point(scenario: Scenario, name: &str) {
         case.recover(&when).await;
     }
     let kinds: BTreeSet<_> = points.iter().collect();
-    say(&format!("{name}: SIGKILL at {} points ({} kinds), each ended as {:?}", points.len(), kinds.len(), scenario.end));
+    say(&format!(
+        "{name}: SIGKILL at {} points ({} kinds), each ended as {:?}",
+        points.len(),
+        kinds.len(),
+        scenario.end
+    ));
 }
 
 /// A second SIGKILL while the first is being recovered from, at points spread over the recovery.

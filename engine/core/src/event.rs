@@ -82,6 +82,21 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for After {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            After::Again { .. } => "again",
+            After::NewCandidate { .. } => "new candidate",
+            After::RollBack => "roll back",
+            After::Park => "park",
+        })?;
+        match self.until() {
+            Some(until) => write!(f, " after {until}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl After {
     /// Until when nothing happens.
     pub fn until(&self) -> Option<Timestamp> {

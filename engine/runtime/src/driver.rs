@@ -128,7 +128,7 @@ fn notify(cx: &Context<'_>, step: Step, how: &Finish) {
     match how {
         Finish::Succeeded { note, .. } => tracing::debug!(step = step.name(), note, "succeeded"),
         Finish::Failed { failure, then } => {
-            tracing::warn!(step = step.name(), code = failure.code, error = failure.message, ?then, "failed");
+            tracing::warn!(step = step.name(), code = failure.code, error = failure.message, %then, "failed");
         }
         Finish::Waited { hold } => tracing::info!(step = step.name(), until = %hold.until, why = %hold.why, "waiting"),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keywheel_core::handle::{AnyAttempt, InDoubt, Receipt, Standing};
-use keywheel_core::{Event, Hold, Rotation, RotationId, State, Step, transition};
+use keywheel_core::{Event, Hold, Rotation, State, Step, transition};
 use keywheel_state::{Lease, StateError, StateStore};
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +14,7 @@ pub(crate) struct Journal {
     store: Arc<dyn StateStore>,
     clock: Arc<dyn Clock>,
     lease: Lease,
-    rotation: RotationId,
-    state: State,
-    seq: u64,
+    rotation: Rotation,
     /// Once cancelled, no new step begins.
     stopping: CancellationToken,
 }
@@ -44,39 +42,36 @@ impl Journal {
         store: Arc<dyn StateStore>,
         clock: Arc<dyn Clock>,
         lease: Lease,
-        rotation: &Rotation,
+        rotation: Rotation,
         stopping: CancellationToken,
     ) -> Self {
-        Journal {
-            store,
-            clock,
-            lease,
-            rotation: rotation.fixed.id,
-            state: rotation.state.clone(),
-            seq: rotation.seq,
-            stopping,
-        }
+        Journal { store, clock, lease, rotation, stopping }
+    }
+
+    /// The rotation as last written.
+    pub fn into_rotation(self) -> Rotation {
+        self.rotation
     }
 
     /// The state as last written.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.rotation.state
     }
 
     /// Takes up a rotation where it stands, beginning its step if it is ready.
     pub async fn take_up(&mut self) -> Result<Turn, StateError> {
-        self.write(Vec::new(), self.state.clone()).await
+        self.write(Vec::new(), self.rotation.state.clone()).await
     }
 
     /// Records what happened, and begins the next step in the same commit if it may begin at once.
     pub async fn record(&mut self, event: Event) -> Result<Turn, StateError> {
-        let state = transition(&self.state, &event, self.clock.now())?;
+        let state = transition(&self.rotation.state, &event, self.clock.now())?;
         self.write(vec![event], state).await
     }
 
     /// Appends `events`, which lead to `state`, and what follows from it.
     async fn write(&mut self, mut events: Vec<Event>, state: State) -> Result<Turn, StateError> {
-        let intent = match Standing::of_state(self.rotation, &state, self.clock.now()) {
+        let intent = match Standing::of_state(self.rotation.fixed.id, &state, self.clock.now()) {
             Standing::Ready(ready) if !self.stopping.is_cancelled() => ready.begin(),
             Standing::Ready(_) => return self.append(&events).await.map(|()| Turn::Stopping),
             Standing::Held(hold) => return self.append(&events).await.map(|()| Turn::Held(hold)),
@@ -101,9 +96,11 @@ impl Journal {
 
     async fn commit(&mut self, events: &[Event]) -> Result<Receipt, StateError> {
         let now = self.clock.now();
-        let receipt = self.store.append(&self.lease, self.rotation, self.seq, events, now).await?;
-        self.state = receipt.state().clone();
-        self.seq = receipt.seq();
+        let (id, seq) = (self.rotation.fixed.id, self.rotation.seq);
+        let receipt = self.store.append(&self.lease, id, seq, events, now).await?;
+        self.rotation.state = receipt.state().clone();
+        self.rotation.seq = receipt.seq();
+        self.rotation.updated_at = now;
         Ok(receipt)
     }
 }

@@ -238,7 +238,11 @@ async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &Cancellat
         Ok(Some((_, Stop::Held(hold)))) => return Next::At(Some(hold.until)),
         Ok(Some((_, Stop::InDoubt { until, .. }))) => return Next::Look(until),
         Ok(Some((_, Stop::Parked { .. } | Stop::Stopping))) => return Next::At(None),
-        Ok(Some((_, Stop::Done | Stop::RolledBack { .. })) | None) => engine.due(policy).await,
+        // What was just promoted need not be read again to know when it is due next.
+        Ok(Some((done, Stop::Done))) => {
+            return Next::At(due_after(policy, done.state.promoted_at, Some(&done), engine.clock.now()));
+        }
+        Ok(Some((_, Stop::RolledBack { .. })) | None) => engine.due(policy).await,
         Err(error) => Err(error),
     };
     match due {

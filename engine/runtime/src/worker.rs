@@ -93,9 +93,7 @@ impl Engine {
         }
         let id = rotation.fixed.id;
         let span = tracing::info_span!("rotation", rotation = %id, secret = policy.secret.name, policy = policy.name);
-        let stop = self.turn_rotation(policy, rotation, looks, stopping, lease).instrument(span).await?;
-        let rotation = self.state.rotation(id).await?.ok_or(StateError::NotFound(id))?;
-        Ok(Some((rotation, stop)))
+        self.turn_rotation(policy, rotation, looks, stopping, lease).instrument(span).await.map(Some)
     }
 
     async fn turn_rotation(
@@ -105,18 +103,18 @@ impl Engine {
         looks: u32,
         stopping: &CancellationToken,
         lease: &Lease,
-    ) -> Result<Stop, RunError> {
+    ) -> Result<(Rotation, Stop), RunError> {
         let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
-        let mut journal =
-            Journal::open(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), &rotation, stopping.clone());
         let context = Context {
             engine: self,
             policy,
             rotator,
-            fixed: rotation.fixed,
+            fixed: rotation.fixed.clone(),
             fence: lease.fence,
             candidate: std::sync::Mutex::default(),
         };
+        let mut journal =
+            Journal::open(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), rotation, stopping.clone());
         let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
         let stop = tokio::select! {
             biased;
@@ -124,7 +122,7 @@ impl Engine {
             stop = drive(&context, &mut journal, looks) => stop?,
         };
         log(&stop);
-        Ok(stop)
+        Ok((journal.into_rotation(), stop))
     }
 
     /// The open rotation, or a new one where the order allows.

@@ -19,7 +19,12 @@ pub async fn findings(engine: &Engine, policy: &Policy) -> Vec<Finding> {
         return vec![broken(format!("there is no rotator `{}`", policy.rotator), "")];
     };
     // No rotation is under way: nothing is tagged with this word, since preflight changes nothing.
-    let call = Call { target: &target, rotation: "preflight", fence: 0, deadline: engine.limits.step };
+    let call = Call {
+        target: &target,
+        rotation: "preflight",
+        fence: 0,
+        until: std::time::Instant::now() + engine.limits.step,
+    };
     match tokio::time::timeout(engine.limits.step, rotator.preflight(&call, current.as_ref())).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(error)) => vec![broken(error.message, "")],

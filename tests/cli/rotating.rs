@@ -94,8 +94,17 @@ async fn alternating_with_a_grace_period() {
     let (code, _, err) = exit_of(&house, &["rollback", "cli_pair"]);
     assert_eq!(code, 2, "there is no way back after promotion: {err}");
     assert!(err.contains("nothing was changed"), "{err}");
-    let put = house.keywheel(&["secret", "put", "cli_pair", "--username", "cli_b"]).output().expect("the binary runs");
-    assert_eq!(put.status.code(), Some(5), "a value now would push out the one that is still to be revoked");
+    let typed = house.path("typed");
+    std::fs::write(&typed, "another one").expect("the file is written");
+    let put = house
+        .keywheel(&["secret", "put", "cli_pair", "--username", "cli_b"])
+        .stdin(std::fs::File::open(&typed).expect("it is there"))
+        .output()
+        .expect("the binary runs");
+    let err = String::from_utf8_lossy(&put.stderr);
+    assert_eq!(put.status.code(), Some(5), "a value now would push out the one that is still to be revoked: {err}");
+    assert!(err.contains("still has to revoke") && !err.contains("rollback"), "{err}");
+    assert_eq!(password(&house, "cli_pair").1, new);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

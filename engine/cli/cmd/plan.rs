@@ -139,7 +139,12 @@ impl Plan {
         }
         let max_age = policy.max_age.and_then(|max_age| SignedDuration::try_from(max_age).ok());
         let (mut since, mut count) = (since, 0);
-        let mut next = due_after(policy, since, last.filter(|last| last.state.ended()), self.from);
+        let mut next = due_after(
+            policy,
+            since,
+            last.filter(|last| last.state.ended()).map_or(&[], std::slice::from_ref),
+            self.from,
+        );
         if let Some(due) = next.filter(|due| *due < self.from) {
             // Overdue: it starts as soon as the window is open.
             next = schedule::next_open(&policy.schedule, self.from.max(due));

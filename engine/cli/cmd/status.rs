@@ -111,7 +111,12 @@ fn line(
         age_seconds: age.map(seconds),
         max_age_seconds: max_age.map(seconds),
         overdue: age.zip(max_age).is_some_and(|(age, max_age)| age > max_age),
-        next: due_after(policy, since, latest.filter(|rotation| rotation.state.ended()), now),
+        next: due_after(
+            policy,
+            since,
+            latest.filter(|rotation| rotation.state.ended()).map_or(&[], std::slice::from_ref),
+            now,
+        ),
         open,
         last,
     }

@@ -136,12 +136,9 @@ pub const fn settle(step: Step, shape: Shape, evidence: Evidence) -> Verdict {
             }
         }
         // The store lets go of the previous version only after the target was seen to refuse it.
-        (Step::Revoke, Evidence::Store { previous_held, .. }) => {
-            if previous_held {
-                Verdict::NotDone
-            } else {
-                Verdict::Done
-            }
+        // And only for its own successor: otherwise a person has moved the labels meanwhile.
+        (Step::Revoke, Evidence::Store { previous_held, candidate_current, .. }) => {
+            if previous_held || !candidate_current { Verdict::NotDone } else { Verdict::Done }
         }
         (Step::Discard, Evidence::Store { candidate_held, .. }) => {
             if candidate_held {

@@ -232,6 +232,11 @@ macro_rules! steps {
                 }
             }
 
+            /// Which step it is.
+            pub fn step(&self) -> Step {
+                match self { $(AnyReady::$step(_) => Step::$step),* }
+            }
+
             /// States the intent.
             pub fn begin(self) -> AnyIntent {
                 match self { $(AnyReady::$step(ready) => AnyIntent::$step(ready.begin())),* }

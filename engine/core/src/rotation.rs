@@ -65,6 +65,8 @@ pub struct NewRotation {
     /// SHA-256 of the policy file's text.
     pub digest: String,
     pub shape: Shape,
+    /// The target and its accounts, as one text: another one is another rotation's business.
+    pub target: String,
     pub cause: Cause,
     /// The version that was `CURRENT` at the start: what promotion must find there.
     pub replaces: Option<String>,

@@ -65,6 +65,13 @@ pub fn transition(state: &State, event: &Event, at: Timestamp) -> Result<State, 
         {
             undo(&mut next, format!("ordered by {by}"));
         }
+        // Whether it promoted must be known first: there is no way back from that.
+        (Progress::Attempting { step }, Event::RollBackOrdered { by })
+            if step.may_roll_back() && *step != Step::Promote =>
+        {
+            next.touched |= *step == Step::Apply;
+            undo(&mut next, format!("ordered by {by}"));
+        }
         (
             Progress::Ready { .. }
             | Progress::Attempting { .. }

@@ -89,6 +89,7 @@ fn what_evidence_means() {
         (Step::Promote, Shape::InPlace, store(true, false, true), Verdict::NotDone),
         (Step::Revoke, Shape::Alternating, store(true, true, true), Verdict::NotDone),
         (Step::Revoke, Shape::Alternating, store(true, true, false), Verdict::Done),
+        (Step::Revoke, Shape::Alternating, store(true, false, false), Verdict::NotDone),
         (Step::Discard, Shape::InPlace, store(true, false, true), Verdict::NotDone),
         (Step::Discard, Shape::InPlace, store(false, false, true), Verdict::Done),
         (Step::Apply, Shape::InPlace, target(Yes, None), Verdict::Done),

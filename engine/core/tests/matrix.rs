@@ -9,6 +9,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use keywheel_core::{After, Event, Failure, Hold, Progress, Retry, State, Step, Why, transition};
 
+/// Marks a state in which the target may have seen the candidate.
+const TOUCHED: &str = " (target touched)";
+
 fn at() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
@@ -21,7 +24,7 @@ fn hold() -> Option<Hold> {
 fn states() -> Vec<(String, State)> {
     let mut all = Vec::new();
     for touched in [false, true] {
-        let mark = if touched { " (target touched)" } else { "" };
+        let mark = if touched { TOUCHED } else { "" };
         let mut push = |progress: Progress| {
             let undo = progress_step(&progress).is_some_and(|s| matches!(s, Step::Restore | Step::Discard));
             let state = State {
@@ -56,11 +59,13 @@ fn progress_step(progress: &Progress) -> Option<Step> {
 /// Every kind of event for the given step, with a short name.
 fn events(step: Step) -> Vec<(&'static str, Event)> {
     let failure = Failure::new("test", "test", Retry::Now);
-    let failed = |then| Event::Failed { step, settled: false, failure: failure.clone(), then };
+    let ended = |settled, then| Event::Failed { step, settled, failure: failure.clone(), then };
+    let (failed, settled) = (|then| ended(false, then), |then| ended(true, then));
     vec![
         ("began", Event::Began { step, attempt: 5 }),
         ("succeeded", Event::Succeeded { step, settled: false, note: None, hold: None }),
         ("failed: again", failed(After::Again { hold: hold() })),
+        ("settled as failed: again", settled(After::Again { hold: None })),
         ("failed: new candidate", failed(After::NewCandidate { hold: None })),
         ("failed: roll back", failed(After::RollBack)),
         ("failed: park", failed(After::Park)),
@@ -76,6 +81,7 @@ fn edges() -> Vec<(String, &'static str, String)> {
     for (name, state) in states() {
         for (event_name, event) in events(state.step().unwrap_or(Step::Revoke)) {
             let to = match transition(&state, &event, at()) {
+                Ok(next) if next.touched => format!("{}{TOUCHED}", next.progress),
                 Ok(next) => next.progress.to_string(),
                 Err(_) => "-".to_owned(),
             };
@@ -167,7 +173,7 @@ fn picture() -> String {
     };
     let mut arrows = BTreeSet::new();
     for (from, event, to) in edges().into_iter().filter(|(_, _, to)| to != "-") {
-        let (from, to) = (short(&from.replace(" (target touched)", "")), short(&to));
+        let (from, to) = (short(&from.replace(TOUCHED, "")), short(&to.replace(TOUCHED, "")));
         if from != to && to != "parked" && from != "parked" {
             arrows.insert(format!("    {from} --> {to}: {}\n", event.replace(':', ",")));
         }

@@ -1,7 +1,7 @@
 //! What the effects of one rotation need: its policy, rotator and stores, and the candidate while it is in memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use keywheel_core::{Failure, NewRotation, Retry, State};
@@ -10,6 +10,7 @@ use keywheel_sdk::{Bundle, Call, Effect, Rotator, RotatorError, Target};
 use keywheel_secrets::{Label, SecretStore, SecretsError, Selector};
 
 use crate::account::target_of;
+use crate::lease::Keeper;
 use crate::step::Outcome;
 use crate::{Clock, Engine};
 
@@ -20,6 +21,9 @@ pub(crate) struct Context<'a> {
     pub rotator: Arc<dyn Rotator>,
     pub fixed: NewRotation,
     pub fence: u64,
+    pub keeper: Keeper,
+    /// Until when the step at work may call its target; set when its intent was about to be written.
+    pub until: Mutex<Instant>,
     /// The value that `generate` made, until `stage` made it durable; afterwards a copy that saves reading it back.
     /// Written by `generate`, read by the later steps of the same turn.
     pub candidate: Mutex<Option<(u32, Arc<Bundle>)>>,
@@ -38,9 +42,15 @@ impl Context<'_> {
         self.clock().now()
     }
 
-    /// How long one call to a rotator may take.
-    pub fn deadline(&self) -> Duration {
-        self.engine.limits.step
+    /// Gives the step at work its time, counted from `began`.
+    pub fn set_time(&self, began: Instant) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = began + self.engine.limits.step;
+    }
+
+    /// Until when the step at work may act: within its own time, and within the lease.
+    fn until(&self) -> Instant {
+        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.min(Instant::now() + self.keeper.left(self.now()))
     }
 
     /// The target, with the admin's credential as it is at this moment: it may itself have been rotated meanwhile.
@@ -52,7 +62,7 @@ impl Context<'_> {
 
     /// The frame of a call.
     pub fn call<'t>(&self, target: &'t Target, rotation: &'t str) -> Call<'t> {
-        Call { target, rotation, fence: self.fence, deadline: self.deadline() }
+        Call { target, rotation, fence: self.fence, until: self.until() }
     }
 
     /// Keeps a value just made.
@@ -89,6 +99,17 @@ impl Context<'_> {
         let stored =
             self.secrets().read(&self.fixed.secret, Selector::Version(version)).await.map_err(reading_failed)?;
         Ok(stored.map(|stored| stored.bundle))
+    }
+
+    /// Whether `CURRENT` is still what this rotation replaces. Else a person has put another value, perhaps for the very
+    /// account that would be changed.
+    pub async fn still_replaces(&self) -> Result<(), Failure> {
+        let labels = self.secrets().labels(&self.fixed.secret).await.map_err(reading_failed)?;
+        if labels.current == self.fixed.replaces {
+            return Ok(());
+        }
+        let message = "CURRENT has changed since this rotation was ordered; order it again";
+        Err(Failure::new("current-changed", message, Retry::Never))
     }
 
     /// What `CURRENT` is now, with its version.
@@ -141,12 +162,18 @@ pub(crate) fn outcome_of(error: &RotatorError) -> Outcome {
     }
 }
 
-/// Keeps a call to its deadline. Past it, nobody knows.
+/// Keeps a call to the time of its step. It is not even begun once that is over: this process may have slept since it wrote
+/// its intent, and another may be at work. Past the time, nobody knows.
 pub(crate) async fn within<T>(
-    deadline: Duration,
+    cx: &Context<'_>,
     call: impl Future<Output = Result<T, RotatorError>>,
 ) -> Result<T, RotatorError> {
-    tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| {
-        Err(RotatorError::unknown("deadline", format!("no answer within {} s", deadline.as_secs_f32())))
-    })
+    let until = cx.until();
+    if until <= Instant::now() {
+        let message = "the time of this step was over before the target was called";
+        return Err(RotatorError::not_done(keywheel_sdk::Retry::Now, "deadline", message));
+    }
+    tokio::time::timeout_at(until.into(), call)
+        .await
+        .unwrap_or_else(|_| Err(RotatorError::unknown("deadline", "no answer within the time of this step")))
 }

@@ -1,10 +1,12 @@
 //! Turns one rotation: one match over the next step, each arm runs the effect and records how it went.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use keywheel_core::decide::{self, Limits};
 use keywheel_core::handle::{AnyAttempt, Attempt, Finish, StepKind};
 use keywheel_core::{Failure, Hold, Progress, Step};
-use keywheel_policies::{Exhausted, Policy};
+use keywheel_policies::{Exhausted, Policy, Strategy};
 use keywheel_state::StateError;
 use tracing::Instrument;
 
@@ -32,7 +34,7 @@ pub enum Stop {
 }
 
 /// How this policy meets failures.
-pub(crate) fn limits_of(policy: &Policy) -> Limits {
+fn limits_of(policy: &Policy) -> Limits {
     Limits {
         attempts: policy.on_failure.attempts,
         backoff: (policy.on_failure.backoff.min, policy.on_failure.backoff.max),
@@ -40,6 +42,22 @@ pub(crate) fn limits_of(policy: &Policy) -> Limits {
             Exhausted::RollBack => false,
             Exhausted::Park => true,
         },
+    }
+}
+
+/// The longest pause while readers of an account in place may be refused.
+const GAP_PAUSE: Duration = Duration::from_secs(15);
+
+/// How this policy meets failures of this step. In place, from apply until promote or restore are through, `CURRENT` may be
+/// refused: then pauses are seconds, and tries run out soon.
+pub(crate) fn limits_at(policy: &Policy, step: Step) -> Limits {
+    let limits = limits_of(policy);
+    match (&policy.strategy, step) {
+        (Strategy::InPlace { .. }, Step::Apply | Step::Verify | Step::Promote | Step::Restore) => {
+            let (min, max) = limits.backoff;
+            Limits { backoff: (min.min(Duration::from_secs(1)), max.min(GAP_PAUSE)), ..limits }
+        }
+        (Strategy::InPlace { .. } | Strategy::Alternating { .. } | Strategy::Overlapping, _) => limits,
     }
 }
 
@@ -61,7 +79,8 @@ pub(crate) async fn drive(cx: &Context<'_>, journal: &mut Journal, looks: u32) -
                     continue;
                 }
                 Err(failure) => {
-                    let pause = decide::backoff(looks + 1, limits_of(cx.policy).backoff, cx.clock().roll());
+                    let limits = limits_at(cx.policy, doubt.step());
+                    let pause = decide::backoff(looks + 1, limits.backoff, cx.clock().roll());
                     let until = decide::later(cx.now(), pause);
                     tracing::warn!(step = doubt.step().name(), code = failure.code, error = failure.message, %until, "in doubt");
                     return Ok(Stop::InDoubt { step: doubt.step(), until, why: failure.message });
@@ -73,6 +92,7 @@ pub(crate) async fn drive(cx: &Context<'_>, journal: &mut Journal, looks: u32) -
             Turn::Stopping => return Ok(Stop::Stopping),
         };
         let step = attempt.step();
+        cx.set_time(journal.began());
         cx.engine.notify(&Notice::Began { rotation: cx.fixed.id, secret: &cx.fixed.secret, step });
         let span = tracing::info_span!("step", step = step.name(), attempt = journal.state().attempts);
         turn = async {
@@ -106,7 +126,7 @@ async fn finish<S: StepKind>(
     let how = match outcome {
         Outcome::Done { note, hold } => Finish::Succeeded { note, hold },
         Outcome::NotApplied(failure) => {
-            let limits = limits_of(cx.policy);
+            let limits = limits_at(cx.policy, S::STEP);
             let then =
                 decide::after_failure(S::STEP, journal.state(), failure.retry, &limits, cx.now(), cx.clock().roll());
             Finish::Failed { failure, then }

@@ -130,8 +130,15 @@ impl StateStore for PointedState {
 
 #[async_trait]
 impl SecretStore for PointedSecrets {
-    async fn stage(&self, secret: &str, version: &str, bundle: &Bundle, now: Timestamp) -> Result<(), SecretsError> {
-        around(&self.1, "store/stage", self.0.stage(secret, version, bundle, now)).await
+    async fn stage(
+        &self,
+        secret: &str,
+        version: &str,
+        bundle: &Bundle,
+        now: Timestamp,
+        fence: u64,
+    ) -> Result<(), SecretsError> {
+        around(&self.1, "store/stage", self.0.stage(secret, version, bundle, now, fence)).await
     }
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
         self.0.read(secret, which).await
@@ -145,11 +152,15 @@ impl SecretStore for PointedSecrets {
         version: &str,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
-        around(&self.1, "store/promote", self.0.promote(secret, version, replaces, now)).await
+        around(&self.1, "store/promote", self.0.promote(secret, version, replaces, now, fence)).await
     }
-    async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError> {
-        around(&self.1, "store/discard", self.0.discard(secret, version)).await
+    async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
+        around(&self.1, "store/discard", self.0.discard(secret, version, fence)).await
+    }
+    async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+        around(&self.1, "store/fence", self.0.raise_fence(secret, fence)).await
     }
     async fn put(
         &self,
@@ -158,8 +169,9 @@ impl SecretStore for PointedSecrets {
         bundle: &Bundle,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
-        self.0.put(secret, version, bundle, replaces, now).await
+        self.0.put(secret, version, bundle, replaces, now, fence).await
     }
     async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {
         self.0.list().await

@@ -1,6 +1,7 @@
 //! Writes a rotation's progress: each outcome is committed together with the intent of the next step.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use keywheel_core::handle::{AnyAttempt, InDoubt, Receipt, Standing};
 use keywheel_core::{Event, Hold, Rotation, State, Step, transition};
@@ -15,6 +16,8 @@ pub(crate) struct Journal {
     clock: Arc<dyn Clock>,
     lease: Lease,
     rotation: Rotation,
+    /// When the latest intent was about to be written.
+    began: Instant,
     /// Once cancelled, no new step begins.
     stopping: CancellationToken,
 }
@@ -45,12 +48,17 @@ impl Journal {
         rotation: Rotation,
         stopping: CancellationToken,
     ) -> Self {
-        Journal { store, clock, lease, rotation, stopping }
+        Journal { store, clock, lease, rotation, began: Instant::now(), stopping }
     }
 
     /// The rotation as last written.
     pub fn into_rotation(self) -> Rotation {
         self.rotation
+    }
+
+    /// When the latest intent was about to be written: the time of its effect counts from there.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// The state as last written.
@@ -72,7 +80,8 @@ impl Journal {
     /// Appends `events`, which lead to `state`, and what follows from it.
     async fn write(&mut self, mut events: Vec<Event>, state: State) -> Result<Turn, StateError> {
         let intent = match Standing::of_state(self.rotation.fixed.id, &state, self.clock.now()) {
-            Standing::Ready(ready) if !self.stopping.is_cancelled() => ready.begin(),
+            // A value that was made is still made durable: it would die with the process.
+            Standing::Ready(ready) if !self.stopping.is_cancelled() || ready.step() == Step::Stage => ready.begin(),
             Standing::Ready(_) => return self.append(&events).await.map(|()| Turn::Stopping),
             Standing::Held(hold) => return self.append(&events).await.map(|()| Turn::Held(hold)),
             Standing::InDoubt(doubt) => return self.append(&events).await.map(|()| Turn::Look(doubt)),
@@ -82,6 +91,7 @@ impl Journal {
             Standing::Ended => return self.append(&events).await.map(|()| Turn::Ended),
         };
         events.push(intent.event());
+        self.began = Instant::now();
         let receipt = self.commit(&events).await?;
         let attempt = intent.durable(&receipt).expect("the store answers with the state that it just committed");
         Ok(Turn::Act(attempt))

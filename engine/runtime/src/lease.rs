@@ -1,7 +1,10 @@
 //! Keeps a lease alive while its holder works, and tells the holder when it is lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use keywheel_core::decide;
 use keywheel_state::{Lease, StateError, StateStore};
@@ -12,6 +15,8 @@ use crate::Clock;
 /// Renews a lease in the background until dropped.
 pub(crate) struct Keeper {
     lost: CancellationToken,
+    /// In microseconds. Written by the renewing side, read before each call to a target.
+    expires_at: Arc<AtomicI64>,
     renewing: tokio::task::JoinHandle<()>,
 }
 
@@ -20,8 +25,15 @@ impl Keeper {
     /// does, even if every renewal fails from its start on.
     pub fn start(store: Arc<dyn StateStore>, clock: Arc<dyn Clock>, lease: Lease, ttl: Duration) -> Self {
         let lost = CancellationToken::new();
-        let renewing = tokio::spawn(renew(store, clock, lease, ttl, lost.clone()));
-        Keeper { lost, renewing }
+        let expires_at = Arc::new(AtomicI64::new(lease.expires_at.as_microsecond()));
+        let renewing = tokio::spawn(renew(store, clock, lease, ttl, lost.clone(), Arc::clone(&expires_at)));
+        Keeper { lost, expires_at, renewing }
+    }
+
+    /// How much of the lease is left, by the wall clock: it goes on while the machine or the process sleeps.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        let left = self.expires_at.load(Ordering::SeqCst) - now.as_microsecond();
+        Duration::from_micros(u64::try_from(left).unwrap_or(0))
     }
 
     /// Cancelled once the lease is lost, or can no longer be relied on.
@@ -42,11 +54,20 @@ async fn renew(
     mut lease: Lease,
     ttl: Duration,
     lost: CancellationToken,
+    expires_at: Arc<AtomicI64>,
 ) {
     loop {
         clock.sleep_until(decide::later(clock.now(), ttl / 3)).await;
-        match store.renew(&lease, ttl, clock.now()).await {
-            Ok(renewed) => lease = renewed,
+        let renewed = tokio::select! {
+            renewed = store.renew(&lease, ttl, clock.now()) => renewed,
+            // A store that hangs does not keep the lease alive.
+            () = clock.sleep_until(lease.expires_at) => break,
+        };
+        match renewed {
+            Ok(renewed) => {
+                expires_at.store(renewed.expires_at.as_microsecond(), Ordering::SeqCst);
+                lease = renewed;
+            }
             Err(StateError::Fenced { .. }) => break,
             Err(error) => {
                 tracing::warn!(secret = lease.secret, %error, "the lease could not be renewed");

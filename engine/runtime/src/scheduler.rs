@@ -16,6 +16,9 @@ use crate::queue::Queue;
 use crate::worker::due_after;
 use crate::{Engine, Order, RunError, Stop};
 
+/// The pause after a turn that panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(300);
+
 /// How often the stores are asked what other processes did. Only a fallback: nothing of our own waits for it.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -162,7 +165,10 @@ impl Schedule {
         for number in (0..self.managed.len()).filter(|number| !is_open[*number]) {
             let policy = Arc::clone(&self.managed[number].policy);
             let since = since.get(&policy.secret.name).copied().flatten();
-            self.wake_at(number, due_after(&policy, since, latest.get(&policy.secret.name), now));
+            self.wake_at(
+                number,
+                due_after(&policy, since, latest.get(&policy.secret.name).map_or(&[], std::slice::from_ref), now),
+            );
         }
         Ok(())
     }
@@ -205,16 +211,22 @@ impl Schedule {
             one.place = Place::AtWork;
             let (engine, policy) = (Arc::clone(&self.engine), Arc::clone(&one.policy));
             let (looks, stopping) = (one.looks, self.stopping.clone());
-            self.at_work.spawn(async move { (number, turn(&engine, &policy, looks, &stopping).await) });
+            self.at_work.spawn(async move {
+                let (clock, secret) = (Arc::clone(&engine.clock), policy.secret.name.clone());
+                // A turn of its own, so that a panic, which is a bug, costs this secret a pause and not the daemon. Its
+                // rotation is in doubt, as after a crash.
+                let turned = tokio::spawn(async move { turn(&engine, &policy, looks, &stopping).await }).await;
+                let next = turned.unwrap_or_else(|panic| {
+                    tracing::error!(secret, %panic, "a turn failed badly; will look again");
+                    Next::Pause(decide::later(clock.now(), AFTER_PANIC))
+                });
+                (number, next)
+            });
         }
     }
 
     fn finished(&mut self, finished: Result<(usize, Next), tokio::task::JoinError>) {
-        let (number, next) = match finished {
-            Ok(finished) => finished,
-            // A panic is a bug. Its rotation is in doubt, as after a crash, and is looked at again by whoever comes next.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        let (number, next) = finished.expect("what can panic runs in a turn of its own");
         self.queue.finished(&self.managed[number].target);
         self.managed[number].place = Place::Resting;
         match next {
@@ -240,7 +252,12 @@ async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &Cancellat
         Ok(Some((_, Stop::Parked { .. } | Stop::Stopping))) => return Next::At(None),
         // What was just promoted need not be read again to know when it is due next.
         Ok(Some((done, Stop::Done))) => {
-            return Next::At(due_after(policy, done.state.promoted_at, Some(&done), engine.clock.now()));
+            return Next::At(due_after(
+                policy,
+                done.state.promoted_at,
+                std::slice::from_ref(&done),
+                engine.clock.now(),
+            ));
         }
         Ok(Some((_, Stop::RolledBack { .. })) | None) => engine.due(policy).await,
         Err(error) => Err(error),

@@ -1,12 +1,14 @@
 //! Settles an attempt in doubt: asks the world, and lets the pure decision read the answer.
 
+use std::time::Instant;
+
 use keywheel_core::decide::{self, Accepts, Evidence, Question, Verdict};
 use keywheel_core::handle::{Finish, InDoubt};
 use keywheel_core::{After, Failure, Retry, State, Step};
 use keywheel_sdk::{Answer, Bundle, Call};
 
 use crate::context::{Context, failure_of, reading_failed, within};
-use crate::driver::limits_of;
+use crate::driver::limits_at;
 use crate::step;
 
 /// What looking showed: how the attempt is settled, or why it cannot be told yet.
@@ -19,6 +21,7 @@ pub(crate) async fn settle(
     cause: Option<&Failure>,
 ) -> Result<Finish, Failure> {
     let step = doubt.step();
+    cx.set_time(Instant::now());
     let evidence = match decide::question(step) {
         Question::Nobody => Evidence::None,
         Question::Store => store_evidence(cx, state, step).await?,
@@ -32,7 +35,7 @@ pub(crate) async fn settle(
                 "the engine stopped before the outcome was known; looking showed that it had not happened".into();
         }
         let then =
-            decide::after_failure(step, state, failure.retry, &limits_of(cx.policy), cx.now(), cx.clock().roll());
+            decide::after_failure(step, state, failure.retry, &limits_at(cx.policy, step), cx.now(), cx.clock().roll());
         // A crash is no reason to wait.
         let again = matches!(then, After::Again { .. });
         let then = if crashed && again { After::Again { hold: None } } else { then };
@@ -58,7 +61,9 @@ pub(crate) async fn settle(
     })
 }
 
+/// Older workers are fenced off first, so that what is not there now will not come later.
 async fn store_evidence(cx: &Context<'_>, state: &State, step: Step) -> Result<Evidence, Failure> {
+    cx.secrets().raise_fence(&cx.fixed.secret, cx.fence).await.map_err(reading_failed)?;
     let candidate = cx.fixed.version(state.candidate);
     let versions = cx.secrets().versions(&cx.fixed.secret).await.map_err(reading_failed)?;
     let held = |version: &str| versions.iter().any(|info| info.version == version);
@@ -104,7 +109,7 @@ async fn accepts(
     credential: &Bundle,
     others: &[&Bundle],
 ) -> Result<Accepts, Failure> {
-    match within(cx.deadline(), async { Ok(cx.rotator.probe(call, credential, others).await) }).await {
+    match within(cx, async { Ok(cx.rotator.probe(call, credential, others).await) }).await {
         Ok(Answer::Yes) => Ok(Accepts::Yes),
         Ok(Answer::No { .. }) => Ok(Accepts::No),
         Ok(Answer::Unknown(error)) | Err(error) => Err(failure_of(&error)),

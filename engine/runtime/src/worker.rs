@@ -1,6 +1,7 @@
 //! Takes the lease on one secret, and turns its rotation: the open one, or a new one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use keywheel_core::{Cause, Event, NewRotation, Progress, Rotation, Shape, decide, schedule};
@@ -15,6 +16,7 @@ use crate::context::Context;
 use crate::driver::{Stop, drive};
 use crate::journal::Journal;
 use crate::lease::Keeper;
+use crate::scheduler::target_key;
 
 /// What is wanted of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +44,9 @@ pub enum RunError {
     NothingOpen(String),
     #[error("there is no rotator `{0}`")]
     NoRotator(String),
-    #[error("`{secret}` has a rotation under way that began under another shape or account; {hint}")]
+    #[error(
+        "`{secret}` has a rotation under way for another target, shape or account than its policy says now; {hint}"
+    )]
     PolicyChanged { secret: String, hint: &'static str },
     #[error("the lease on `{0}` was lost in the middle; what was under way is in doubt and will be settled by looking")]
     LeaseLost(String),
@@ -105,20 +109,23 @@ impl Engine {
         lease: &Lease,
     ) -> Result<(Rotation, Stop), RunError> {
         let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
+        let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
+        let lost = keeper.lost().clone();
         let context = Context {
             engine: self,
             policy,
             rotator,
             fixed: rotation.fixed.clone(),
             fence: lease.fence,
+            keeper,
+            until: std::sync::Mutex::new(std::time::Instant::now()),
             candidate: std::sync::Mutex::default(),
         };
         let mut journal =
             Journal::open(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), rotation, stopping.clone());
-        let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
         let stop = tokio::select! {
             biased;
-            () = keeper.lost().cancelled() => return Err(RunError::LeaseLost(lease.secret.clone())),
+            () = lost.cancelled() => return Err(RunError::LeaseLost(lease.secret.clone())),
             stop = drive(&context, &mut journal, looks) => stop?,
         };
         log(&stop);
@@ -129,7 +136,7 @@ impl Engine {
     async fn open_or_start(&self, policy: &Policy, order: &Order, lease: &Lease) -> Result<Option<Rotation>, RunError> {
         let secret = policy.secret.name.as_str();
         if let Some(open) = self.state.open_of(secret).await? {
-            if open.fixed.shape != shape_of(policy) {
+            if open.fixed.shape != shape_of(policy) || open.fixed.target != place_of(policy) {
                 return Err(RunError::PolicyChanged {
                     secret: secret.to_owned(),
                     hint: "bring the earlier policy back until it has ended",
@@ -156,6 +163,7 @@ impl Engine {
             policy: policy.name.clone(),
             digest: policy.digest.clone(),
             shape: shape_of(policy),
+            target: place_of(policy),
             cause,
             replaces: self.secrets.labels(secret).await?.current,
         };
@@ -183,32 +191,47 @@ impl Engine {
         let secret = policy.secret.name.as_str();
         let versions = self.secrets.versions(secret).await?;
         let since = versions.iter().find(|v| v.label == Some(Label::Current)).and_then(|v| v.promoted_at);
-        let which = History { secret: Some(secret.to_owned()), limit: 1 };
-        let last = self.state.history(&which).await?.into_iter().next();
-        Ok(due_after(policy, since, last.as_ref(), self.clock.now()))
+        let which = History { secret: Some(secret.to_owned()), limit: REMEMBERED };
+        let latest = self.state.history(&which).await?;
+        Ok(due_after(policy, since, &latest, self.clock.now()))
     }
 }
 
-/// When a secret whose `CURRENT` is from `since` is due, given its latest rotation. One without `CURRENT` is made at once, if
-/// the policy says so. After a roll back comes a pause: what failed once is not tried again without one.
-pub fn due_after(
-    policy: &Policy,
-    since: Option<Timestamp>,
-    last: Option<&Rotation>,
-    now: Timestamp,
-) -> Option<Timestamp> {
+/// How many rotations are looked back at for the pause after roll backs.
+const REMEMBERED: usize = 12;
+/// The longest pause after roll backs, unless the policy's own is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+
+/// When a secret whose `CURRENT` is from `since` is due, given its latest rotations, newest first. One without `CURRENT` is
+/// made at once, if the policy says so. After a roll back comes a pause, doubled with each further one in a row: what failed
+/// is not tried again and again on an account that applications use.
+pub fn due_after(policy: &Policy, since: Option<Timestamp>, latest: &[Rotation], now: Timestamp) -> Option<Timestamp> {
+    let last = latest.first();
     let due = match (since, policy.adopt) {
-        (Some(since), _) => schedule::next_due(&policy.schedule, &policy.secret.name, since)?,
-        (None, Adopt::Rotate) => schedule::next_open(&policy.schedule, last.map_or(now, |last| last.created_at))?,
+        // A clock that was ahead once must not silence the schedule for as long.
+        (Some(since), _) => schedule::next_due(&policy.schedule, &policy.secret.name, since.min(now))?,
+        (None, Adopt::Rotate) => {
+            schedule::next_open(&policy.schedule, last.map_or(now, |last| last.created_at.min(now)))?
+        }
         (None, Adopt::Keep) => return None,
     };
-    match last {
-        Some(last) if last.state.progress == Progress::RolledBack => {
-            let pause = decide::later(last.updated_at, policy.on_failure.backoff.max);
-            if pause > due { schedule::next_open(&policy.schedule, pause) } else { Some(due) }
-        }
-        Some(_) | None => Some(due),
-    }
+    let failed = latest.iter().take_while(|one| one.state.progress == Progress::RolledBack).count();
+    let Some(last) = last.filter(|_| failed > 0) else { return Some(due) };
+    let first = policy.on_failure.backoff.max;
+    let doubled = first.saturating_mul(1 << (failed - 1).min(31));
+    let pause = decide::later(last.updated_at.min(now), doubled.min(LONGEST_PAUSE.max(first)));
+    if pause > due { schedule::next_open(&policy.schedule, pause) } else { Some(due) }
+}
+
+/// The target and the accounts, as one text.
+fn place_of(policy: &Policy) -> String {
+    let users = match &policy.strategy {
+        Strategy::InPlace { user } => user.clone(),
+        Strategy::Alternating { users, .. } => users.join("+"),
+        Strategy::Overlapping => String::new(),
+    };
+    let database = policy.target.get("database").and_then(|name| name.as_str()).unwrap_or_default();
+    format!("{}/{database}#{users}", target_key(policy))
 }
 
 pub(crate) fn shape_of(policy: &Policy) -> Shape {

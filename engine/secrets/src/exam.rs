@@ -53,6 +53,12 @@ cases![
     odd_names_and_values_survive,
     big_values_survive,
     bad_names_and_sizes_are_refused,
+    older_workers_change_nothing,
+    the_same_fence_may_write_again,
+    every_write_raises_the_fence,
+    a_late_stage_leaves_the_live_pending,
+    refused_writes_raise_no_fence,
+    fences_outlive_versions_and_are_of_one_secret,
 ];
 
 /// Runs every case, each on a store of its own from `make`.

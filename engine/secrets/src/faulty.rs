@@ -94,8 +94,15 @@ impl FaultyStore {
 
 #[async_trait]
 impl SecretStore for FaultyStore {
-    async fn stage(&self, secret: &str, version: &str, bundle: &Bundle, now: Timestamp) -> Result<(), SecretsError> {
-        self.call("stage", self.inner.stage(secret, version, bundle, now)).await
+    async fn stage(
+        &self,
+        secret: &str,
+        version: &str,
+        bundle: &Bundle,
+        now: Timestamp,
+        fence: u64,
+    ) -> Result<(), SecretsError> {
+        self.call("stage", self.inner.stage(secret, version, bundle, now, fence)).await
     }
 
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
@@ -112,12 +119,17 @@ impl SecretStore for FaultyStore {
         version: &str,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
-        self.call("promote", self.inner.promote(secret, version, replaces, now)).await
+        self.call("promote", self.inner.promote(secret, version, replaces, now, fence)).await
     }
 
-    async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError> {
-        self.call("discard", self.inner.discard(secret, version)).await
+    async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
+        self.call("discard", self.inner.discard(secret, version, fence)).await
+    }
+
+    async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+        self.call("raise_fence", self.inner.raise_fence(secret, fence)).await
     }
 
     async fn put(
@@ -127,8 +139,9 @@ impl SecretStore for FaultyStore {
         bundle: &Bundle,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
-        self.call("put", self.inner.put(secret, version, bundle, replaces, now)).await
+        self.call("put", self.inner.put(secret, version, bundle, replaces, now, fence)).await
     }
 
     async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {

@@ -14,8 +14,15 @@ use crate::{Label, Labels, SecretInfo, SecretStore, SecretsError, Selector, Stor
 /// Versions with labels in memory.
 #[derive(Default)]
 pub struct MemoryStore {
-    /// Of each secret, its versions in the order of creation.
-    secrets: Mutex<BTreeMap<String, Vec<Version>>>,
+    secrets: Mutex<BTreeMap<String, Kept>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// In the order of creation.
+    versions: Vec<Version>,
+    /// The highest one seen.
+    fence: u64,
 }
 
 struct Version {
@@ -32,19 +39,28 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Version>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl SecretStore for MemoryStore {
-    async fn stage(&self, secret: &str, version: &str, bundle: &Bundle, now: Timestamp) -> Result<(), SecretsError> {
+    async fn stage(
+        &self,
+        secret: &str,
+        version: &str,
+        bundle: &Bundle,
+        now: Timestamp,
+        fence: u64,
+    ) -> Result<(), SecretsError> {
         check_new(secret, version, bundle)?;
         let mut secrets = self.lock();
-        let versions = secrets.entry(secret.to_owned()).or_default();
+        let kept = secrets.entry(secret.to_owned()).or_default();
+        moves::fence(kept.fence, fence).map_err(conflict(secret))?;
+        let versions = &mut kept.versions;
         match moves::stage(&labels(versions), version).map_err(conflict(secret))? {
-            Progress::Happened => same_value(versions, secret, version, bundle),
+            Progress::Happened => same_value(versions, secret, version, bundle)?,
             Progress::Due => {
                 versions.retain(|v| v.label != Label::Pending);
                 versions.push(Version {
@@ -54,9 +70,10 @@ impl SecretStore for MemoryStore {
                     promoted_at: None,
                     bundle: bundle.duplicate(),
                 });
-                Ok(())
             }
         }
+        kept.fence = fence;
+        Ok(())
     }
 
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
@@ -65,7 +82,7 @@ impl SecretStore for MemoryStore {
             Selector::Label(label) => v.label == label,
             Selector::Version(name) => v.name == name,
         };
-        Ok(secrets.get(secret).and_then(|versions| versions.iter().find(wanted)).map(|v| Stored {
+        Ok(secrets.get(secret).and_then(|kept| kept.versions.iter().find(wanted)).map(|v| Stored {
             version: v.name.clone(),
             label: Some(v.label),
             created_at: v.created_at,
@@ -74,7 +91,7 @@ impl SecretStore for MemoryStore {
     }
 
     async fn labels(&self, secret: &str) -> Result<Labels, SecretsError> {
-        Ok(self.lock().get(secret).map(|versions| labels(versions)).unwrap_or_default())
+        Ok(self.lock().get(secret).map(|kept| labels(&kept.versions)).unwrap_or_default())
     }
 
     async fn promote(
@@ -83,10 +100,13 @@ impl SecretStore for MemoryStore {
         version: &str,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
         let mut secrets = self.lock();
-        let mut none = Vec::new();
-        let versions = secrets.get_mut(secret).unwrap_or(&mut none);
+        let mut none = Kept::default();
+        let kept = secrets.get_mut(secret).unwrap_or(&mut none);
+        moves::fence(kept.fence, fence).map_err(conflict(secret))?;
+        let versions = &mut kept.versions;
         match moves::promote(&labels(versions), version, replaces).map_err(conflict(secret))? {
             Progress::Happened => {}
             Progress::Due => {
@@ -97,14 +117,26 @@ impl SecretStore for MemoryStore {
                 }
             }
         }
+        kept.fence = fence;
         Ok(())
     }
 
-    async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError> {
-        if let Some(versions) = self.lock().get_mut(secret) {
-            moves::discard(&labels(versions), version).map_err(conflict(secret))?;
-            versions.retain(|v| v.name != version);
-        }
+    async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
+        let mut secrets = self.lock();
+        let kept = secrets.entry(secret.to_owned()).or_default();
+        moves::fence(kept.fence, fence).map_err(conflict(secret))?;
+        moves::discard(&labels(&kept.versions), version).map_err(conflict(secret))?;
+        kept.versions.retain(|v| v.name != version);
+        kept.fence = fence;
+        Ok(())
+    }
+
+    async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+        check_name("secret", secret)?;
+        let mut secrets = self.lock();
+        let kept = secrets.entry(secret.to_owned()).or_default();
+        moves::fence(kept.fence, fence).map_err(conflict(secret))?;
+        kept.fence = fence;
         Ok(())
     }
 
@@ -115,12 +147,15 @@ impl SecretStore for MemoryStore {
         bundle: &Bundle,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
         check_new(secret, version, bundle)?;
         let mut secrets = self.lock();
-        let versions = secrets.entry(secret.to_owned()).or_default();
+        let kept = secrets.entry(secret.to_owned()).or_default();
+        moves::fence(kept.fence, fence).map_err(conflict(secret))?;
+        let versions = &mut kept.versions;
         match moves::put(&labels(versions), version, replaces).map_err(conflict(secret))? {
-            Progress::Happened => same_value(versions, secret, version, bundle),
+            Progress::Happened => same_value(versions, secret, version, bundle)?,
             Progress::Due => {
                 make_room(versions);
                 versions.push(Version {
@@ -130,16 +165,17 @@ impl SecretStore for MemoryStore {
                     promoted_at: Some(now),
                     bundle: bundle.duplicate(),
                 });
-                Ok(())
             }
         }
+        kept.fence = fence;
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {
         let secrets = self.lock();
-        let kept = secrets.iter().filter(|(_, versions)| !versions.is_empty());
+        let kept = secrets.iter().filter(|(_, kept)| !kept.versions.is_empty());
         Ok(kept
-            .map(|(name, versions)| SecretInfo {
+            .map(|(name, Kept { versions, .. })| SecretInfo {
                 name: name.clone(),
                 labels: labels(versions),
                 current_since: versions.iter().find(|v| v.label == Label::Current).and_then(|v| v.promoted_at),
@@ -149,7 +185,7 @@ impl SecretStore for MemoryStore {
 
     async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, SecretsError> {
         let secrets = self.lock();
-        let versions = secrets.get(secret).into_iter().flatten().rev();
+        let versions = secrets.get(secret).into_iter().flat_map(|kept| &kept.versions).rev();
         Ok(versions
             .map(|v| VersionInfo {
                 version: v.name.clone(),

@@ -61,6 +61,14 @@ pub(crate) fn discard(labels: &Labels, version: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A write of an older lease than one that was seen before comes too late.
+pub(crate) fn fence(seen: u64, fence: u64) -> Result<(), String> {
+    if fence < seen {
+        return Err(format!("a newer worker has taken over: its fence is {seen}, this one's {fence}"));
+    }
+    Ok(())
+}
+
 fn happened(labels: &Labels, version: &str, replaces: Option<&str>) -> bool {
     labels.current.as_deref() == Some(version) && labels.previous.as_deref() == replaces
 }

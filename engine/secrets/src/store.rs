@@ -64,6 +64,13 @@ pub struct SecretInfo {
 /// `SecretsError::Unavailable` leaves the outcome open; every other error means that nothing was changed. All calls may be
 /// repeated. `now` is recorded and decides nothing. Names and sizes are bounded, see [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES)
 /// and [`MAX_BUNDLE_BYTES`](crate::MAX_BUNDLE_BYTES); beyond them a value is `Invalid`.
+///
+/// ## Fences
+/// Whoever writes holds the state store's lease on the secret and passes its fence, which grows with each claim. The store
+/// keeps the highest one per secret, in the same transaction as the write. A write with a lower one is a `Conflict`, since a
+/// newer worker has taken over; an equal or a higher one is fine. So a worker that slept through the loss of its lease can
+/// wake in the middle of a write and still harm nothing. A refused write raises no fence, and fences outlive the versions.
+/// Reads need none; see [`SecretStore::raise_fence`] for looks that must be final.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
     /// Stores `bundle` as `version` with the label `PENDING`.
@@ -71,7 +78,14 @@ pub trait SecretStore: Send + Sync {
     /// Idempotent: the same version with the same value is `Ok`, with another value a `Conflict`. A version that already
     /// became `CURRENT` or `PREVIOUS` is a `Conflict` as well. An earlier `PENDING` version is destroyed in the same
     /// transaction: the engine stages a new one only when it knows that the target never accepted the earlier.
-    async fn stage(&self, secret: &str, version: &str, bundle: &Bundle, now: Timestamp) -> Result<(), SecretsError>;
+    async fn stage(
+        &self,
+        secret: &str,
+        version: &str,
+        bundle: &Bundle,
+        now: Timestamp,
+        fence: u64,
+    ) -> Result<(), SecretsError>;
 
     /// Reads one version. `None` if there is none such.
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError>;
@@ -88,10 +102,16 @@ pub trait SecretStore: Send + Sync {
         version: &str,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError>;
 
     /// Destroys a version. Fine if it is gone. `Conflict` for `CURRENT`.
-    async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError>;
+    async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError>;
+
+    /// Raises the secret's fence and changes nothing else. From then on every write under an older lease is refused, also
+    /// one that is under way already: what is read afterwards is final as far as older workers go. The secret need not
+    /// exist. `Conflict` if the fence is lower than one seen before; may be repeated.
+    async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError>;
 
     /// A person puts a value: it becomes `CURRENT` at once, and the former one `PREVIOUS`. `Conflict` while a version is
     /// `PENDING` (a rotation is under way), and if `CURRENT` is not on `replaces`. Repeating it with the same value is `Ok` as
@@ -103,6 +123,7 @@ pub trait SecretStore: Send + Sync {
         bundle: &Bundle,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError>;
 
     /// All secrets in name order, without values.

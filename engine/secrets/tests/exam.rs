@@ -43,8 +43,15 @@ impl Alternating {
 
 #[async_trait]
 impl SecretStore for Alternating {
-    async fn stage(&self, secret: &str, version: &str, bundle: &Bundle, now: Timestamp) -> Result<(), SecretsError> {
-        self.next().stage(secret, version, bundle, now).await
+    async fn stage(
+        &self,
+        secret: &str,
+        version: &str,
+        bundle: &Bundle,
+        now: Timestamp,
+        fence: u64,
+    ) -> Result<(), SecretsError> {
+        self.next().stage(secret, version, bundle, now, fence).await
     }
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
         self.next().read(secret, which).await
@@ -58,11 +65,15 @@ impl SecretStore for Alternating {
         version: &str,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
-        self.next().promote(secret, version, replaces, now).await
+        self.next().promote(secret, version, replaces, now, fence).await
     }
-    async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError> {
-        self.next().discard(secret, version).await
+    async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
+        self.next().discard(secret, version, fence).await
+    }
+    async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+        self.next().raise_fence(secret, fence).await
     }
     async fn put(
         &self,
@@ -71,8 +82,9 @@ impl SecretStore for Alternating {
         bundle: &Bundle,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
-        self.next().put(secret, version, bundle, replaces, now).await
+        self.next().put(secret, version, bundle, replaces, now, fence).await
     }
     async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {
         self.next().list().await
@@ -104,7 +116,7 @@ async fn the_liar_lies_as_told_and_no_more() {
     for (when, staged) in [(When::Before, None), (When::After, Some("v1".to_owned()))] {
         let store = FaultyStore::new(Arc::new(MemoryStore::new())).failing(2, when);
         assert_eq!(store.labels("s").await.unwrap().pending, None);
-        let lost = store.stage("s", "v1", &bundle, now).await;
+        let lost = store.stage("s", "v1", &bundle, now, 1).await;
         assert!(matches!(lost, Err(SecretsError::Unavailable(_))), "{lost:?}");
         assert_eq!(store.labels("s").await.unwrap().pending, staged);
         assert_eq!(store.calls(), ["labels", "stage", "labels"]);
@@ -128,8 +140,9 @@ async fn a_careless_store_fails_the_exam() {
             version: &str,
             bundle: &Bundle,
             now: Timestamp,
+            fence: u64,
         ) -> Result<(), SecretsError> {
-            self.0.stage(secret, version, bundle, now).await
+            self.0.stage(secret, version, bundle, now, fence).await
         }
         async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
             self.0.read(secret, which).await
@@ -143,12 +156,16 @@ async fn a_careless_store_fails_the_exam() {
             version: &str,
             _replaces: Option<&str>,
             now: Timestamp,
+            fence: u64,
         ) -> Result<(), SecretsError> {
             let current = self.0.labels(secret).await?.current;
-            self.0.promote(secret, version, current.as_deref(), now).await
+            self.0.promote(secret, version, current.as_deref(), now, fence).await
         }
-        async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError> {
-            self.0.discard(secret, version).await
+        async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
+            self.0.discard(secret, version, fence).await
+        }
+        async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+            self.0.raise_fence(secret, fence).await
         }
         async fn put(
             &self,
@@ -157,8 +174,9 @@ async fn a_careless_store_fails_the_exam() {
             bundle: &Bundle,
             replaces: Option<&str>,
             now: Timestamp,
+            fence: u64,
         ) -> Result<(), SecretsError> {
-            self.0.put(secret, version, bundle, replaces, now).await
+            self.0.put(secret, version, bundle, replaces, now, fence).await
         }
         async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {
             self.0.list().await

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 
 const CANARY: &str = "canary-7f1d-never-in-clear";
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+const FENCE: u64 = 1;
 
 fn login(password: &str) -> Bundle {
     Bundle::login("app_a", Secret::new(password.to_owned()))
@@ -51,10 +52,10 @@ async fn no_value_and_no_key_is_in_the_files_or_in_errors() {
     MasterKey::generate_file(&key_file).unwrap();
     let store = LocalStore::open(&path, Keyring::load(&key_file).unwrap()).await.unwrap();
     let bundle = login(CANARY).with("unusual-field", Secret::new(CANARY.repeat(500)));
-    store.stage("orders", "v1", &bundle, NOW).await.unwrap();
-    store.promote("orders", "v1", None, NOW).await.unwrap();
-    store.stage("orders", "v2", &login(CANARY), NOW).await.unwrap();
-    let refused = refusal(store.stage("orders", "v2", &login("another"), NOW).await);
+    store.stage("orders", "v1", &bundle, NOW, FENCE).await.unwrap();
+    store.promote("orders", "v1", None, NOW, FENCE).await.unwrap();
+    store.stage("orders", "v2", &login(CANARY), NOW, FENCE).await.unwrap();
+    let refused = refusal(store.stage("orders", "v2", &login("another"), NOW, FENCE).await);
     assert!(!format!("{refused} {refused:?}").contains(CANARY));
 
     let key_text = std::fs::read_to_string(&key_file).unwrap();
@@ -76,14 +77,14 @@ async fn what_is_destroyed_is_overwritten() {
     let path = folder.path().join("secrets.db");
     let store = LocalStore::open(&path, MasterKey::generate().unwrap()).await.unwrap();
     for version in ["v1", "v2"] {
-        store.stage("orders", version, &login(CANARY), NOW).await.unwrap();
-        store.promote("orders", version, (version == "v2").then_some("v1"), NOW).await.unwrap();
+        store.stage("orders", version, &login(CANARY), NOW, FENCE).await.unwrap();
+        store.promote("orders", version, (version == "v2").then_some("v1"), NOW, FENCE).await.unwrap();
     }
     let wrapped: Vec<u8> = sqlx::query_scalar("SELECT wrapped FROM versions WHERE version = 'v1'")
         .fetch_one(&mut raw(&path).await)
         .await
         .unwrap();
-    store.discard("orders", "v1").await.unwrap();
+    store.discard("orders", "v1", FENCE).await.unwrap();
     store.close().await; // moves the write-ahead log into the file
     assert!(!contains(&bytes_beside(&path), &wrapped));
 }
@@ -124,9 +125,9 @@ async fn nothing_in_the_file_can_be_exchanged() {
     for (n, (what, statement)) in cases.iter().enumerate() {
         let path = folder.path().join(format!("{n}.db"));
         let store = LocalStore::open(&path, key.clone()).await.unwrap();
-        store.put("orders", "v1", &login("one"), None, NOW).await.unwrap();
-        store.put("orders", "v2", &login("two"), Some("v1"), NOW).await.unwrap();
-        store.put("billing", "v2", &login("six"), None, NOW).await.unwrap();
+        store.put("orders", "v1", &login("one"), None, NOW, FENCE).await.unwrap();
+        store.put("orders", "v2", &login("two"), Some("v1"), NOW, FENCE).await.unwrap();
+        store.put("billing", "v2", &login("six"), None, NOW, FENCE).await.unwrap();
         sql(&path, statement).await;
         let mut looked = 0;
         for secret in store.list().await.unwrap().iter().map(|info| info.name.clone()) {
@@ -158,7 +159,7 @@ async fn every_altered_byte_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secrets.db");
     let store = LocalStore::open(&path, MasterKey::generate().unwrap()).await.unwrap();
-    store.put("orders", "v1", &login("one"), None, NOW).await.unwrap();
+    store.put("orders", "v1", &login("one"), None, NOW, FENCE).await.unwrap();
     let mut file = raw(&path).await;
     for column in ["wrapped", "value"] {
         let good: Vec<u8> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {column} FROM versions")))
@@ -187,7 +188,7 @@ async fn a_row_of_another_store_does_not_fit() {
     let store = LocalStore::open(&ours, key.clone()).await.unwrap();
     let other = LocalStore::open(&theirs, key).await.unwrap();
     for store in [&store, &other] {
-        store.put("orders", "v1", &login("one"), None, NOW).await.unwrap();
+        store.put("orders", "v1", &login("one"), None, NOW, FENCE).await.unwrap();
     }
     other.close().await;
     let copy = format!(
@@ -205,7 +206,7 @@ async fn a_wrong_key_is_told_at_once_and_the_right_one_named() {
     let path = folder.path().join("secrets.db");
     let (right, wrong) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
     let store = LocalStore::open(&path, right.clone()).await.unwrap();
-    store.put("orders", "v1", &login("one"), None, NOW).await.unwrap();
+    store.put("orders", "v1", &login("one"), None, NOW, FENCE).await.unwrap();
     store.close().await;
 
     let error = refusal(LocalStore::open(&path, wrong.clone()).await);
@@ -239,14 +240,14 @@ async fn of_two_processes_that_promote_one_wins() {
     let path = folder.path().join("secrets.db");
     let key = MasterKey::generate().unwrap();
     let stores = [LocalStore::open(&path, key.clone()).await.unwrap(), LocalStore::open(&path, key).await.unwrap()];
-    stores[0].put("orders", "v0", &login("zero"), None, NOW).await.unwrap();
+    stores[0].put("orders", "v0", &login("zero"), None, NOW, FENCE).await.unwrap();
     for round in 0..40 {
         let current = stores[0].labels("orders").await.unwrap().current.unwrap();
         let names = [format!("a{round}"), format!("b{round}")];
         let value = login("x");
         let (a, b) = tokio::join!(
-            stores[0].put("orders", &names[0], &value, Some(&current), NOW),
-            stores[1].put("orders", &names[1], &value, Some(&current), NOW),
+            stores[0].put("orders", &names[0], &value, Some(&current), NOW, FENCE),
+            stores[1].put("orders", &names[1], &value, Some(&current), NOW, FENCE),
         );
         let winner = match (a, b) {
             (Ok(()), Err(SecretsError::Conflict { .. })) => 0,
@@ -258,4 +259,27 @@ async fn of_two_processes_that_promote_one_wins() {
             assert_eq!((labels.current.as_ref(), labels.previous.as_ref()), (Some(&names[winner]), Some(&current)));
         }
     }
+}
+
+#[tokio::test]
+async fn fences_last_and_a_journal_that_begins_again_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets.db");
+    let key = MasterKey::generate().unwrap();
+    let store = LocalStore::open(&path, key.clone()).await.unwrap();
+    store.put("orders", "v1", &login("one"), None, NOW, 7).await.unwrap();
+    store.raise_fence("orders", 9).await.unwrap();
+    store.close().await;
+
+    let store = LocalStore::open(&path, key).await.unwrap();
+    let error = refusal(store.put("orders", "v2", &login("two"), Some("v1"), NOW, 8).await);
+    assert!(matches!(error, SecretsError::Conflict { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("fence is 9, this one's 8") && text.contains("journal is younger"), "{text}");
+    refusal(store.raise_fence("orders", u64::MAX).await);
+    store.put("orders", "v2", &login("two"), Some("v1"), NOW, 9).await.unwrap();
+
+    // What the store's description says to do where the journal is gone for good.
+    sql(&path, "DELETE FROM fences").await;
+    store.put("orders", "v3", &login("three"), Some("v2"), NOW, 1).await.unwrap();
 }

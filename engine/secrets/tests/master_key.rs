@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
@@ -14,6 +14,7 @@ use keywheel_secrets::{Keyring, Label, LocalStore, MasterKey, MasterKeyError, Se
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+const FENCE: u64 = 1;
 
 fn login(password: &str) -> Bundle {
     Bundle::login("app_a", Secret::new(password.to_owned()))
@@ -30,7 +31,7 @@ async fn rows_under(path: &Path, key: impl std::fmt::Display) -> i64 {
 
 async fn fill(store: &LocalStore, secrets: usize) {
     let writes = (0..secrets).map(|n| async move {
-        store.put(&format!("s{n}"), "v1", &login(&format!("value {n}")), None, NOW).await.unwrap();
+        store.put(&format!("s{n}"), "v1", &login(&format!("value {n}")), None, NOW, FENCE).await.unwrap();
     });
     futures_util::future::join_all(writes).await;
 }
@@ -123,7 +124,87 @@ fn a_new_key_goes_before_the_old_one() {
     assert!(ring.get(old).is_some() && ring.get(new).is_some());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no draft is left behind");
+    let lock = std::fs::metadata(folder.path().join("master.key.lock")).unwrap();
+    assert_eq!((lock.permissions().mode() & 0o777, lock.len()), (0o600, 0));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no draft is left behind");
+}
+
+#[test]
+fn a_changed_key_file_keeps_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    MasterKey::generate_file(&path).unwrap();
+    // Another owner where the system lets us set one; else our own, which must stay as well.
+    let _ = std::os::unix::fs::chown(&path, Some(4711), Some(4712));
+    let owner = |path: &Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+    let before = owner(&path);
+    MasterKey::prepend_to_file(&path).unwrap();
+    assert_eq!(owner(&path), before);
+    assert_eq!(owner(&folder.path().join("master.key.lock")), before, "the owner can change the key as well");
+}
+
+#[test]
+fn two_at_once_lose_no_key() {
+    const ROUNDS: usize = 40;
+    const SECRETS: usize = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, keys) = (folder.path().join("secrets.db"), folder.path().join("master.key"));
+    MasterKey::generate_file(&keys).unwrap();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let open = || async { LocalStore::open(&path, Keyring::load(&keys).unwrap()).await.unwrap() };
+    runtime().block_on(async { fill(&open().await, SECRETS).await });
+
+    let start = Barrier::new(2);
+    let change = || {
+        let runtime = runtime();
+        let mut made = Vec::new();
+        let store = runtime.block_on(open());
+        for _ in 0..ROUNDS {
+            start.wait();
+            made.push(loop {
+                match MasterKey::prepend_to_file(&keys) {
+                    Ok(id) => break id,
+                    Err(error) => assert!(matches!(error, MasterKeyError::Busy { .. }), "{error}"),
+                }
+                std::thread::yield_now();
+            });
+            while let Err(error) = runtime.block_on(store.rewrap()) {
+                assert!(matches!(error, SecretsError::Unavailable(_)), "{error}");
+                std::thread::yield_now();
+            }
+        }
+        made
+    };
+    let made = std::thread::scope(|scope| {
+        let both = [scope.spawn(change), scope.spawn(change)];
+        both.map(|thread| thread.join().unwrap()).concat()
+    });
+    let ring = Keyring::load(&keys).unwrap();
+    for id in made {
+        assert!(ring.get(id).is_some(), "key {id} was made, and is not in the file");
+    }
+    // With nothing but the file.
+    runtime().block_on(async { all_readable(&open().await, SECRETS).await });
+}
+
+#[tokio::test]
+async fn while_the_key_is_being_changed_nobody_else_changes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, keys) = (folder.path().join("secrets.db"), folder.path().join("master.key"));
+    let old = MasterKey::generate_file(&keys).unwrap();
+    let store = LocalStore::open(&path, Keyring::load(&keys).unwrap()).await.unwrap();
+    fill(&store, 1).await;
+    let lock = folder.path().join("master.key.lock");
+    let other = std::fs::File::create(&lock).unwrap();
+    other.lock().unwrap();
+    let text = std::fs::read_to_string(&keys).unwrap();
+    assert!(matches!(MasterKey::prepend_to_file(&keys), Err(MasterKeyError::Busy { path }) if path.ends_with("master.key.lock")));
+    assert!(matches!(store.rewrap().await, Err(SecretsError::Unavailable(text)) if text.contains("being changed")));
+    assert_eq!(std::fs::read_to_string(&keys).unwrap(), text);
+    assert_eq!(rows_under(&path, old).await, 1);
+    drop(other);
+    let new = MasterKey::prepend_to_file(&keys).unwrap();
+    assert_eq!(store.rewrap().await.unwrap().key, new);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -143,7 +224,7 @@ async fn the_master_key_changes_while_others_read_and_write() {
             let mut round = 0;
             while !stop.load(Ordering::Relaxed) {
                 all_readable(&daemon, SECRETS).await;
-                daemon.stage("busy", &format!("v{round}"), &login("busy"), NOW).await.unwrap();
+                daemon.stage("busy", &format!("v{round}"), &login("busy"), NOW, FENCE).await.unwrap();
                 round += 1;
                 rounds.add_permits(1);
             }
@@ -257,8 +338,8 @@ async fn one_damaged_version_does_not_keep_the_others_under_the_old_key() {
     assert!(matches!(&error, SecretsError::Corrupt { secret, .. } if *secret == damaged), "{error}");
     assert_eq!(rows_under(&path, old).await, 1);
     // CURRENT cannot be discarded: a new value takes its place, and the damaged one goes.
-    store.put(&damaged, "v2", &login("new"), Some("v1"), NOW).await.unwrap();
-    store.discard(&damaged, "v1").await.unwrap();
+    store.put(&damaged, "v2", &login("new"), Some("v1"), NOW, FENCE).await.unwrap();
+    store.discard(&damaged, "v1", FENCE).await.unwrap();
     assert_eq!(store.rewrap().await.unwrap().rewrapped, 0);
     assert_eq!(rows_under(&path, old).await, 0);
 }
@@ -271,20 +352,20 @@ async fn a_process_without_the_new_key_says_so_and_changes_nothing() {
     let text = std::fs::read_to_string(&keys).unwrap();
     // From text there is no file to read again.
     let stale = LocalStore::open(&path, Keyring::from_text(&text).unwrap()).await.unwrap();
-    stale.put("orders", "v1", &login("one"), None, NOW).await.unwrap();
+    stale.put("orders", "v1", &login("one"), None, NOW, FENCE).await.unwrap();
     let new = MasterKey::prepend_to_file(&keys).unwrap();
     let command = LocalStore::open(&path, Keyring::load(&keys).unwrap()).await.unwrap();
     command.rewrap().await.unwrap();
 
     let read = stale.read("orders", Selector::Label(Label::Current)).await.err().unwrap();
-    let written = stale.put("orders", "v2", &login("two"), Some("v1"), NOW).await.err().unwrap();
+    let written = stale.put("orders", "v2", &login("two"), Some("v1"), NOW, FENCE).await.err().unwrap();
     for error in [read, written] {
         assert!(matches!(&error, SecretsError::Unavailable(text) if text.contains(&new.to_string())), "{error}");
     }
     assert_eq!(command.labels("orders").await.unwrap().current.as_deref(), Some("v1"));
     assert_eq!(rows_under(&path, old).await, 0);
     // Labels need no key.
-    stale.promote("orders", "v9", None, NOW).await.err().unwrap();
+    stale.promote("orders", "v9", None, NOW, FENCE).await.err().unwrap();
     assert_eq!(stale.labels("orders").await.unwrap().current.as_deref(), Some("v1"));
 
     let error = LocalStore::open(&path, Keyring::from_text(&text).unwrap()).await.err().unwrap();

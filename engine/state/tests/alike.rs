@@ -81,6 +81,7 @@ fn new(number: u32, secret: &str) -> NewRotation {
         policy: "orders-db".to_owned(),
         digest: String::new(),
         shape: Shape::InPlace,
+        target: "postgres://db/orders".into(),
         cause: Cause::Person { by: "app_a".to_owned(), reason: None },
         replaces: None,
     }

@@ -87,6 +87,7 @@ async fn started(state: &SqliteState, number: u32) -> Lease {
         policy: "orders-db".to_owned(),
         digest: String::new(),
         shape: Shape::InPlace,
+        target: "postgres://db/orders".into(),
         cause: Cause::Schedule { due: now() },
         replaces: None,
     };

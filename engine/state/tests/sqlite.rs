@@ -38,6 +38,7 @@ fn new(number: u32, secret: &str) -> NewRotation {
         policy: "orders-db".to_owned(),
         digest: String::new(),
         shape: Shape::InPlace,
+        target: "postgres://db/orders".into(),
         cause: Cause::Schedule { due: now() },
         replaces: None,
     }
@@ -115,8 +116,8 @@ async fn the_journal_cannot_be_rewritten() {
         ("UPDATE leases SET fence = fence - 1", "fences grow"),
         ("DELETE FROM leases", "fences must grow"),
         (
-            "INSERT INTO rotations (id, secret, policy, digest, format, shape, cause, state, seq, open, created_at, \
-             updated_at) SELECT randomblob(16), secret, policy, digest, format, shape, cause, state, seq, open, \
+            "INSERT INTO rotations (id, secret, policy, digest, format, shape, target, cause, state, seq, open, created_at, \
+             updated_at) SELECT randomblob(16), secret, policy, digest, format, shape, target, cause, state, seq, open, \
              created_at, updated_at FROM rotations",
             "UNIQUE",
         ),

@@ -23,7 +23,7 @@ pub(crate) struct Access<'a> {
 
 impl<'a> Access<'a> {
     pub(crate) fn of(rotator: &'a PostgresRotator, call: &Call<'a>) -> Result<Self, RotatorError> {
-        let frame = Frame::start(call.deadline);
+        let frame = Frame::until(call.until);
         Ok(Access { rotator, target: call.target, settings: Settings::read(&call.target.settings)?, frame })
     }
 

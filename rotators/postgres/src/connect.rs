@@ -142,6 +142,13 @@ pub(crate) struct Pool {
     pub(crate) authid_refused: AtomicBool,
 }
 
+/// The admin's own credential may be just being rotated, so a refusal of it passes: it is read anew with each call.
+fn refused_admin(error: LoginError, doing: &str) -> RotatorError {
+    let refused = error.is_refusal();
+    let failure = error.into_failure(doing);
+    if refused { RotatorError { retry: Retry::After(Duration::from_secs(30)), ..failure } } else { failure }
+}
+
 impl Pool {
     fn new(settings: Settings, admin: Bundle) -> Self {
         Pool {
@@ -169,7 +176,7 @@ impl Pool {
                     if error.is_refusal() {
                         self.close_idle(Duration::ZERO);
                     }
-                    return Err(error.into_failure(doing));
+                    return Err(refused_admin(error, doing));
                 }
             },
         };

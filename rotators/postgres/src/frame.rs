@@ -1,4 +1,4 @@
-//! The time that one call may take, counted from its start.
+//! The time until which one call may act.
 
 use std::time::Duration;
 
@@ -8,18 +8,17 @@ use tokio::time::Instant;
 /// Handed through one call; each wait takes what is left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
-    started: Instant,
-    deadline: Duration,
+    until: Instant,
 }
 
 impl Frame {
-    pub(crate) fn start(deadline: Duration) -> Self {
-        Frame { started: Instant::now(), deadline }
+    pub(crate) fn until(until: std::time::Instant) -> Self {
+        Frame { until: until.into() }
     }
 
     /// What is left. Zero when the call is over.
     pub(crate) fn left(&self) -> Duration {
-        self.deadline.saturating_sub(self.started.elapsed())
+        self.until.saturating_duration_since(Instant::now())
     }
 
     /// What is left, as the server's time-outs take it: milliseconds, never 0 (which would mean for ever).

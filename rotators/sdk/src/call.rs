@@ -1,6 +1,6 @@
 //! What the engine hands to a rotator with each call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -92,6 +92,14 @@ pub struct Call<'a> {
     pub rotation: &'a str,
     /// Grows with each new owner of the secret. A rotator that can do so stops late effects of lower fences at the target.
     pub fence: u64,
-    /// How long this call may take. The engine gives up after it and takes the outcome as unknown.
-    pub deadline: Duration,
+    /// Until when this call may act. It counts from before the step's intent was written, so that a process that slept in
+    /// between does nothing late. The engine gives up then and takes the outcome as unknown.
+    pub until: Instant,
+}
+
+impl Call<'_> {
+    /// How long this call may still act at `now`; zero when its time is over.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.until.saturating_duration_since(now)
+    }
 }

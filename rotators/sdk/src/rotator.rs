@@ -50,7 +50,7 @@ pub struct Usage {
 /// Rules for all calls:
 /// - Each call may come again with the same `call.rotation` and the same values, from another process, after any crash. It
 ///   then ends in the same state as one call.
-/// - Each call keeps to `call.deadline`. A dropped future counts as an unknown outcome.
+/// - Each call keeps to `call.until`, and begins no change after it. A dropped future counts as an unknown outcome.
 /// - `Err` with [`crate::Effect::None`] is a promise that nothing changed.
 /// - The account to act on is the `username` field of the credential given, never guessed.
 /// - No secret value in errors, logs, or statement texts where the protocol has another way.

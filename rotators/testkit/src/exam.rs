@@ -7,7 +7,7 @@
 mod cases;
 mod report;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use keywheel_sdk::{Bundle, Call, Rotator, Secret, Target};
@@ -73,7 +73,7 @@ impl Stage {
 
 /// One call's frame, generous enough for a busy machine.
 fn call(target: &Target) -> Call<'_> {
-    Call { target, rotation: "exam-rotation", fence: 1, deadline: Duration::from_secs(30) }
+    Call { target, rotation: "exam-rotation", fence: 1, until: Instant::now() + Duration::from_secs(30) }
 }
 
 /// Runs all cases, each on a fresh stage, one after the other.

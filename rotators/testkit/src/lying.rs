@@ -201,7 +201,7 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use keywheel_sdk::{Admin, Capabilities, Origin, Shape, Strategy};
 
@@ -263,7 +263,7 @@ mod tests {
         liar.lie(Verb::Apply, Lie::FailBefore(lost.clone()));
         liar.lie(Verb::Apply, Lie::FailAfter(lost.clone()));
         let target = target();
-        let call = Call { target: &target, rotation: "r1", fence: 1, deadline: Duration::from_secs(1) };
+        let call = Call { target: &target, rotation: "r1", fence: 1, until: Instant::now() + Duration::from_secs(1) };
         let bundle = Bundle::new();
 
         assert_eq!(liar.apply(&call, &bundle, None).await, Err(lost.clone()));
@@ -280,7 +280,7 @@ mod tests {
         liar.lie(Verb::Apply, Lie::HangAfter);
         liar.lie(Verb::Probe, Lie::Answer(Answer::No { reason: "a lie".to_owned() }));
         let target = target();
-        let call = Call { target: &target, rotation: "r1", fence: 1, deadline: Duration::from_secs(1) };
+        let call = Call { target: &target, rotation: "r1", fence: 1, until: Instant::now() + Duration::from_secs(1) };
         let bundle = Bundle::new();
         tokio::select! {
             _ = liar.apply(&call, &bundle, None) => panic!("it must hang"),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Read, Write};
 
 use keywheel_policies::Policy;
-use keywheel_runtime::{Engine, target_of};
+use keywheel_runtime::{Engine, RunError, target_of};
 use keywheel_sdk::{Bundle, Secret, USERNAME};
-use keywheel_state::StateStore;
+use keywheel_state::{Claim, Lease, StateStore};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::exit::{Exit, Failure, NOTHING_CHANGED};
@@ -17,6 +17,7 @@ use crate::{Session, wire};
 /// Put a secret's value, read from stdin or typed unseen
 ///
 /// It becomes CURRENT at once, and the former value PREVIOUS. The target is not touched: put the value that it accepts.
+/// Refused while a rotation of the secret is open.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Such as:
@@ -28,9 +29,6 @@ pub struct Args {
     /// Take stdin as the password of this account, instead of as a JSON object of text fields
     #[arg(long)]
     username: Option<String>,
-    /// Even though a rotation of this secret still has to revoke the former value
-    #[arg(long)]
-    force: bool,
 }
 
 /// Larger values are no credentials.
@@ -39,10 +37,7 @@ const LARGEST: u64 = 1024 * 1024;
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let settings = wire::settings(&cx.globals.settings)?;
     let engine = wire::engine(&settings, None).await?;
-    let secrets = &engine.secrets;
-    if !args.force {
-        refuse_over_unrevoked(engine.state.as_ref(), &args.name).await?;
-    }
+    // A person may take long to type: nothing that is decided below may be older than that.
     let mut bundle = read(args.username.as_deref())?;
     // Another policy's mistake does not stand in the way of a value that may be needed now.
     let loaded = wire::read_policies(&settings.policies, Some(&settings));
@@ -50,29 +45,57 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         fits(policy, &bundle)?;
         bundle = complete(&engine, policy, bundle).await;
     }
-    let replaces = secrets.labels(&args.name).await.map_err(Failure::from)?.current;
-    let version = engine.clock.rotation_id().to_string();
-    let now = engine.clock.now();
-    secrets.put(&args.name, &version, &bundle, replaces.as_deref(), now).await.map_err(Failure::from)?;
+    let lease = claim(&engine, &args.name).await?;
+    let put = put_leased(&engine, &bundle, &lease).await;
+    if let Err(error) = engine.state.release(&lease).await {
+        tracing::warn!(secret = args.name, %error, "the lease was not given back; it will expire");
+    }
+    let (version, replaced) = put?;
     let fields = bundle.fields().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
     talk(&format!("`{}` is now version {version} with {fields}", args.name));
-    if let Some(replaces) = replaces {
-        talk(&format!("the former version {replaces} is PREVIOUS"));
+    if let Some(replaced) = replaced {
+        talk(&format!("the former version {replaced} is PREVIOUS"));
     }
     Ok(Exit::Done)
 }
 
-/// Putting a value now would push out the version that still has to be revoked: a credential that works and nobody holds.
-async fn refuse_over_unrevoked(state: &dyn StateStore, name: &str) -> Result<(), Failure> {
-    match state.open_of(name).await? {
-        Some(open) if open.state.promoted_at.is_some() => Err(Failure {
-            exit: Exit::Busy,
-            what: format!("rotation {} of `{name}` still has to revoke the former value", open.fixed.id),
-            changed: NOTHING_CHANGED,
-            hint: Some("wait until it is done (`keywheel status`), or say `--force`: it will park then".to_owned()),
-        }),
-        Some(_) | None => Ok(()),
+/// A person takes the same lease as a worker, so that no rotation moves labels in between.
+async fn claim(engine: &Engine, name: &str) -> Result<Lease, Failure> {
+    match engine.state.claim(name, engine.limits.lease, engine.clock.now()).await? {
+        Claim::Granted(lease) => Ok(lease),
+        Claim::Held { until } => Err(RunError::Busy { secret: name.to_owned(), until }.into()),
     }
+}
+
+/// Puts the value. Returns its version and the one that is `PREVIOUS` now. Should the lease run out on the way, its fence
+/// keeps the store from taking what came too late.
+async fn put_leased(engine: &Engine, bundle: &Bundle, lease: &Lease) -> Result<(String, Option<String>), Failure> {
+    let name = lease.secret.as_str();
+    refuse_over_open(engine.state.as_ref(), name).await?;
+    let replaces = engine.secrets.labels(name).await?.current;
+    let version = engine.clock.rotation_id().to_string();
+    engine.secrets.put(name, &version, bundle, replaces.as_deref(), engine.clock.now(), lease.fence).await?;
+    Ok((version, replaces))
+}
+
+/// An open rotation relies on the labels: a value put now would push out the version that it has to revoke, or become what
+/// it replaces without its knowledge. Either leaves a credential that works and nobody holds.
+async fn refuse_over_open(state: &dyn StateStore, name: &str) -> Result<(), Failure> {
+    let Some(open) = state.open_of(name).await? else { return Ok(()) };
+    let (owes, hint) = if open.state.promoted_at.is_some() {
+        (
+            "still has to revoke the former value",
+            "let it end: `keywheel run` goes on with it, `keywheel status` shows when",
+        )
+    } else {
+        ("is under way", "let it end with `keywheel run` or `keywheel rotate`, or undo it with `keywheel rollback`")
+    };
+    Err(Failure {
+        exit: Exit::Busy,
+        what: format!("rotation {} of `{name}` {owes}", open.fixed.id),
+        changed: NOTHING_CHANGED,
+        hint: Some(hint.to_owned()),
+    })
 }
 
 fn read(username: Option<&str>) -> Result<Bundle, Failure> {

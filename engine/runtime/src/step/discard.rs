@@ -8,7 +8,7 @@ use crate::context::{Context, writing_failed};
 pub(crate) async fn discard(cx: &Context<'_>, attempt: &Attempt<Discard>) -> Outcome {
     // Earlier candidates were refused, and are usually destroyed when a later one is staged; a later one may never have been.
     for candidate in 1..=attempt.candidate() {
-        if let Err(error) = cx.secrets().discard(&cx.fixed.secret, &cx.fixed.version(candidate)).await {
+        if let Err(error) = cx.secrets().discard(&cx.fixed.secret, &cx.fixed.version(candidate), cx.fence).await {
             return writing_failed(error);
         }
     }

@@ -8,7 +8,7 @@ use crate::context::{Context, writing_failed};
 
 pub(crate) async fn promote(cx: &Context<'_>, attempt: &Attempt<Promote>) -> Outcome {
     let version = cx.fixed.version(attempt.candidate());
-    match cx.secrets().promote(&cx.fixed.secret, &version, cx.fixed.replaces.as_deref(), cx.now()).await {
+    match cx.secrets().promote(&cx.fixed.secret, &version, cx.fixed.replaces.as_deref(), cx.now(), cx.fence).await {
         Ok(()) => Outcome::Done { note: Some(format!("version {version} is CURRENT")), hold: grace(cx) },
         Err(error) => writing_failed(error),
     }

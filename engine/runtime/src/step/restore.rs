@@ -12,7 +12,7 @@ pub(crate) async fn restore(cx: &Context<'_>, attempt: &Attempt<Restore>) -> Out
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);
-    match within(cx.deadline(), cx.rotator.restore(&call, &candidate, current.as_ref())).await {
+    match within(cx, cx.rotator.restore(&call, &candidate, current.as_ref())).await {
         Ok(()) => Outcome::DONE,
         Err(error) => outcome_of(&error),
     }

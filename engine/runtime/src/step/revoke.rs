@@ -17,9 +17,6 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
     let Some(version) = cx.fixed.replaces.as_deref() else {
         return Outcome::noted("there was no CURRENT before");
     };
-    let Some(previous) = ready!(cx.replaced().await) else {
-        return Outcome::noted("the previous version is gone already");
-    };
     let Some((live, current)) = ready!(cx.current().await) else {
         return Outcome::NotApplied(never(
             "CURRENT is gone from the secret store; nothing is revoked without a successor",
@@ -30,6 +27,9 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             "CURRENT is now version {live}, which this rotation did not make; nothing is revoked on its word"
         )));
     }
+    let Some(previous) = ready!(cx.replaced().await) else {
+        return Outcome::noted("the previous version is gone already");
+    };
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);
@@ -47,10 +47,10 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
         }
     }
     let how = RevokeHow { disable: cx.policy.revoke.disable, terminate_sessions: cx.policy.revoke.terminate_sessions };
-    if let Err(error) = within(cx.deadline(), cx.rotator.revoke(&call, &previous, &current, how)).await {
+    if let Err(error) = within(cx, cx.rotator.revoke(&call, &previous, &current, how)).await {
         return outcome_of(&error);
     }
-    match cx.secrets().discard(&cx.fixed.secret, version).await {
+    match cx.secrets().discard(&cx.fixed.secret, version, cx.fence).await {
         Ok(()) => Outcome::noted("the old credential is refused"),
         Err(error) => writing_failed(error),
     }
@@ -63,7 +63,7 @@ async fn successor_works(
     previous: &Bundle,
 ) -> Result<(), Failure> {
     let answer = async { Ok(cx.rotator.probe(call, current, &[previous]).await) };
-    match within(cx.deadline(), answer).await {
+    match within(cx, answer).await {
         Ok(Answer::Yes) => Ok(()),
         Ok(Answer::No { reason }) => Err(Failure::new(
             "successor-refused",
@@ -80,7 +80,7 @@ async fn drained(cx: &Context<'_>, call: &Call<'_>, previous: &Bundle, state: &S
         RevokeWhen::Always => return None,
         RevokeWhen::NoSessions => {}
     }
-    let sessions = match within(cx.deadline(), cx.rotator.usage(call, previous)).await {
+    let sessions = match within(cx, cx.rotator.usage(call, previous)).await {
         Ok(usage) => usage.sessions,
         Err(error) => return Some(Outcome::NotApplied(failure_of(&error))),
     };

@@ -13,7 +13,7 @@ pub(crate) async fn stage(cx: &Context<'_>, attempt: &Attempt<Stage>) -> Outcome
         return Outcome::NotApplied(Failure::new("candidate-lost", lost, Retry::NewCandidate));
     };
     let version = cx.fixed.version(attempt.candidate());
-    match cx.secrets().stage(&cx.fixed.secret, &version, &bundle, cx.now()).await {
+    match cx.secrets().stage(&cx.fixed.secret, &version, &bundle, cx.now(), cx.fence).await {
         Ok(()) => Outcome::noted(format!("version {version} is PENDING")),
         Err(error) => writing_failed(error),
     }

@@ -13,7 +13,7 @@ pub(crate) async fn verify(cx: &Context<'_>, attempt: &Attempt<Verify>) -> Outco
     let checks: Vec<Check> = cx.policy.verify.iter().map(check).collect();
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);
-    match within(cx.deadline(), cx.rotator.verify(&call, &candidate, current.as_ref(), &checks)).await {
+    match within(cx, cx.rotator.verify(&call, &candidate, current.as_ref(), &checks)).await {
         Ok(()) => Outcome::DONE,
         Err(error) => Outcome::NotApplied(failure_of(&error)),
     }

@@ -12,7 +12,7 @@ use crate::{Label, Labels, Selector};
 /// Why a transaction was rolled back.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    /// The labels are not where the caller believed.
+    /// The labels are not where the caller believed, or the caller's fence is too old.
     #[error("{0}")]
     Labels(String),
     /// The data key must be wrapped by this master key from now on.
@@ -32,6 +32,7 @@ pub(super) struct Insert {
 #[derive(Clone)]
 pub(super) struct Change {
     pub(super) secret: String,
+    pub(super) fence: u64,
     now: Timestamp,
     how: How,
 }
@@ -43,16 +44,16 @@ enum How {
 }
 
 impl Change {
-    pub(super) fn stage(secret: &str, now: Timestamp) -> Change {
-        Change { secret: secret.to_owned(), now, how: How::Stage }
+    pub(super) fn stage(secret: &str, now: Timestamp, fence: u64) -> Change {
+        Change { secret: secret.to_owned(), fence, now, how: How::Stage }
     }
 
-    pub(super) fn put(secret: &str, replaces: Option<&str>, now: Timestamp) -> Change {
-        Change { secret: secret.to_owned(), now, how: How::Put { replaces: replaces.map(str::to_owned) } }
+    pub(super) fn put(secret: &str, replaces: Option<&str>, now: Timestamp, fence: u64) -> Change {
+        Change { secret: secret.to_owned(), fence, now, how: How::Put { replaces: replaces.map(str::to_owned) } }
     }
 
-    /// Adds the version. `Some` if it is there already as this very change would leave it; whether its value is the same is
-    /// for the caller to find out.
+    /// Adds the version. `Some` if it is there already as this very change would leave it: then nothing was written, and
+    /// whether its value is the same and the fence high enough is for the caller to find out.
     pub(super) async fn insert(self, c: &mut SqliteConnection, insert: Insert) -> Result<Option<Row>, Refusal> {
         let wrapping = rows::wrapping_key(c).await?;
         if wrapping != insert.sealed.key {
@@ -63,9 +64,12 @@ impl Change {
             How::Stage => moves::stage(&labels, &insert.version),
             How::Put { replaces } => moves::put(&labels, &insert.version, replaces.as_deref()),
         };
-        if found.map_err(Refusal::Labels)? == Progress::Happened {
+        if found == Ok(Progress::Happened) {
             return Ok(rows::find(c, &self.secret, Selector::Version(&insert.version)).await?);
         }
+        // Before the labels' own verdict, so that a worker that came too late is told so. A refusal takes this back.
+        raise_fence(c, &self.secret, self.fence).await?;
+        found.map_err(Refusal::Labels)?;
         let (label, promoted_at) = match &self.how {
             How::Stage => {
                 destroy(c, &self.secret, Label::Pending).await?;
@@ -100,7 +104,9 @@ pub(super) async fn promote(
     version: String,
     replaces: Option<String>,
     now: Timestamp,
+    fence: u64,
 ) -> Result<(), Refusal> {
+    raise_fence(c, &secret, fence).await?;
     let labels: Labels = rows::labels(&mut *c, &secret).await?;
     match moves::promote(&labels, &version, replaces.as_deref()).map_err(Refusal::Labels)? {
         Progress::Happened => return Ok(()),
@@ -116,7 +122,13 @@ pub(super) async fn promote(
     Ok(())
 }
 
-pub(super) async fn discard(c: &mut SqliteConnection, secret: String, version: String) -> Result<(), Refusal> {
+pub(super) async fn discard(
+    c: &mut SqliteConnection,
+    secret: String,
+    version: String,
+    fence: u64,
+) -> Result<(), Refusal> {
+    raise_fence(c, &secret, fence).await?;
     let labels = rows::labels(&mut *c, &secret).await?;
     moves::discard(&labels, &version).map_err(Refusal::Labels)?;
     sqlx::query("DELETE FROM versions WHERE secret = ? AND version = ?")
@@ -124,6 +136,33 @@ pub(super) async fn discard(c: &mut SqliteConnection, secret: String, version: S
         .bind(&version)
         .execute(c)
         .await?;
+    Ok(())
+}
+
+/// What a person can do about a journal that begins again. The rest is told where the local store is described.
+const YOUNGER: &str = "if no other worker runs, the journal is younger than this secret store: \
+                       put back the journal that belongs to it";
+
+/// Keeps the highest fence of a secret; refuses a lower one, which undoes the transaction.
+pub(super) async fn raise_fence(c: &mut SqliteConnection, secret: &str, fence: u64) -> Result<(), Refusal> {
+    let Ok(wanted) = i64::try_from(fence) else {
+        return Err(Refusal::Labels(format!("fence {fence} is larger than that of any lease")));
+    };
+    // No row is affected where the condition does not hold.
+    let raised = sqlx::query(
+        "INSERT INTO fences (secret, fence) VALUES (?1, ?2)
+         ON CONFLICT (secret) DO UPDATE SET fence = excluded.fence WHERE excluded.fence >= fences.fence",
+    )
+    .bind(secret)
+    .bind(wanted)
+    .execute(&mut *c)
+    .await?
+    .rows_affected();
+    if raised == 0 {
+        let seen: i64 =
+            sqlx::query_scalar("SELECT fence FROM fences WHERE secret = ?").bind(secret).fetch_one(c).await?;
+        moves::fence(seen.unsigned_abs(), fence).map_err(|reason| Refusal::Labels(format!("{reason}; {YOUNGER}")))?;
+    }
     Ok(())
 }
 

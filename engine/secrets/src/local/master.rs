@@ -1,9 +1,9 @@
 //! The master key: where it is kept, how it is read, and how it is told from others without showing it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hkdf;
@@ -51,6 +51,29 @@ pub enum MasterKeyError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The file belongs to somebody else, who can read and replace it.
+    #[error(
+        "the master key file `{}` belongs to user {owner}, who can read and replace it, and this runs as user {effective}: \
+         make it belong to that user or to root",
+        path.display()
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// The user id that this process acts as.
+        effective: u32,
+    },
+    /// Somebody else changes the master key at this moment.
+    #[error(
+        "the master key is being changed already (`{}` is locked); nothing was changed: repeat this when that has ended",
+        path.display()
+    )]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
     },
     /// There is a file already.
     #[error("`{}` exists and was left as it is: a lost master key loses every secret", path.display())]
@@ -103,7 +126,7 @@ impl MasterKey {
         };
         // Written whole under another name first: a crash leaves no half key under the right one, and `hard_link` refuses
         // to replace what is there, unlike `rename`.
-        let draft = Draft::write(path, &key.to_line()).map_err(failed)?;
+        let draft = Draft::write(path, &key.to_line(), None).map_err(failed)?;
         std::fs::hard_link(&draft.path, path).map_err(failed)?;
         drop(draft);
         sync_folder(path).map_err(failed)?;
@@ -111,19 +134,26 @@ impl MasterKey {
     }
 
     /// Makes a new key and puts it before those in the file, which stay. The first step of changing the master key.
-    /// The file is replaced as a whole; when this returns, the new one is on the disk.
+    /// The file is replaced as a whole, and keeps its owner; when this returns, the new one is on the disk. A lock file beside
+    /// it (its name and `.lock`) keeps others from doing the same at the same time; it stays there, empty.
+    ///
+    /// # Errors
+    /// `Busy` while another change or a rewrap runs; the file is as it was after any error.
     pub fn prepend_to_file(path: &Path) -> Result<KeyId, MasterKeyError> {
         let failed = |source| MasterKeyError::File { path: path.to_owned(), source };
-        let former = read_private(path)?;
-        Keyring::parse(&former, path)?;
+        Keyring::load(path)?; // before a lock file is made beside something that is no key file
+        // A link stays a link; what it points to is replaced.
+        let target = std::fs::canonicalize(path).map_err(failed)?;
+        let _lock = KeyFileLock::take(&target)?;
+        // Only what is read under the lock counts: a key that came meanwhile must not be written over.
+        let (former, metadata) = read_private(&target)?;
+        Keyring::parse(&former, &target)?;
         let key = Self::generate()?;
         let line = key.to_line();
         let mut text = Zeroizing::new(String::with_capacity(line.len() + former.len()));
         text.push_str(&line);
         text.push_str(&former);
-        // A link stays a link; what it points to is replaced.
-        let target = std::fs::canonicalize(path).map_err(failed)?;
-        let draft = Draft::write(&target, &text).map_err(failed)?;
+        let draft = Draft::write(&target, &text, Some(&metadata)).map_err(failed)?;
         std::fs::rename(&draft.path, &target).map_err(failed)?;
         sync_folder(&target).map_err(failed)?;
         Ok(key.id)
@@ -186,9 +216,10 @@ impl Keyring {
     /// The file is read again when the store uses a key that it did not hold.
     ///
     /// # Errors
-    /// Refuses a file that its group or others may read.
+    /// Refuses a file that its group or others may read, and one that belongs neither to this process's user nor to root. Root
+    /// itself reads any user's, so as to act for the account that keywheel runs as.
     pub fn load(path: &Path) -> Result<Keyring, MasterKeyError> {
-        Self::parse(&read_private(path)?, path)
+        Self::parse(&read_private(path)?.0, path)
     }
 
     /// Reads keys from a text such as an environment variable's, separated by white space, the newest first.
@@ -228,6 +259,23 @@ impl Keyring {
         Ok(fresh)
     }
 
+    /// Keeps the key file from being changed by others of this program. Nothing if there is no file, or if its folder does not
+    /// let this process make a lock file: then this process cannot change the key file either, and those that can only ever
+    /// add to it, so that a key which was read from it stays there.
+    pub(super) fn lock_file(&self) -> Result<Option<KeyFileLock>, MasterKeyError> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let failed = |source| MasterKeyError::File { path: file.clone(), source };
+        match KeyFileLock::take(&std::fs::canonicalize(file).map_err(failed)?) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(MasterKeyError::File { source, .. })
+                if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn parse(text: &str, path: &Path) -> Result<Keyring, MasterKeyError> {
         let mut keys = Vec::new();
         for (number, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line.trim())) {
@@ -248,13 +296,72 @@ impl From<MasterKey> for Keyring {
     }
 }
 
-/// Reads a small text file that only its owner may read. The check is made on the opened file, not on its name.
-fn read_private(path: &Path) -> Result<Zeroizing<String>, MasterKeyError> {
+/// Held by whoever changes a key file or rewraps to its first key, until dropped or until the process ends.
+///
+/// The lock is on a file of its own, since the key file is replaced, and a lock on the former one would keep nobody out.
+/// It is never removed: somebody may just have opened it, and would hold a lock on a file without a name.
+pub(super) struct KeyFileLock {
+    _file: File,
+}
+
+impl KeyFileLock {
+    /// `key_file` is where links end, so that all names of one file lead to one lock.
+    fn take(key_file: &Path) -> Result<KeyFileLock, MasterKeyError> {
+        let mut name = key_file.file_name().unwrap_or_default().to_owned();
+        name.push(".lock");
+        let path = key_file.with_file_name(name);
+        let failed = |source| MasterKeyError::File { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let file = match options.clone().create_new(true).open(&path) {
+            Ok(made) => {
+                // Made by root, it would keep the key's owner out from now on. Only what was made here is given away: a link
+                // that somebody put there is not.
+                give_to_owner_of(&made, &std::fs::metadata(key_file).map_err(failed)?).map_err(failed)?;
+                made
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(&path).map_err(failed)?,
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(KeyFileLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(MasterKeyError::Busy { path }),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+/// Gives a file made here the owner of another one. Of a private file, the group does not matter: it is set where possible.
+fn give_to_owner_of(file: &File, other: &Metadata) -> std::io::Result<()> {
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) == (other.uid(), other.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(other.uid()), Some(other.gid())) {
+        Err(error) if made.uid() != other.uid() => {
+            let text = format!("its owner, user {}, cannot be kept: {error}; nothing was changed", other.uid());
+            Err(std::io::Error::new(error.kind(), text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a process of user `effective` may rely on a key file of user `owner`. Root acts for others.
+fn trusted(owner: u32, effective: u32) -> bool {
+    owner == effective || owner == 0 || effective == 0
+}
+
+/// Reads a small text file that only its owner may read. The checks are made on the opened file, not on its name.
+fn read_private(path: &Path) -> Result<(Zeroizing<String>, Metadata), MasterKeyError> {
     let failed = |source| MasterKeyError::File { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
         return Err(failed(std::io::Error::new(ErrorKind::InvalidInput, "it is no small file")));
+    }
+    let (owner, effective) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if !trusted(owner, effective) {
+        return Err(MasterKeyError::Owner { path: path.to_owned(), owner, effective });
     }
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
@@ -263,7 +370,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, MasterKeyError> {
     // Room for all at once, so that growing leaves no copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize + 1));
     file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
+    Ok((text, metadata))
 }
 
 /// A private file beside the final one, on the disk; removed when dropped, if it still has that name.
@@ -272,7 +379,8 @@ struct Draft {
 }
 
 impl Draft {
-    fn write(beside: &Path, text: &str) -> std::io::Result<Draft> {
+    /// With the owner of the file that it is to replace, if there is one.
+    fn write(beside: &Path, text: &str, replaces: Option<&Metadata>) -> std::io::Result<Draft> {
         let mut name = beside.file_name().unwrap_or_default().to_owned();
         let mut suffix = [0; 8];
         aws_lc_rs::rand::fill(&mut suffix).map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
@@ -280,6 +388,9 @@ impl Draft {
         let path = beside.with_file_name(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let draft = Draft { path };
+        if let Some(former) = replaces {
+            give_to_owner_of(&file, former)?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         Ok(draft)
@@ -296,4 +407,15 @@ impl Drop for Draft {
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trusted;
+
+    #[test]
+    fn a_key_of_another_user_is_not_relied_on() {
+        assert!(trusted(1000, 1000) && trusted(0, 1000) && trusted(1000, 0) && trusted(0, 0));
+        assert!(!trusted(1001, 1000));
+    }
 }

@@ -13,6 +13,11 @@
 //! 3. When it has returned, and not before, remove the old line from the key file.
 //!
 //! A crash in the middle leaves both keys in use and both in the key file; run it again.
+//!
+//! **A lost journal.** The fences here come from the state database. If that one was deleted or is an older copy, its fences
+//! are lower, and writes are refused until the journal that belongs here is put back. Where it is gone for good: end every
+//! process, see what the target accepts of the secret's versions (a `PENDING` one may be live, and the next rotation would
+//! destroy it), and only then empty the table `fences`.
 
 mod codec;
 mod envelope;
@@ -162,7 +167,7 @@ impl LocalStore {
                 // The version is there already. Versions never change, so it may be compared outside of the transaction.
                 Ok(Some(row)) => {
                     if self.decrypt(&change.secret, &row)?.same_as(bundle) {
-                        return Ok(());
+                        return self.fenced(&change.secret, change.fence).await;
                     }
                     return Err(conflict(&change.secret, format!("version `{version}` exists with another value")));
                 }
@@ -172,15 +177,30 @@ impl LocalStore {
         }
         Err(SecretsError::Unavailable("the master key keeps changing".to_owned()))
     }
+
+    async fn fenced(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+        let owned = secret.to_owned();
+        self.database
+            .write(move |c| Box::pin(async move { labels::raise_fence(c, &owned, fence).await }))
+            .await
+            .map_err(|error| refused(secret, error))
+    }
 }
 
 #[async_trait]
 impl SecretStore for LocalStore {
-    async fn stage(&self, secret: &str, version: &str, bundle: &Bundle, now: Timestamp) -> Result<(), SecretsError> {
+    async fn stage(
+        &self,
+        secret: &str,
+        version: &str,
+        bundle: &Bundle,
+        now: Timestamp,
+        fence: u64,
+    ) -> Result<(), SecretsError> {
         check_name("secret", secret)?;
         check_name("version", version)?;
         check_bundle(bundle)?;
-        self.store(Change::stage(secret, now), version, bundle).await
+        self.store(Change::stage(secret, now, fence), version, bundle).await
     }
 
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
@@ -201,20 +221,26 @@ impl SecretStore for LocalStore {
         version: &str,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
         let (owned, version, replaces) = (secret.to_owned(), version.to_owned(), replaces.map(str::to_owned));
         self.database
-            .write(move |c| Box::pin(labels::promote(c, owned, version, replaces, now)))
+            .write(move |c| Box::pin(labels::promote(c, owned, version, replaces, now, fence)))
             .await
             .map_err(|error| refused(secret, error))
     }
 
-    async fn discard(&self, secret: &str, version: &str) -> Result<(), SecretsError> {
+    async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
         let (owned, version) = (secret.to_owned(), version.to_owned());
         self.database
-            .write(move |c| Box::pin(labels::discard(c, owned, version)))
+            .write(move |c| Box::pin(labels::discard(c, owned, version, fence)))
             .await
             .map_err(|error| refused(secret, error))
+    }
+
+    async fn raise_fence(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
+        check_name("secret", secret)?;
+        self.fenced(secret, fence).await
     }
 
     async fn put(
@@ -224,11 +250,12 @@ impl SecretStore for LocalStore {
         bundle: &Bundle,
         replaces: Option<&str>,
         now: Timestamp,
+        fence: u64,
     ) -> Result<(), SecretsError> {
         check_name("secret", secret)?;
         check_name("version", version)?;
         check_bundle(bundle)?;
-        self.store(Change::put(secret, replaces, now), version, bundle).await
+        self.store(Change::put(secret, replaces, now, fence), version, bundle).await
     }
 
     async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {

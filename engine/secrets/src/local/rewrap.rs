@@ -40,8 +40,11 @@ impl LocalStore {
     ///
     /// # Errors
     /// `Corrupt` if a version cannot be opened: all others are rewrapped, and the former keys must stay until that version is
-    /// discarded or restored. `Unavailable` if a key is missing, or if another rewrap to another key runs.
+    /// discarded or restored. `Unavailable` if a key is missing, or while the master key is being changed elsewhere.
     pub async fn rewrap(&self) -> Result<Rewrapped, SecretsError> {
+        // Held to the end, so that no other first key comes in meanwhile.
+        let _lock = self.keys().ring.lock_file().map_err(|error| SecretsError::Unavailable(error.to_string()))?;
+        // Read under the lock: the key that is announced is one that is in the file, and that stays there.
         let ring = self.reload()?;
         let key = ring.primary().id();
         self.announce(&ring).await?;

@@ -9,7 +9,7 @@ use super::envelope::{self, Sealed, StoreId};
 use super::master::{KeyId, MasterKey};
 use crate::{Label, Labels, SecretInfo, SecretsError, Selector, VersionInfo};
 
-/// `versions.number` is the order of creation. Times are RFC 3339 text.
+/// `versions.number` is the order of creation. Times are RFC 3339 text. `fences` outlive the versions.
 pub(super) const MIGRATIONS: Migrations = &[(
     1,
     "versions with labels",
@@ -32,7 +32,11 @@ pub(super) const MIGRATIONS: Migrations = &[(
         UNIQUE (secret, version),
         UNIQUE (secret, label)
     ) STRICT;
-    CREATE INDEX versions_by_key ON versions (key);",
+    CREATE INDEX versions_by_key ON versions (key);
+    CREATE TABLE fences (
+        secret TEXT PRIMARY KEY,
+        fence  INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;",
 )];
 
 /// The one row about the store itself.

@@ -193,6 +193,7 @@ fn new(number: u32, secret: &str) -> NewRotation {
         policy: "orders-db".to_owned(),
         digest: "0f".repeat(32),
         shape: Shape::Alternating,
+        target: "postgres://db/orders".to_owned(),
         cause: Cause::Schedule { due: at(0) },
         replaces: Some("v1".to_owned()),
     }

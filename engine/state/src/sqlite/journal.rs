@@ -65,8 +65,8 @@ async fn insert(connection: &mut SqliteConnection, rotation: &Rotation) -> Resul
     let Rotation { fixed, state, seq, created_at, updated_at } = rotation;
     sqlx::query(
         "INSERT INTO rotations \
-         (id, secret, policy, digest, replaces, format, shape, cause, state, seq, open, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         (id, secret, policy, digest, replaces, format, shape, target, cause, state, seq, open, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )
     .bind(*fixed.id.as_uuid())
     .bind(&fixed.secret)
@@ -75,6 +75,7 @@ async fn insert(connection: &mut SqliteConnection, rotation: &Rotation) -> Resul
     .bind(&fixed.replaces)
     .bind(FORMAT)
     .bind(to_json(&fixed.shape)?)
+    .bind(&fixed.target)
     .bind(to_json(&fixed.cause)?)
     .bind(to_json(state)?)
     .bind(row::number(*seq)?)

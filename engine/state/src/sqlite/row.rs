@@ -19,7 +19,7 @@ pub(super) const FORMAT: i64 = 1;
 macro_rules! select_rotations {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id, r.secret, r.policy, r.digest, r.replaces, r.format, r.shape, r.cause, r.state, r.seq, ",
+            "SELECT r.id, r.secret, r.policy, r.digest, r.replaces, r.format, r.shape, r.target, r.cause, r.state, r.seq, ",
             "r.created_at, r.updated_at ",
             $rest
         )
@@ -38,6 +38,7 @@ pub(super) fn rotation(row: &SqliteRow) -> Result<Rotation, StateError> {
         policy: get(row, "policy")?,
         digest: get(row, "digest")?,
         shape: from_json(get(row, "shape")?, what)?,
+        target: get(row, "target")?,
         cause: from_json(get(row, "cause")?, what)?,
         replaces: get(row, "replaces")?,
     };

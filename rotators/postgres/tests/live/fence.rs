@@ -1,6 +1,6 @@
 //! Late effects of earlier calls cannot win.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keywheel_postgres::PostgresRotator;
 use keywheel_sdk::{Admin, Answer, Call, Effect, Rotator, Target};
@@ -35,7 +35,7 @@ async fn a_stopped_writer_between_lock_and_change_cannot_change_after_a_no() {
     };
     let late_writer = PostgresRotator::new();
     // Long enough that the server's own time-outs do not end it first.
-    let late_call = Call { deadline: Duration::from_secs(3600), ..call(&late) };
+    let late_call = Call { until: Instant::now() + Duration::from_secs(3600), ..call(&late) };
     let mut hanging = std::pin::pin!(late_writer.apply(&late_call, &candidate, Some(&current)));
     tokio::select! {
         ended = &mut hanging => panic!("it must hang, it ended with {ended:?}"),
@@ -66,7 +66,7 @@ async fn a_lock_that_is_held_by_somebody_elses_program_is_not_broken() {
     let (current, candidate) = (login(&role, "live-password"), login(&role, CANARY));
     let late_writer = PostgresRotator::new();
     let lock = {
-        let late_call = Call { deadline: Duration::from_secs(3600), ..call(&late) };
+        let late_call = Call { until: Instant::now() + Duration::from_secs(3600), ..call(&late) };
         let mut hanging = std::pin::pin!(late_writer.apply(&late_call, &candidate, Some(&current)));
         tokio::select! {
             ended = &mut hanging => panic!("it must hang, it ended with {ended:?}"),
@@ -84,7 +84,7 @@ async fn a_lock_that_is_held_by_somebody_elses_program_is_not_broken() {
     let mut stranger = server().connect("postgres", server().superuser().1).await.unwrap();
     let taken = sqlx::AssertSqlSafe(format!("SELECT 1 / pg_try_advisory_lock({lock})::int"));
     sqlx::raw_sql(taken).execute(&mut stranger).await.expect("the lock is free after the no");
-    let short = Call { deadline: Duration::from_millis(1500), ..call(&target) };
+    let short = Call { until: Instant::now() + Duration::from_millis(1500), ..call(&target) };
     let error = rotator.apply(&short, &candidate, Some(&current)).await.unwrap_err();
     assert_eq!(error.effect, Effect::None, "{error:?}");
     sqlx::raw_sql("SELECT 1").execute(&mut stranger).await.expect("the stranger's session still lives");

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keywheel_postgres::PostgresRotator;
 use keywheel_sdk::{Admin, Bundle, Call, GrantParity, Secret, Strategy, Target};
@@ -87,7 +87,7 @@ pub fn alternating(first: &str, second: &str, grant_parity: GrantParity) -> Stra
 }
 
 pub fn call(target: &Target) -> Call<'_> {
-    Call { target, rotation: "rotation-1", fence: 1, deadline: Duration::from_secs(30) }
+    Call { target, rotation: "rotation-1", fence: 1, until: Instant::now() + Duration::from_secs(30) }
 }
 
 /// Two roles with the same (no) rights: the first one live with `first-password`, the second one idle.

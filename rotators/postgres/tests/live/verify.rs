@@ -1,7 +1,7 @@
 //! `verify`: as the application, read-only, and quiet about data.
 
 use keywheel_sdk::{Answer, Call, Check, Effect, GrantParity, Retry, Rotator};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::scene::{Pair, fresh, login, server};
 
@@ -46,7 +46,7 @@ async fn checks_run_as_the_candidate_and_change_nothing() {
 async fn a_check_that_takes_too_long_ends_with_the_call() {
     let pair = Pair::new(GrantParity::Ignore).await;
     pair.rotator.apply(&pair.call(), &pair.candidate, Some(&pair.current)).await.unwrap();
-    let short = Call { deadline: Duration::from_secs(2), ..pair.call() };
+    let short = Call { until: Instant::now() + Duration::from_secs(2), ..pair.call() };
     let checks = sql("SELECT pg_sleep(3600)");
     let error = pair.rotator.verify(&short, &pair.candidate, Some(&pair.current), &checks).await.unwrap_err();
     assert_eq!((error.effect, error.retry), (Effect::None, Retry::Now), "{error:?}");

@@ -1,7 +1,7 @@
 //! The cases of the exam. Each says in its name what must be true.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keywheel_sdk::{Answer, Bundle, Call, Check, Effect, Retry, RevokeHow, RotatorError, Severity, Shape};
 
@@ -202,7 +202,10 @@ async fn wrong_admin(subject: &dyn Subject, stage: Stage) -> Fits {
         let applied = subject.rotator().apply(&call(target), &stage.candidate, Some(&stage.current)).await;
         let error = applied.err().ok_or("apply with a wrong admin to fail, it passed")?;
         expect(error.effect == Effect::None, || format!("effect none, got {error:?}"))?;
-        expect(error.retry == Retry::Never, || format!("retry never, got {error:?}"))?;
+        // The admin's credential may be just being rotated: later is as good an answer as never.
+        expect(matches!(error.retry, Retry::Never | Retry::After(_)), || {
+            format!("retry never or later, got {error:?}")
+        })?;
         accepted(subject, "current", &stage.current).await?;
         refused(subject, "candidate", &stage.candidate).await
     };
@@ -241,7 +244,7 @@ async fn stalled_line(subject: &dyn Subject, stage: Stage) -> Fits {
     let Some((target, line)) = &stage.line else { return Fits::No(SKIP_NO_LINE) };
     let run = async {
         line.stall_next_change();
-        let short = Call { deadline: Duration::from_secs(2), ..call(target) };
+        let short = Call { until: Instant::now() + Duration::from_secs(2), ..call(target) };
         let applied = subject.rotator().apply(&short, &stage.candidate, Some(&stage.current)).await;
         let error = applied.err().ok_or("apply over a stalled line to fail, it passed")?;
         expect(error.effect == Effect::Unknown, || format!("effect unknown, got {error:?}"))?;

@@ -10,6 +10,7 @@ CREATE TABLE rotations (
     replaces   TEXT,
     format     INTEGER NOT NULL,
     shape      TEXT    NOT NULL,                  -- JSON
+    target     TEXT    NOT NULL,
     cause      TEXT    NOT NULL,                  -- JSON
     state      TEXT    NOT NULL,                  -- JSON; the fold of the events
     seq        INTEGER NOT NULL,                  -- the number of the last event, 0 without
@@ -62,7 +63,7 @@ BEGIN
 END;
 
 CREATE TRIGGER rotations_keep_their_origin
-BEFORE UPDATE OF number, id, secret, policy, digest, replaces, shape, cause, created_at ON rotations
+BEFORE UPDATE OF number, id, secret, policy, digest, replaces, shape, target, cause, created_at ON rotations
 BEGIN
     SELECT RAISE(ABORT, 'the origin of a rotation is fixed');
 END;

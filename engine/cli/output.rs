@@ -79,9 +79,20 @@ pub fn talk(text: &str) {
     let _ = anstream::stderr().write_all(format!("{}\n", printable(text)).as_bytes());
 }
 
-/// A text on one line without control characters: messages of servers and files must not steer a terminal.
+/// A text on one line without control characters: messages of servers and files must not steer a terminal, nor show their
+/// letters in another order than they have.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { if c == '\n' { ' ' } else { '?' } } else { c }).collect()
+    let shown = |c| match c {
+        '\n' => ' ',
+        c if c.is_control() || reorders(c) => '?',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
+/// The characters that set a direction of writing (Unicode's property `Bidi_Control`), and those that end a line or paragraph.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// An instant for people, in UTC.
@@ -131,5 +142,12 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(printable("a\x1b[31mb\nc"), "a?[31mb c");
+        // https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt: Bidi_Control; and the line and paragraph separators.
+        let steering = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\
+            \u{2028}\u{2029}\u{85}";
+        assert_eq!(printable(steering), "?".repeat(15));
+        // Neighbours and what is written from right to left stay.
+        let harmless = "\u{61b}\u{200d}\u{2010}\u{2027}\u{202f}\u{2065}\u{206a}שלום";
+        assert_eq!(printable(harmless), harmless);
     }
 }

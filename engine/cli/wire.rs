@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keywheel_policies::{Catalogue, Loaded, MasterKey, Policy, Problems, SecretStore, Settings, StateStore};
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
-use keywheel_sdk::Rotator;
+use keywheel_sdk::{Rotator, Secret};
 use keywheel_secrets::{Keyring, LocalStore};
 use keywheel_state::sqlite::SqliteState;
 
@@ -105,7 +105,8 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     let keyring = match key {
         MasterKey::File(path) => Keyring::load(path),
         MasterKey::Env(name) => match environment()(name) {
-            Some(text) => Keyring::from_text(&text),
+            // Our copy of the text is zeroed after use; the system's, in the environment, is not ours to touch.
+            Some(text) => Secret::new(text).expose(Keyring::from_text),
             None => {
                 return Err(Failure::input(format!(
                     "the environment variable `{name}`, which should hold the master key, is not set"

@@ -41,40 +41,60 @@ pub(crate) fn names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A placeholder without a value.
-pub(crate) struct Unknown {
-    name: String,
-    /// `None`: the policy has no `for_each` at all.
-    closest: Option<Option<String>>,
+/// The longest text that variables may make, in bytes. A placeholder is short and its value may be long, so a small file
+/// could ask for gigabytes.
+const LONGEST: usize = 64 * 1024;
+
+/// Why a text could not be filled in.
+pub(crate) enum Unfilled {
+    /// A placeholder without a value.
+    Unknown {
+        name: String,
+        /// `None`: the policy has no `for_each` at all.
+        closest: Option<Option<String>>,
+    },
+    /// It would be longer than [`LONGEST`].
+    TooLong,
 }
 
 /// The text with its variables filled in.
-pub(crate) fn fill(text: &str, variables: Option<&Variables>) -> Result<String, Unknown> {
-    let mut filled = String::with_capacity(text.len());
+pub(crate) fn fill(text: &str, variables: Option<&Variables>) -> Result<String, Unfilled> {
+    let mut filled = String::with_capacity(text.len().min(LONGEST));
     for part in parts(text) {
-        match part {
-            Part::Plain(plain) => filled.push_str(plain),
+        let next = match part {
+            Part::Plain(plain) => plain,
             Part::Variable(name) => match variables.and_then(|variables| variables.get(name)) {
-                Some(value) => filled.push_str(value),
+                Some(value) => value,
                 None => {
                     let closest = variables
                         .map(|known| scalar::closest(name, known.keys().map(String::as_str)).map(str::to_owned));
-                    return Err(Unknown { name: name.to_owned(), closest });
+                    return Err(Unfilled::Unknown { name: name.to_owned(), closest });
                 }
             },
+        };
+        if filled.len() + next.len() > LONGEST {
+            return Err(Unfilled::TooLong);
         }
+        filled.push_str(next);
     }
     Ok(filled)
 }
 
-/// How an unknown variable is told.
-pub(crate) fn problem(walk: &Walk<'_>, span: Span, unknown: &Unknown) -> Problem {
-    let message = match unknown.name.as_str() {
+/// How it is told.
+pub(crate) fn problem(walk: &Walk<'_>, span: Span, unfilled: &Unfilled) -> Problem {
+    let (name, closest) = match unfilled {
+        Unfilled::Unknown { name, closest } => (name.as_str(), closest),
+        Unfilled::TooLong => {
+            let message = format!("with its variables this text is longer than {} KiB", LONGEST / 1024);
+            return walk.problem("too-long", span, message).help("shorten the values in `for_each`, or the text");
+        }
+    };
+    let message = match name {
         "" => "`${` without a name or without its `}`".to_owned(),
         name => format!("there is no variable `{}`", shown(name)),
     };
     let problem = walk.problem("unknown-variable", span, message);
-    problem.help(match &unknown.closest {
+    problem.help(match closest {
         None => "variables come from `for_each`; write `$${` for the characters `${` themselves".to_owned(),
         Some(Some(word)) => format!("did you mean `{word}`?"),
         Some(None) => "give it in each entry of `for_each`".to_owned(),
@@ -98,6 +118,15 @@ mod tests {
         assert_eq!(filled("${other}"), None);
         assert_eq!(filled("${user"), None);
         assert_eq!(filled("${}"), None);
+    }
+
+    #[test]
+    fn a_text_grows_to_a_limit() {
+        let variables = Variables::from([("v".to_owned(), "x".repeat(1024))]);
+        let grown = |times: usize, rest: &str| fill(&("${v}".repeat(times) + rest), Some(&variables));
+        assert_eq!(grown(64, "").ok().map(|text| text.len()), Some(LONGEST));
+        assert!(matches!(grown(64, "y"), Err(Unfilled::TooLong)));
+        assert!(matches!(grown(1_000, ""), Err(Unfilled::TooLong)));
     }
 
     #[test]

@@ -30,7 +30,18 @@ pub(crate) struct Walk<'a> {
     variables: RefCell<Option<(Rc<Variables>, Span)>>,
     found: RefCell<Found>,
     failed: Cell<bool>,
+    /// What all rounds together have taken so far, as [`MOST_BYTES`] counts it.
+    taken: Cell<usize>,
 }
+
+/// Most that the rounds of one file may become, in bytes. Each round copies the whole policy, so a small file could ask for
+/// gigabytes. Counted are texts, and a little for each text, key and item.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a text takes beside its bytes.
+const PER_TEXT: usize = 32;
+/// What looking at a key or an item takes.
+const PER_ITEM: usize = 16;
 
 /// Nobody reads more than this at once.
 const MOST_PER_FILE: usize = 200;
@@ -52,7 +63,13 @@ struct Found {
 
 impl<'a> Walk<'a> {
     pub fn new(source: &'a Source) -> Self {
-        Walk { source, variables: RefCell::default(), found: RefCell::default(), failed: Cell::new(false) }
+        Walk {
+            source,
+            variables: RefCell::default(),
+            found: RefCell::default(),
+            failed: Cell::new(false),
+            taken: Cell::new(0),
+        }
     }
 
     /// Begins a round of `for_each`, or the only one.
@@ -64,6 +81,27 @@ impl<'a> Walk<'a> {
     /// Whether anything was wrong since [`Walk::begin`].
     pub fn failed(&self) -> bool {
         self.failed.get()
+    }
+
+    /// Whether the rounds have become too large: the rest is not worth a look, and what was read is not worth keeping.
+    pub fn exhausted(&self) -> bool {
+        self.taken.get() > MOST_BYTES
+    }
+
+    /// Counts what is about to be read. Tells once where it became too much.
+    fn take(&self, span: Span, bytes: usize) -> Option<()> {
+        if !self.exhausted() {
+            self.taken.set(self.taken.get().saturating_add(bytes));
+            if self.exhausted() {
+                let most = MOST_BYTES / (1024 * 1024);
+                let message = format!("with all rounds of `for_each` this file grows beyond {most} MiB");
+                self.tell(
+                    self.problem("too-large", span, message)
+                        .help("split the list of `for_each` among several files, or shorten what each round repeats"),
+                );
+            }
+        }
+        (!self.exhausted()).then_some(())
     }
 
     /// Takes the problems out.
@@ -141,6 +179,7 @@ impl<'a> Walk<'a> {
             self.wrong_type(node, "a map", Some(&format!("with the keys {known}")));
             return None;
         };
+        self.take(node.span, entries.len() * PER_ITEM)?;
         self.refuse_repeats(entries);
         Some(Section { walk: self, entries, keys, span: node.span, asked: Cell::new(0) })
     }
@@ -151,6 +190,9 @@ impl<'a> Walk<'a> {
             self.wrong_type(node, "a map", None);
             return None;
         };
+        // The keys may be kept as well.
+        let keys = entries.iter().map(|entry| PER_TEXT + entry.key.len()).sum();
+        self.take(node.span, keys)?;
         self.refuse_repeats(entries);
         Some(entries)
     }
@@ -170,7 +212,10 @@ impl<'a> Walk<'a> {
 
     pub fn list<'n>(&self, node: &'n Node) -> Option<&'n [Node]> {
         match &node.kind {
-            Kind::List(items) => Some(items),
+            Kind::List(items) => {
+                self.take(node.span, items.len() * PER_ITEM)?;
+                Some(items)
+            }
             Kind::Null | Kind::Boolean(_) | Kind::Integer(_) | Kind::Float | Kind::Text(_) | Kind::Map(_) => {
                 self.wrong_type(node, "a list", Some("write `[a, b]`, or one `- a` a line"));
                 None
@@ -194,15 +239,22 @@ impl<'a> Walk<'a> {
     }
 
     fn fill(&self, node: &Node, text: &str) -> Option<String> {
+        self.take(node.span, text.len() + PER_TEXT)?;
         if !text.contains("${") {
             return Some(text.to_owned());
         }
         let variables = self.variables.borrow();
         match placeholder::fill(text, variables.as_ref().map(|(variables, _)| &**variables)) {
-            Ok(filled) => Some(filled),
-            Err(unknown) => {
+            Ok(filled) => {
                 drop(variables);
-                self.tell(placeholder::problem(self, node.span, &unknown));
+                self.take(node.span, filled.len().saturating_sub(text.len()))?;
+                Some(filled)
+            }
+            Err(unfilled) => {
+                drop(variables);
+                self.tell(placeholder::problem(self, node.span, &unfilled));
+                // The next rounds will tell the same: not worth as long a look as a text that comes to something.
+                self.take(node.span, text.len() * 4)?;
                 None
             }
         }

@@ -1,5 +1,8 @@
 //! `keywheel doctor`: is everything in place for the next rotation?
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use keywheel_policies::{MasterKey, SecretStore, Settings, StateStore};
 use keywheel_runtime::{Clock, SystemClock};
 use keywheel_sdk::Severity;
@@ -86,11 +89,13 @@ async fn look(settings: &Settings, offline: bool, lines: &mut Vec<Line>) {
             Err(failure) => broken("secret-store", failure),
         });
     }
+    lines.extend(exposed("secret-store", path));
     let StateStore::Sqlite(path) = &settings.state;
     lines.push(match wire::state(settings).await {
         Ok(_) => line("state-store", Severity::Fine, format!("{} opens", path.display()), ""),
         Err(failure) => broken("state-store", failure),
     });
+    lines.extend(exposed("state-store", path));
     let policies = match wire::policies(settings) {
         Ok(policies) => policies,
         Err(failure) => return lines.push(broken("policies", failure)),
@@ -113,6 +118,43 @@ async fn look(settings: &Settings, offline: bool, lines: &mut Vec<Line>) {
     }
 }
 
+/// What others on this machine can learn from a store's files, or lead elsewhere. No rotation fails for it.
+fn exposed(subject: &str, store: &Path) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut warn = |what, hint| lines.push(line(subject, Severity::Warning, what, hint));
+    // SQLite keeps its other files beside the file that a link leads to.
+    let database = std::fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+    if std::fs::symlink_metadata(store).is_ok_and(|found| found.is_symlink()) {
+        warn(
+            format!("{} is a symbolic link to {}", store.display(), database.display()),
+            "name the file itself in the settings: whoever can change the link can put another store in its place"
+                .into(),
+        );
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = database.clone().into_os_string();
+        path.push(suffix);
+        let path = Path::new(&path);
+        // A file that is not there is found by opening the store, or is not needed.
+        let Ok(found) = std::fs::symlink_metadata(path) else { continue };
+        if found.is_symlink() {
+            warn(
+                format!("{} is a symbolic link", path.display()),
+                "end keywheel, and put the file itself there".into(),
+            );
+            continue;
+        }
+        let mode = found.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            warn(
+                format!("{} is open to others than its owner (mode {mode:04o})", path.display()),
+                format!("run `chmod 600 {}`", path.display()),
+            );
+        }
+    }
+    lines
+}
+
 /// Whether times can be relied on: a clock that was never set would make everything due, or nothing.
 fn clock() -> Line {
     let now = SystemClock.now();
@@ -127,4 +169,42 @@ fn clock() -> Line {
     let zones =
         zones.map_or_else(|| "bundled or of unknown version".to_owned(), |version| format!("the system's {version}"));
     line("clock", Severity::Fine, format!("{}; time zones: {zones}", crate::output::instant(now)), "")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs::Permissions;
+
+    use super::*;
+
+    #[test]
+    fn files_of_a_store_that_others_can_read_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("secrets.db");
+        let files = ["secrets.db", "secrets.db-wal", "secrets.db-shm"].map(|name| folder.path().join(name));
+        assert!(exposed("secret-store", &store).is_empty(), "nothing is there");
+        for file in &files {
+            std::fs::write(file, "").unwrap();
+            std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+        }
+        assert!(exposed("secret-store", &store).is_empty());
+        for (file, mode) in files.iter().zip([0o640, 0o604, 0o666]) {
+            std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+            let lines = exposed("secret-store", &store);
+            assert_eq!(lines.len(), 1);
+            assert!(lines[0].severity == "warning" && lines[0].hint == format!("run `chmod 600 {}`", file.display()));
+            std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+        }
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&store, &link).unwrap();
+        std::fs::set_permissions(&files[1], Permissions::from_mode(0o644)).unwrap();
+        let lines = exposed("secret-store", &link);
+        assert!(lines.len() == 2 && lines[0].what.contains("link.db is a symbolic link"), "{}", lines[0].what);
+        assert!(lines[1].what.contains("secrets.db-wal is open"), "{}", lines[1].what);
+        std::fs::remove_file(&files[1]).unwrap();
+        std::os::unix::fs::symlink(&files[2], &files[1]).unwrap();
+        assert!(exposed("secret-store", &store)[0].what.contains("secrets.db-wal is a symbolic link"));
+    }
 }

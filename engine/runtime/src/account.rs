@@ -6,9 +6,15 @@ use std::sync::Arc;
 use keywheel_policies::{AdminSource, FirstCharacter, Generate, Policy};
 use keywheel_sdk::{Admin, Bundle, GrantParity, Secret, Strategy, Target};
 use keywheel_secrets::{FirstChar, Label, PasswordError, PasswordRecipe, SecretStore, SecretsError, Selector};
+use tokio::io::AsyncReadExt;
 
 /// Reads an environment variable. A parameter, so that only the command line touches the process's environment.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// A credential is a few lines; a longer file is some other one.
+const MAX_FILE: u64 = 64 * 1024;
+/// What every master key's text begins with, whatever its format's number.
+const MASTER_KEY: &str = "keywheel-master-";
 
 /// The admin's credential cannot be had. Nothing was changed anywhere.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,10 @@ pub enum AdminError {
         "the admin's credential in {0} is neither a JSON object with text fields nor, with `username:` in the policy, a password"
     )]
     NoCredential(String),
+    #[error(
+        "{0} holds the master key, which is no admin's credential and is sent nowhere; name another place in the policy"
+    )]
+    MasterKey(String),
     #[error(transparent)]
     Store(#[from] SecretsError),
 }
@@ -90,14 +100,35 @@ async fn admin(
 
 async fn read_file(path: &Path) -> Result<Secret, AdminError> {
     let failed = |reason: String| AdminError::NoFile { path: path.display().to_string(), reason };
-    let mut text = tokio::fs::read_to_string(path).await.map_err(|e| failed(e.to_string()))?;
+    let not_regular = || failed("it is no regular file".to_owned());
+    // Asked before it is opened, since opening a pipe waits for its other end; and after, since the name may be another's by then.
+    if !tokio::fs::metadata(path).await.map_err(|e| failed(e.to_string()))?.is_file() {
+        return Err(not_regular());
+    }
+    let file = tokio::fs::File::open(path).await.map_err(|e| failed(e.to_string()))?;
+    if !file.metadata().await.map_err(|e| failed(e.to_string()))?.is_file() {
+        return Err(not_regular());
+    }
+    // Room for all at once, so that growing leaves no copies behind.
+    let mut bytes = Vec::with_capacity(MAX_FILE as usize + 1);
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).await.map_err(|e| failed(e.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(failed(format!("it is larger than {MAX_FILE} bytes")));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| failed("it is no UTF-8 text".to_owned()))?;
     // An editor's last newline is no part of a password.
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     Ok(Secret::new(text))
 }
 
 /// A password with the policy's user name, or a JSON object of text fields.
+///
+/// A master key is refused wherever it stands in the text: a policy names both the place and the host that the text is sent to,
+/// and who writes policies is not trusted with that key. A key file may begin with comments.
 fn credential(text: Secret, username: Option<&str>, place: &str) -> Result<Admin, AdminError> {
+    if text.expose(|text| text.contains(MASTER_KEY)) {
+        return Err(AdminError::MasterKey(place.to_owned()));
+    }
     if let Some(username) = username {
         return Ok(Admin::Credential(Bundle::login(username, text)));
     }
@@ -105,4 +136,78 @@ fn credential(text: Secret, username: Option<&str>, place: &str) -> Result<Admin
         text.expose(|text| serde_json::from_str(text)).map_err(|_| AdminError::NoCredential(place.to_owned()))?;
     let bundle = fields.into_iter().fold(Bundle::new(), |bundle, (name, value)| bundle.with(&name, Secret::new(value)));
     Ok(Admin::Credential(bundle))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::PathBuf;
+
+    use keywheel_secrets::{MasterKey, memory::MemoryStore};
+
+    use super::*;
+
+    async fn of_file(path: PathBuf, username: Option<&str>) -> Result<Admin, AdminError> {
+        let nothing: Environment = Arc::new(|_| None);
+        let source = AdminSource::File { path, username: username.map(str::to_owned) };
+        admin(&source, &MemoryStore::new(), &nothing).await
+    }
+
+    async fn of_variable(text: &str, username: Option<&str>) -> Result<Admin, AdminError> {
+        let text = text.to_owned();
+        let environment: Environment = Arc::new(move |_| Some(text.clone()));
+        let source = AdminSource::Env { name: "ADMIN".to_owned(), username: username.map(str::to_owned) };
+        admin(&source, &MemoryStore::new(), &environment).await
+    }
+
+    fn password(admin: Result<Admin, AdminError>) -> String {
+        let Admin::Credential(bundle) = admin.unwrap() else { panic!("a credential was given") };
+        bundle.password().unwrap().expose(str::to_owned)
+    }
+
+    #[tokio::test]
+    async fn a_master_key_is_sent_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        MasterKey::generate_file(&path).unwrap();
+        let key = std::fs::read_to_string(&path).unwrap();
+        let texts = [key.clone(), format!("\n# the new one\n{key}"), format!("{{\"password\": \"{}\"}}", key.trim())];
+        for text in texts {
+            std::fs::write(&path, &text).unwrap();
+            for username in [Some("admin"), None] {
+                for found in [of_file(path.clone(), username).await, of_variable(&text, username).await] {
+                    let error = found.err().unwrap();
+                    assert!(matches!(error, AdminError::MasterKey(_)), "{error}");
+                    assert!(!format!("{error} {error:?}").contains(key.trim()), "{error}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credential_is_read_from_a_small_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin");
+        std::fs::write(&path, "pass word\r\n").unwrap();
+        assert_eq!(password(of_file(path.clone(), Some("admin")).await), "pass word");
+        std::fs::write(&path, "{\"username\": \"admin\", \"password\": \"other\"}\n").unwrap();
+        assert_eq!(password(of_file(path.clone(), None).await), "other");
+        std::fs::write(&path, vec![b'a'; MAX_FILE as usize]).unwrap();
+        assert_eq!(password(of_file(path.clone(), Some("admin")).await).len(), MAX_FILE as usize);
+
+        std::fs::write(&path, vec![b'a'; MAX_FILE as usize + 1]).unwrap();
+        for (path, reason) in [
+            (path.clone(), "larger"),
+            (PathBuf::from("/dev/zero"), "no regular file"),
+            (folder.path().to_owned(), "no regular file"),
+            (folder.path().join("none"), "No such file"),
+        ] {
+            let error = of_file(path, Some("admin")).await.err().unwrap();
+            assert!(matches!(&error, AdminError::NoFile { .. }) && error.to_string().contains(reason), "{error}");
+        }
+        std::fs::write(&path, b"\xff\xfe").unwrap();
+        let error = of_file(path, Some("admin")).await.err().unwrap();
+        assert!(error.to_string().contains("UTF-8"), "{error}");
+    }
 }

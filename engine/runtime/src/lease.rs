@@ -59,9 +59,10 @@ async fn renew(
     loop {
         clock.sleep_until(decide::later(clock.now(), ttl / 3)).await;
         let renewed = tokio::select! {
-            renewed = store.renew(&lease, ttl, clock.now()) => renewed,
-            // A store that hangs does not keep the lease alive.
+            biased;
+            // A store that hangs does not keep the lease alive, and what expired meanwhile is not relied on again.
             () = clock.sleep_until(lease.expires_at) => break,
+            renewed = store.renew(&lease, ttl, clock.now()) => renewed,
         };
         match renewed {
             Ok(renewed) => {

@@ -26,17 +26,33 @@ fn mask(text: &str, call: &Call<'_>, bundles: &[Option<&Bundle>]) -> String {
         Admin::Credential(bundle) => Some(bundle),
         Admin::Own => None,
     };
-    let mut masked = text.to_owned();
+    // All are looked for in the text as it came, and only then masked: where one value is a part of another or overlaps it,
+    // masking one after the other would leave the rest to be read.
+    let mut hidden = vec![false; text.len()];
     for (field, secret) in bundles.iter().copied().chain([admin]).flatten().flat_map(Bundle::fields) {
         if field != USERNAME {
-            secret.expose(|value| {
-                if !value.is_empty() && masked.contains(value) {
-                    masked = masked.replace(value, MASK);
-                }
-            });
+            secret.expose(|value| hide(text, value, &mut hidden));
+        }
+    }
+    let mut masked = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        if !hidden[at] {
+            masked.push(character);
+        } else if at == 0 || !hidden[at - 1] {
+            masked.push_str(MASK);
         }
     }
     masked
+}
+
+/// Marks the bytes of each occurrence of `value`, also of those that overlap.
+fn hide(text: &str, value: &str, hidden: &mut [bool]) {
+    let Some(first) = value.chars().next() else { return };
+    let mut from = 0;
+    while let Some(at) = text[from..].find(value).map(|at| from + at) {
+        hidden[at..at + value.len()].fill(true);
+        from = at + first.len_utf8();
+    }
 }
 
 fn clean(mut error: RotatorError, call: &Call<'_>, bundles: &[Option<&Bundle>]) -> RotatorError {
@@ -106,5 +122,49 @@ impl Rotator for Redacted {
         how: RevokeHow,
     ) -> Result<(), RotatorError> {
         self.0.revoke(call, previous, current, how).await.map_err(|e| clean(e, call, &[Some(previous), Some(current)]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use keywheel_sdk::Strategy;
+
+    use super::*;
+
+    fn masked(text: &str, values: [&str; 2], admin: &str) -> String {
+        let bundle = |value: &str| Bundle::login("orders", Secret::new(value.to_owned()));
+        let target = Target {
+            settings: serde_json::Map::new(),
+            strategy: Strategy::Overlapping,
+            admin: Admin::Credential(bundle(admin)),
+        };
+        let until = Instant::now() + Duration::from_secs(1);
+        let call = Call { target: &target, rotation: "rotation-1", fence: 1, until };
+        let [first, second] = values.map(bundle);
+        mask(text, &call, &[Some(&first), None, Some(&second)])
+    }
+
+    #[test]
+    fn a_value_inside_another_leaves_no_rest() {
+        for values in [["pass", "pass-word-9"], ["pass-word-9", "pass"], ["word", "pass-word-9"]] {
+            assert_eq!(masked("refused `pass-word-9` of orders", values, "admin"), "refused `•••` of orders");
+            assert_eq!(masked("refused `x` of orders", values, "pass-word-9"), "refused `x` of orders");
+        }
+        assert_eq!(masked("it was pass-word-9!", ["word", "other"], "pass-word-9"), "it was •••!", "the admin's too");
+    }
+
+    #[test]
+    fn values_that_overlap_leave_no_rest() {
+        assert_eq!(masked("<one-two-three>", ["one-two", "two-three"], "admin"), "<•••>");
+        assert_eq!(masked("<ababa>", ["aba", "other"], "admin"), "<•••>");
+        assert_eq!(masked("<ßäßäß> ß", ["ßäß", "other"], "admin"), "<•••> ß");
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        assert_eq!(masked("the role `orders` is gone", ["", "x9"], "y9"), "the role `orders` is gone");
+        assert_eq!(masked("x9 and x9, y9", ["x9", "x9"], "y9"), "••• and •••, •••");
     }
 }

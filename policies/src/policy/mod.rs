@@ -84,6 +84,9 @@ pub(crate) fn read(source: &Source, walk: &Walk<'_>, root: &Node, catalogue: &Ca
     for round in fleet::rounds(walk, root) {
         walk.begin(round);
         drafts.extend(reader.policy(walk, root));
+        if walk.exhausted() {
+            return Vec::new();
+        }
     }
     drafts
 }

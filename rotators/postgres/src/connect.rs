@@ -19,8 +19,8 @@ use crate::settings::{Settings, Tls};
 use crate::sqlstate::{self, Moment};
 use crate::statement::Sql;
 
-/// Shown in `pg_stat_activity`, and how the fence knows its own sessions.
-pub(crate) const APPLICATION: &str = "keywheel";
+/// Shown in `pg_stat_activity`.
+const APPLICATION: &str = "keywheel";
 /// An idle admin session is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
 

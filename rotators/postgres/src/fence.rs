@@ -3,8 +3,9 @@
 //! A call may outlive its process: the statement lies in a buffer, the machine was asleep, the line was cut but the server
 //! still has the session. So every change runs in two messages: the first opens a transaction and takes an advisory lock on
 //! the role's name, the second (sent only after the lock was confirmed, and only before the call's deadline) changes the role
-//! and commits. Whoever finds the lock held ends the holder's session first: the engine's lease allows one writer, so the
-//! holder is a leftover. The server also ends it by itself: the transaction's time-outs are the call's deadline.
+//! and commits. Whoever finds the lock held ends the holder's session first, whatever it calls itself: the engine's lease
+//! allows one writer, so the holder is a leftover, or a stranger who blocks rotations (the lock's number is no secret, and any
+//! role that may connect can take it). A leftover the server also ends by itself: its time-outs are the call's deadline.
 //!
 //! Advisory locks are per database, so all policies for one role must name the same `target.database`.
 
@@ -15,7 +16,7 @@ use aws_lc_rs::digest;
 use keywheel_sdk::{Retry, RotatorError};
 use sqlx::postgres::PgRow;
 
-use crate::connect::{APPLICATION, Pool, Session};
+use crate::connect::{Pool, Session};
 use crate::frame::Frame;
 use crate::sqlstate::{self, Moment};
 use crate::statement::{Sql, column, flag};
@@ -46,7 +47,7 @@ pub(crate) struct Role {
     pub(crate) expired: bool,
 }
 
-/// Takes the lock of `role`, ending a leftover session that holds it.
+/// Takes the lock of `role`, ending the session that holds it.
 ///
 /// Changes nothing at the target, so its errors have no effect.
 pub(crate) async fn enter(frame: Frame, source: Source<'_>, role: &str) -> Result<Fenced, RotatorError> {
@@ -117,37 +118,83 @@ impl Fenced {
 
     /// Ends whoever holds the lock, and takes it.
     async fn displace(&mut self, role: &str) -> Result<Vec<PgRow>, RotatorError> {
-        tracing::warn!(role, "an unfinished earlier change of this role holds its lock: ending that session");
-        let [high, low] = key_halves(role);
-        let take = Sql::new(
-            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid ",
-        )
-        .fixed("WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid() ")
+        tracing::warn!(role, "another session holds the lock of this role: ending that session");
+        loop {
+            let left = self.frame.left_ms();
+            let patience = (left / 4).clamp(1, PATIENCE);
+            // Back to here after an error: `BEGIN` and its settings stay.
+            let take = Sql::new("SAVEPOINT displacing; SELECT pg_terminate_backend(l.pid) FROM pg_locks l ")
+                .then(&holding(role))
+                .fixed(" AND l.pid <> pg_backend_pid(); SET LOCAL lock_timeout = ")
+                .number(patience)
+                .fixed("; SELECT true AS held FROM pg_advisory_xact_lock(")
+                .number(key(role))
+                .fixed("); SET LOCAL lock_timeout = ")
+                .number(left)
+                .fixed("; RELEASE SAVEPOINT displacing; ")
+                .then(&role_query(role));
+            let answer = self.frame.within(take.run(self.session.connection()), || late(DISPLACING)).await?;
+            let error = match answer {
+                Ok(rows) => return Ok(rows),
+                Err(error) => error,
+            };
+            let why = match sqlstate::code(&error) {
+                // Another one stood before us in the queue, or the session does not end: look again while there is time.
+                Some("55P03") if self.frame.left_ms() > 2 * PATIENCE => None,
+                Some("55P03") => Some("it did not go away: end that session by hand"),
+                Some("42501") => Some(
+                    "the admin may not end that session: grant it `pg_signal_backend` (sessions of superusers only a \
+                     superuser may end), or end that session by hand",
+                ),
+                _ => return Err(sqlstate::failure(&error, Moment::Reading, DISPLACING)),
+            };
+            let holders = self.holders(role).await?;
+            if let Some(why) = why {
+                let message = format!("the lock of the role `{role}` is held by {holders}, and {why}");
+                return Err(RotatorError::not_done(Retry::After(Duration::from_secs(30)), "fence-held", message));
+            }
+        }
+    }
+
+    /// Goes back to before a failed attempt, and says who holds the lock.
+    async fn holders(&mut self, role: &str) -> Result<String, RotatorError> {
+        // The server answers twice from one look at the sessions, unless told to look again.
+        let query = Sql::new("ROLLBACK TO SAVEPOINT displacing; SELECT pg_stat_clear_snapshot(); ")
+            .fixed("SELECT coalesce(a.usename, '') AS holder, coalesce(l.pid, 0) AS pid ")
+            .fixed("FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid ")
+            .then(&holding(role))
+            .fixed(" ORDER BY l.pid LIMIT 5");
+        let rows = self.run(&query, DISPLACING).await?;
+        let mut holders = Vec::new();
+        for row in rows.iter().filter(|row| column(row, "holder").is_ok()) {
+            let read = |name| column(row, name).map(Option::unwrap_or_default);
+            let (name, pid) = read("holder")
+                .and_then(|name| read("pid").map(|pid| (name, pid)))
+                .map_err(|error| sqlstate::failure(&error, Moment::Reading, DISPLACING))?;
+            // The lock of a transaction that was prepared for two-phase commit belongs to no process.
+            holders.push(match pid.as_str() {
+                "0" => "a prepared transaction (see `pg_prepared_xacts`)".to_owned(),
+                pid => format!("a session of `{}` (pid {})", sqlstate::bounded(&name), sqlstate::bounded(pid)),
+            });
+        }
+        Ok(if holders.is_empty() { "sessions that come and go".to_owned() } else { holders.join(", ") })
+    }
+}
+
+/// The longest wait for a lock whose holder was just ended, before looking again at who holds it. Milliseconds.
+const PATIENCE: i64 = 500;
+
+const DISPLACING: &str = "end the session that holds the lock of the role";
+
+/// Which rows of `pg_locks l` are a granted lock of this role.
+fn holding(role: &str) -> Sql {
+    let [high, low] = key_halves(role);
+    Sql::new("WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 ")
         .fixed("AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.classid = ")
         .number(i64::from(high))
         .fixed("::oid AND l.objid = ")
         .number(i64::from(low))
-        // NULL where another role's sessions are hidden from us; ending it then takes rights that we would lack too.
-        .fixed("::oid AND coalesce(a.application_name, ")
-        .literal(APPLICATION)
-        .fixed(") = ")
-        .literal(APPLICATION)
-        .fixed("; SELECT true AS held FROM pg_advisory_xact_lock(")
-        .number(key(role))
-        .fixed("); ")
-        .then(&role_query(role));
-        let doing = "end the session of an unfinished earlier change";
-        let answer = self.frame.within(take.run(self.session.connection()), || late(doing)).await?;
-        answer.map_err(|error| match sqlstate::code(&error) {
-            Some("42501") => RotatorError::not_done(
-                Retry::After(Duration::from_secs(30)),
-                "fence-held",
-                "a session of another account holds the lock of an unfinished change: grant the admin `pg_signal_backend`, \
-                 or end that session",
-            ),
-            _ => sqlstate::failure(&error, Moment::Reading, doing),
-        })
-    }
+        .fixed("::oid")
 }
 
 /// Sends the opening message. A pooled session may have been cut while it was idle; then a new one is tried, since this

@@ -39,7 +39,7 @@ pub(crate) async fn differences(access: &Access<'_>, live: &str, other: &str) ->
 /// The differences as one message.
 pub(crate) fn message(live: &str, other: &str, differences: &[String]) -> String {
     let mut text = format!("`{live}` and `{other}` do not have the same rights: ");
-    text.push_str(&differences.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; "));
+    text.push_str(&sqlstate::bounded(&differences.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ")));
     if differences.len() > NAMED {
         text.push_str(&format!("; and {} more", differences.len() - NAMED));
     }

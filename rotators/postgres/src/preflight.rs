@@ -10,7 +10,6 @@ use sqlx::postgres::PgRow;
 
 use crate::access::{Access, never};
 use crate::connect::{self, LoginError, Pool, Session};
-use crate::settings::Tls;
 use crate::sqlstate::{self, Moment};
 use crate::statement::{Sql, column, flag};
 use crate::{PostgresRotator, parity};
@@ -105,12 +104,12 @@ impl Findings {
     fn line(&mut self, access: &Access<'_>) {
         let settings = &access.settings;
         let how = format!("the line to `{}` uses `tls: {}`", settings.host, settings.tls.word());
-        match settings.tls {
-            Tls::VerifyFull | Tls::VerifyCa => self.fine(how),
-            Tls::Disable | Tls::Require if settings.is_local() => self.fine(how + ", and stays on this machine"),
-            Tls::Disable | Tls::Require => {
-                self.warning(how + ": somebody in between could take the passwords", "use `tls: verify-full`");
-            }
+        if settings.is_verified() {
+            self.fine(how);
+        } else if settings.is_local() {
+            self.fine(how + ", and stays on this machine");
+        } else {
+            self.warning(how + ": somebody in between could take the passwords", "use `tls: verify-full`");
         }
     }
 
@@ -227,7 +226,8 @@ impl Findings {
         if !superuser && !is(server, "signal")? {
             self.warning(
                 "the admin can end sessions of its own account only".to_owned(),
-                "for `revoke` with an end of sessions: `GRANT pg_signal_backend TO <admin>`",
+                "to end an application's sessions with `revoke`, and a stranger's that blocks rotations: \
+                 `GRANT pg_signal_backend TO <admin>`",
             );
         }
         pool.authid_refused.store(!is(server, "authid")?, std::sync::atomic::Ordering::Relaxed);
@@ -288,9 +288,10 @@ fn of_kind<'r>(facts: &'r [PgRow], kind: &'static str) -> impl Iterator<Item = &
     facts.iter().filter(move |row| column(row, "kind").ok().flatten().as_deref() == Some(kind))
 }
 
-/// A column as text; empty for NULL.
+/// A column as text, for messages; empty for NULL.
 fn text(row: &PgRow, name: &str) -> Result<String, RotatorError> {
-    column(row, name).map(Option::unwrap_or_default).map_err(unreadable)
+    let text = column(row, name).map_err(unreadable)?.unwrap_or_default();
+    Ok(sqlstate::bounded(&text).into_owned())
 }
 
 fn is(row: &PgRow, name: &str) -> Result<bool, RotatorError> {

@@ -13,6 +13,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The server's own default (`scram_iterations`), and what all client libraries are used to.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
+/// Verifiers with more than this are not computed here: it would take seconds, and whoever may write the verifier chooses it.
+const MOST_ITERATIONS: u32 = 1_000_000;
 const SALT_LENGTH: usize = 16;
 const KEY_LENGTH: usize = digest::SHA256_OUTPUT_LEN;
 /// The longest password tried. The server takes 65535 bytes in one message; many clients stop far below.
@@ -53,7 +55,8 @@ pub(crate) fn verifier(password: &Secret) -> Zeroizing<String> {
     ))
 }
 
-/// Whether the server's `rolpassword` was made from this password. `None` for a format that is not known.
+/// Whether the server's `rolpassword` was made from this password. `None` for a format that is not known, and for
+/// more iterations than are computed here.
 pub(crate) fn matches(rolpassword: &str, password: &Secret, role: &str) -> Option<bool> {
     if let Some(rest) = rolpassword.strip_prefix("SCRAM-SHA-256$") {
         let (parameters, keys) = rest.split_once('$')?;
@@ -61,7 +64,8 @@ pub(crate) fn matches(rolpassword: &str, password: &Secret, role: &str) -> Optio
         let (stored, _server) = keys.split_once(':')?;
         let salt = BASE64.decode(salt).ok()?;
         let stored = BASE64.decode(stored).ok()?;
-        let derived = Keys::derive(password, &salt, iterations.parse().ok()?);
+        let iterations = iterations.parse().ok().filter(|count: &NonZeroU32| count.get() <= MOST_ITERATIONS)?;
+        let derived = Keys::derive(password, &salt, iterations);
         return Some(equal(&derived.stored, &stored));
     }
     if rolpassword.len() == 35 && rolpassword.starts_with("md5") {
@@ -136,6 +140,17 @@ mod tests {
         assert_eq!(matches(&theirs, &secret("pä\u{df}"), "orders"), Some(true));
         assert_eq!(matches(&postgres_protocol::password::md5(b"old", "orders"), &secret("old"), "orders"), Some(true));
         assert_eq!(matches("plain text", &secret("plain text"), "orders"), None);
+    }
+
+    #[test]
+    fn too_many_iterations_are_not_computed() {
+        let with = |count: &str| verifier(&secret("plain")).replace("$4096:", &format!("${count}:"));
+        assert_eq!(matches(&with("4096"), &secret("plain"), "orders"), Some(true));
+        // Computed: so it is another password.
+        assert_eq!(matches(&with("4097"), &secret("plain"), "orders"), Some(false));
+        for count in ["1000001", "2147483647", "4294967295", "4294967296", "0", "-1"] {
+            assert_eq!(matches(&with(count), &secret("plain"), "orders"), None, "{count}");
+        }
     }
 
     #[test]

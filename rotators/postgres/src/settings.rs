@@ -14,7 +14,8 @@ pub(crate) enum Tls {
     Disable,
     /// Encrypted, but anybody may be at the other end.
     Require,
-    /// The certificate is signed by a trusted authority, for whatever name.
+    /// The certificate is signed by a trusted authority, for whatever name. The driver trusts the system's authorities
+    /// beside `ca_file`, so whoever owns any public certificate may be at the other end.
     VerifyCa,
     /// The certificate is signed by a trusted authority for this host.
     VerifyFull,
@@ -61,7 +62,7 @@ impl Settings {
                 "tls",
                 SettingKind::Choice(words),
                 false,
-                "how the line is protected, `verify-full` unless given; unverified lines need loopback or `insecure: true`",
+                "how the line is protected, `verify-full` unless given; less needs loopback or `insecure: true`",
             ),
             setting("ca_file", SettingKind::Text, false, "PEM file of authorities to trust beside the system's"),
             setting("insecure", SettingKind::Boolean, false, "accept an unverified line beyond loopback"),
@@ -107,6 +108,16 @@ impl Settings {
             || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// Whether the right server is at the other end. For `verify-ca` any certificate would do that the system trusts for
+    /// any host, `ca_file` or not: the driver adds that file to the system's authorities, it does not replace them
+    /// (sqlx-core, `net/tls/tls_rustls.rs`).
+    pub(crate) fn is_verified(&self) -> bool {
+        match self.tls {
+            Tls::Disable | Tls::Require | Tls::VerifyCa => false,
+            Tls::VerifyFull => true,
+        }
+    }
+
     fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
@@ -115,22 +126,14 @@ impl Settings {
         if self.is_socket() && self.tls != Tls::Disable {
             return Err(wrong("a Unix socket has no TLS: write `tls: disable`".to_owned()));
         }
-        // Any certificate that the system trusts for any host would do for `verify-ca`, so it proves something only
-        // with an authority of one's own.
-        let verified = match self.tls {
-            Tls::Disable | Tls::Require => false,
-            Tls::VerifyCa => self.ca_file.is_some(),
-            Tls::VerifyFull => true,
-        };
-        if verified || insecure || self.is_local() {
+        if self.is_verified() || insecure || self.is_local() {
             return Ok(());
         }
         Err(wrong(format!(
-            "`tls: {}` does not prove that `{}` is the right server: use `verify-full`{}, or accept the risk with \
+            "`tls: {}` does not prove that `{}` is the right server: use `verify-full`, or accept the risk with \
              `insecure: true`",
             self.tls.word(),
             self.host,
-            if self.tls == Tls::VerifyCa { " or give `ca_file`" } else { "" },
         )))
     }
 }
@@ -202,7 +205,10 @@ mod tests {
             (json!({ "host": "10.0.0.7", "tls": "require" }), false),
             (json!({ "host": "localhost.example.com", "tls": "disable" }), false),
             (json!({ "host": "pg1.internal", "tls": "verify-ca" }), false),
-            (json!({ "host": "pg1.internal", "tls": "verify-ca", "ca_file": "own.pem" }), true),
+            (json!({ "host": "pg1.internal", "tls": "verify-ca", "ca_file": "own.pem" }), false),
+            (json!({ "host": "pg1.internal", "tls": "verify-ca", "ca_file": "own.pem", "insecure": true }), true),
+            (json!({ "host": "127.0.0.1", "tls": "verify-ca", "ca_file": "own.pem" }), true),
+            (json!({ "host": "pg1.internal", "tls": "verify-full", "ca_file": "own.pem" }), true),
             (json!({ "host": "pg1.internal", "tls": "disable", "insecure": true }), true),
         ] {
             assert_eq!(read(settings.clone()).is_ok(), accepted, "{settings}");

@@ -2,6 +2,7 @@
 //!
 //! Codes: PostgreSQL documentation, Appendix A "PostgreSQL Error Codes".
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use keywheel_sdk::{Answer, Effect, Retry, RotatorError};
@@ -72,6 +73,9 @@ const TABLE: &[Known] = &[
     known("XX", LONG, "the server is damaged"),
 ];
 
+/// The most that is repeated of one text of the server, in bytes. A server may send a gigabyte.
+const LONGEST: usize = 2048;
+
 /// Codes that leave it open whether a change has happened, even with severity ERROR.
 const UNSETTLED: &[&str] = &["08", "40003", "57P01", "57P02", "57P03", "57P04"];
 
@@ -84,21 +88,21 @@ pub(crate) fn failure(error: &sqlx::Error, moment: Moment, doing: &str) -> Rotat
         let effect = if changing && may_have_happened(answer) { Effect::Unknown } else { Effect::None };
         let retry = row.map_or(Retry::Now, |row| row.retry);
         let advice = row.map_or("", |row| row.advice);
-        let mut message = format!("could not {doing}: {} ({code})", spoken(answer));
+        let mut message = format!("could not {doing}: {} ({})", spoken(answer), shown_code(code));
         if !advice.is_empty() {
             message.push_str("; ");
             message.push_str(advice);
         }
-        return RotatorError { effect, retry, code: code.to_owned(), message };
+        return RotatorError { effect, retry, code: shown_code(code), message };
     }
     #[expect(clippy::wildcard_enum_match_arm, reason = "the driver's other errors all mean the same here")]
     let (code, retry, what) = match error {
         sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
             // The TLS library reports a refused certificate this way.
-            ("tls", Retry::Never, format!("the TLS handshake failed: {io}"))
+            ("tls", Retry::Never, format!("the TLS handshake failed: {}", bounded(&io.to_string())))
         }
-        sqlx::Error::Io(io) => ("io", SHORT, format!("the line to the server failed: {io}")),
-        sqlx::Error::Tls(tls) => ("tls", Retry::Never, format!("no TLS: {tls}")),
+        sqlx::Error::Io(io) => ("io", SHORT, format!("the line to the server failed: {}", bounded(&io.to_string()))),
+        sqlx::Error::Tls(tls) => ("tls", Retry::Never, format!("no TLS: {}", bounded(&tls.to_string()))),
         sqlx::Error::Protocol(_) => ("protocol", SHORT, "the server's answer was not understood".to_owned()),
         // The driver's text may quote what it was given.
         sqlx::Error::Configuration(_) => {
@@ -152,9 +156,11 @@ pub(crate) fn check_failure(error: &sqlx::Error, number: usize) -> RotatorError 
     let Some(answer) = database_error(error) else { return general };
     let code = answer.code();
     let about_statement = code.starts_with("42") || code.starts_with("3F");
-    let what = if about_statement { answer.message() } else { "the statement failed" };
+    let what = if about_statement { bounded(answer.message()) } else { "the statement failed".into() };
     let retry = if about_statement { Retry::Never } else { general.retry };
-    RotatorError::not_done(retry, code, format!("check {number} failed: {what} ({code})"))
+    let code = shown_code(code);
+    let message = format!("check {number} failed: {what} ({code})");
+    RotatorError::not_done(retry, &code, message)
 }
 
 fn may_have_happened(answer: &PgDatabaseError) -> bool {
@@ -168,8 +174,25 @@ fn may_have_happened(answer: &PgDatabaseError) -> bool {
 }
 
 /// The server's words, unless they quote a verifier.
-fn spoken(answer: &PgDatabaseError) -> &str {
-    if answer.message().contains("SCRAM-SHA-256") { "the server refused" } else { answer.message() }
+fn spoken(answer: &PgDatabaseError) -> Cow<'_, str> {
+    match answer.message().contains("SCRAM-SHA-256") {
+        true => "the server refused".into(),
+        false => bounded(answer.message()),
+    }
+}
+
+/// A text of the server, cut to 2 KiB.
+pub(crate) fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let mark = "…";
+    Cow::Owned(text[..text.floor_char_boundary(LONGEST - mark.len())].to_owned() + mark)
+}
+
+/// A code as the server sent it; real ones have five characters.
+fn shown_code(code: &str) -> String {
+    code.chars().take(5).collect()
 }
 
 fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
@@ -185,6 +208,22 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             let shadowed = TABLE[..index].iter().find(|earlier| row.code.starts_with(earlier.code));
             assert!(shadowed.is_none(), "`{}` is never reached", row.code);
+        }
+    }
+
+    #[test]
+    fn long_texts_of_the_server_are_cut_between_characters() {
+        assert_eq!(bounded("short"), "short");
+        assert_eq!(bounded(&"x".repeat(LONGEST)), "x".repeat(LONGEST));
+        for text in ["x".repeat(LONGEST + 1), "ß".repeat(1_000_000), format!("x{}", "\u{1f600}".repeat(1_000_000))] {
+            let cut = bounded(&text);
+            assert!(cut.len() <= LONGEST && cut.len() > LONGEST - 8, "{}", cut.len());
+            assert!(text.starts_with(cut.strip_suffix('…').expect("marked as cut")));
+        }
+        let long = || std::io::Error::new(std::io::ErrorKind::InvalidData, "n".repeat(1_000_000));
+        for error in [sqlx::Error::Io(long()), sqlx::Error::Tls(Box::new(long()))] {
+            let length = failure(&error, Moment::Reading, "log in").message.len();
+            assert!(length < LONGEST + 100, "{length}");
         }
     }
 

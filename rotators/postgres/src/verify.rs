@@ -76,7 +76,10 @@ async fn see_who_we_are(access: &Access<'_>, session: &mut Session, account: &st
     }
     Err(never(
         "account",
-        format!("logged in as `{account}`, but the server says `{seen}`: a pooler or user map stands between"),
+        format!(
+            "logged in as `{account}`, but the server says `{}`: a pooler or user map stands between",
+            sqlstate::bounded(&seen)
+        ),
     ))
 }
 

@@ -129,17 +129,7 @@ impl PostgresServer {
 
         let mut command = as_owner(Command::new("sh"), owner);
         command.args(["-c", KEEPER, "keeper"]).arg(folder.path()).arg(&binaries);
-        command.args([
-            "-U",
-            SUPERUSER,
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-            "--no-instructions",
-        ]);
+        command.args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
         command.arg("--pwfile").arg(&password_file).current_dir(folder.path());
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         // From here on the keeper removes the folder.

@@ -22,11 +22,13 @@ pub struct Args {
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let settings = wire::settings(&cx.globals.settings)?;
     let SecretStore::Local { master_key, .. } = &settings.secrets;
+    let mut added = None;
     if args.new_key {
         match master_key {
             MasterKey::File(path) => {
                 let id = Key::prepend_to_file(path).map_err(|error| Failure::input(error.to_string()))?;
                 talk(&format!("key {id} is now the first in {}", path.display()));
+                added = Some(id);
             }
             MasterKey::Env(name) => {
                 return Err(Failure::input(format!(
@@ -38,7 +40,15 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         }
     }
     let store = wire::secrets(&settings).await?;
-    let done = store.rewrap().await.map_err(Failure::from)?;
+    let done = store.rewrap().await.map_err(|error| {
+        let failure = Failure::from(error);
+        match added {
+            Some(id) => failure.hint(format!(
+                "key {id} stays in the file; repeat `keywheel secret rewrap`, without another `--new-key`"
+            )),
+            None => failure,
+        }
+    })?;
     if cx.out.is_json() {
         let (key, rewrapped, already) = (done.key.to_string(), done.rewrapped, done.already);
         cx.out.json(&json!({ "key": key, "rewrapped": rewrapped, "already": already }))?;

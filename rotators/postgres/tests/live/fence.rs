@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use keywheel_postgres::PostgresRotator;
 use keywheel_sdk::{Admin, Answer, Call, Effect, Rotator, Target};
 use keywheel_testkit::{CutProxy, Fault};
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
 
 use crate::scene::{
     CANARY, accepts, call, create_role, fresh, in_place, login, role_admin, server, settings, superuser, target,
@@ -52,43 +54,94 @@ async fn a_stopped_writer_between_lock_and_change_cannot_change_after_a_no() {
     assert!(accepts(&current).await && !accepts(&candidate).await);
 }
 
-#[tokio::test]
-async fn a_lock_that_is_held_by_somebody_elses_program_is_not_broken() {
-    let role = fresh("orders");
-    create_role(&role, "live-password").await;
-    let target = target(in_place(&role), Admin::Credential(superuser()));
-    let rotator = PostgresRotator::new();
-    // Learn the lock's number from a writer that stands still.
-    let proxy = CutProxy::start(([127, 0, 0, 1], server().port()).into()).await.unwrap();
-    proxy.arm(Fault::Stall { marker: b"ALTER ROLE".to_vec() });
-    let late =
-        Target { settings: settings(proxy.port()), strategy: in_place(&role), admin: Admin::Credential(superuser()) };
-    let (current, candidate) = (login(&role, "live-password"), login(&role, CANARY));
-    let late_writer = PostgresRotator::new();
-    let lock = {
-        let late_call = Call { until: Instant::now() + Duration::from_secs(3600), ..call(&late) };
-        let mut hanging = std::pin::pin!(late_writer.apply(&late_call, &candidate, Some(&current)));
-        tokio::select! {
-            ended = &mut hanging => panic!("it must hang, it ended with {ended:?}"),
-            () = proxy.wait_for_strikes(1) => {}
-        }
-        let held = "SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-                    WHERE locktype = 'advisory' AND application_name = 'keywheel' AND query LIKE '%rolname = ''";
-        let rows = server().sql(&format!("{held}{role}''%'")).await;
-        rows[0][0].clone().unwrap()
-    };
-    let probed = rotator.probe(&call(&target), &candidate, &[&current]).await;
-    assert!(matches!(probed, Answer::No { .. }), "{probed:?}");
+/// Takes the lock of a role as anybody can who may log in: its number follows from the role's name.
+async fn take_the_lock(holder: &str, password: &str, role: &str) -> (PgConnection, String) {
+    let mut session = server().connect(holder, password).await.unwrap();
+    let take = format!(
+        "SELECT 1 / pg_try_advisory_lock(('x' || encode(substr(sha256(convert_to('keywheel postgres role v1', 'UTF8') \
+         || '\\x00'::bytea || convert_to('{role}', 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint)::int, \
+         pg_backend_pid()::text AS pid"
+    );
+    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(take)).fetch_one(&mut session).await.expect("the lock was free");
+    let pid = row.try_get_unchecked("pid").unwrap();
+    (session, pid)
+}
 
-    // Now a stranger holds the same number.
-    let mut stranger = server().connect("postgres", server().superuser().1).await.unwrap();
-    let taken = sqlx::AssertSqlSafe(format!("SELECT 1 / pg_try_advisory_lock({lock})::int"));
-    sqlx::raw_sql(taken).execute(&mut stranger).await.expect("the lock is free after the no");
-    let short = Call { until: Instant::now() + Duration::from_millis(1500), ..call(&target) };
-    let error = rotator.apply(&short, &candidate, Some(&current)).await.unwrap_err();
-    assert_eq!(error.effect, Effect::None, "{error:?}");
-    sqlx::raw_sql("SELECT 1").execute(&mut stranger).await.expect("the stranger's session still lives");
+async fn lives(session: &mut PgConnection) -> bool {
+    sqlx::raw_sql("SELECT 1").execute(session).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_stranger_that_takes_the_lock_is_displaced_and_cannot_block_a_rotation() {
+    let (role, stranger) = (fresh("orders"), fresh("stranger"));
+    create_role(&role, "live-password").await;
+    create_role(&stranger, "strangers-password").await;
+    let admin = role_admin(&[&role]).await;
+    server().sql(&format!("GRANT pg_signal_backend TO {}", admin.username().unwrap())).await;
+    let target = target(in_place(&role), Admin::Credential(admin));
+    let (current, candidate) = (login(&role, "live-password"), login(&role, CANARY));
+    let rotator = PostgresRotator::new();
+
+    let (mut holder, _) = take_the_lock(&stranger, "strangers-password", &role).await;
+    rotator.apply(&call(&target), &candidate, Some(&current)).await.unwrap();
+    assert!(accepts(&candidate).await && !accepts(&current).await);
+    assert!(!lives(&mut holder).await, "the stranger's session is gone");
+
+    // A probe comes through as well.
+    let (mut holder, _) = take_the_lock(&stranger, "strangers-password", &role).await;
+    assert_eq!(rotator.probe(&call(&target), &candidate, &[&current]).await, Answer::Yes);
+    assert!(!lives(&mut holder).await);
+}
+
+#[tokio::test]
+async fn a_stranger_that_may_not_be_ended_is_named() {
+    let (role, stranger) = (fresh("orders"), fresh("stranger"));
+    create_role(&role, "live-password").await;
+    create_role(&stranger, "strangers-password").await;
+    // May change the role, and may not end other accounts' sessions.
+    let admin = role_admin(&[&role]).await;
+    let target = target(in_place(&role), Admin::Credential(admin));
+    let (current, candidate) = (login(&role, "live-password"), login(&role, CANARY));
+    let rotator = PostgresRotator::new();
+
+    let (mut holder, pid) = take_the_lock(&stranger, "strangers-password", &role).await;
+    let error = rotator.apply(&call(&target), &candidate, Some(&current)).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "fence-held"), "{error:?}");
+    for part in [format!("`{stranger}` (pid {pid})"), "pg_signal_backend".to_owned()] {
+        assert!(error.message.contains(&part), "`{part}`: {error:?}");
+    }
+    assert!(lives(&mut holder).await && accepts(&current).await);
+
+    // When it has gone, the same rotator goes on.
+    drop(holder);
+    server().sql(&format!("SELECT pg_terminate_backend({pid}, 10000)")).await;
+    rotator.apply(&call(&target), &candidate, Some(&current)).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_session_that_does_not_end_is_named() {
+    let (role, stranger) = (fresh("orders"), fresh("stranger"));
+    create_role(&role, "live-password").await;
+    create_role(&stranger, "strangers-password").await;
+    let target = target(in_place(&role), Admin::Credential(superuser()));
+    let (current, candidate) = (login(&role, "live-password"), login(&role, CANARY));
+    let rotator = PostgresRotator::new();
+
+    let (_holder, pid) = take_the_lock(&stranger, "strangers-password", &role).await;
+    // A process that stands still does not hear that it is to end.
+    let signal = |name: &str| std::process::Command::new("kill").args([name, &pid]).status().unwrap().success();
+    assert!(signal("-STOP"));
+    let short = Call { until: Instant::now() + Duration::from_secs(3), ..call(&target) };
+    let ended = rotator.apply(&short, &candidate, Some(&current)).await;
+    assert!(signal("-CONT"));
+    let error = ended.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "fence-held"), "{error:?}");
+    for part in [format!("`{stranger}` (pid {pid})"), "did not go away".to_owned()] {
+        assert!(error.message.contains(&part), "`{part}`: {error:?}");
+    }
     assert!(accepts(&current).await);
+    rotator.apply(&call(&target), &candidate, Some(&current)).await.unwrap();
 }
 
 #[tokio::test]

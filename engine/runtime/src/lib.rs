@@ -1,7 +1,7 @@
 //! Making it happen: scheduler, workers, driver, recovery.
 //!
-//! Bottom up: [`step`] has one effect per file, [`settle`] looks at what is in doubt, [`driver`] turns one rotation until it
-//! ends or waits, [`worker`] does so under the secret's lease, [`scheduler`] decides whose turn it is.
+//! Bottom up: `step` has one effect per file, `settle` looks at what is in doubt, `driver` turns one rotation until it
+//! ends or waits, `worker` does so under the secret's lease, `scheduler` decides whose turn it is.
 
 mod account;
 mod clock;

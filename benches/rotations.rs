@@ -27,7 +27,9 @@ fn main() {
 }
 
 async fn bench() {
-    let options = PostgresOptions { fsync: true, ..PostgresOptions::default() };
+    // Tests log each statement, to search it; a server at work does not.
+    let quiet = ["log_statement = none", "log_connections = off"].map(str::to_owned);
+    let options = PostgresOptions { fsync: true, settings: quiet.into(), ..PostgresOptions::default() };
     let server = Arc::new(PostgresServer::start_with(&options).expect("Postgres server binaries are installed"));
     let folder = tempfile::tempdir().expect("a temporary folder");
     furnish(folder.path(), &server).await;

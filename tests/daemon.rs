@@ -51,10 +51,15 @@ async fn two_daemons_on_one_state_rotate_each_secret_once() {
             ready = daemon.next().is_some_and(|entry| message_of(&entry).starts_with("ready"));
         }
     }
-    while done < count || !state.open().await.expect("readable").is_empty() {
-        done = state.history(&History { secret: None, limit: 100 }).await.expect("readable").len();
-        tokio::task::yield_now().await;
-    }
+    let all_done = async {
+        while done < count || !state.open().await.expect("readable").is_empty() {
+            done = state.history(&History { secret: None, limit: 100 }).await.expect("readable").len();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(120), all_done)
+        .await
+        .expect("all are rotated within two minutes");
     for daemon in daemons {
         daemon.stop();
     }

@@ -1,5 +1,10 @@
 //! What policies may refer to: rotators and freezes. Filled in by whoever knows them.
 
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
 use crate::model::Freeze;
 
 /// The rotators and freezes that exist.
@@ -24,6 +29,37 @@ pub struct RotatorSpec {
     pub usage: bool,
     /// An account may change its own password, so that `admin: self` is possible.
     pub self_managed: bool,
+    /// What it says of settings that are each of the declared kind.
+    pub check: SettingsCheck,
+}
+
+/// Says what is wrong with a `target:` as a whole. Opens nothing.
+#[derive(Clone)]
+pub struct SettingsCheck(Arc<Judge>);
+
+type Judge = dyn Fn(&Map<String, Value>) -> Result<(), String> + Send + Sync;
+
+impl SettingsCheck {
+    /// Asks this function.
+    pub fn new(check: impl Fn(&Map<String, Value>) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        SettingsCheck(Arc::new(check))
+    }
+
+    /// Finds nothing wrong.
+    pub fn none() -> Self {
+        Self::new(|_| Ok(()))
+    }
+
+    /// What is wrong, as one sentence.
+    pub fn of(&self, settings: &Map<String, Value>) -> Result<(), String> {
+        (self.0)(settings)
+    }
+}
+
+impl fmt::Debug for SettingsCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SettingsCheck")
+    }
 }
 
 /// How old and new live side by side at the target.
@@ -59,6 +95,8 @@ pub struct SettingSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingKind {
     Text,
+    /// A list of texts, at least one.
+    Texts,
     Boolean,
     /// Both bounds included.
     Integer {

@@ -24,7 +24,7 @@ mod tree;
 mod walk;
 mod window;
 
-pub use catalogue::{Catalogue, RotatorSpec, SettingKind, SettingSpec, Shape};
+pub use catalogue::{Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape};
 pub use cron::{Cron, CronError, CronField};
 pub use load::{Loaded, load, load_text};
 pub use model::{

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
-    Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec, Shape, load, load_settings,
+    Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape, load,
+    load_settings,
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
@@ -28,10 +29,15 @@ fn catalogue() -> Catalogue {
             setting("tls", SettingKind::Choice(words(&["disable", "require", "verify-ca", "verify-full"])), false),
             setting("ca_file", SettingKind::Text, false),
             setting("insecure", SettingKind::Boolean, false),
+            setting("replicas", SettingKind::Texts, false),
         ],
         fields: words(&["dsn", "host", "port", "database"]),
         usage: true,
         self_managed: true,
+        check: SettingsCheck::new(|settings| match settings.get("host").and_then(|host| host.as_str()) {
+            Some("primary-of-nothing") => Err("`host: primary-of-nothing` needs `replicas`".to_owned()),
+            _ => Ok(()),
+        }),
     };
     let apikey = RotatorSpec {
         kind: "apikey".to_owned(),
@@ -40,6 +46,7 @@ fn catalogue() -> Catalogue {
         fields: Vec::new(),
         usage: false,
         self_managed: false,
+        check: SettingsCheck::none(),
     };
     let year_end = Freeze {
         name: "year-end".to_owned(),

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use keywheel_policies::{Catalogue, RotatorSpec, SettingKind, SettingSpec, Shape, load_settings, load_text};
+use keywheel_policies::{
+    Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape, load_settings, load_text,
+};
 use proptest::prelude::*;
 
 const CANARY: &str = "hunter2";
@@ -24,6 +26,7 @@ fn catalogue() -> Catalogue {
         fields: vec!["dsn".to_owned()],
         usage: true,
         self_managed: true,
+        check: SettingsCheck::none(),
     };
     Catalogue { rotators: vec![rotator], freezes: Vec::new() }
 }

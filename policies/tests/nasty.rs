@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keywheel_policies::{
-    Catalogue, Loaded, RotatorSpec, SettingKind, SettingSpec, Shape, load, load_settings, load_text,
+    Catalogue, Loaded, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape, load, load_settings, load_text,
 };
 
 /// A second, or what a debug build on a busy machine makes of it.
@@ -23,6 +23,7 @@ fn catalogue() -> Catalogue {
         fields: Vec::new(),
         usage: true,
         self_managed: true,
+        check: SettingsCheck::none(),
     };
     Catalogue { rotators: vec![rotator], freezes: Vec::new() }
 }

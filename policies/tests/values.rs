@@ -9,7 +9,7 @@ use jiff::civil::{Time, date};
 use keywheel_policies::{
     AdminSource, Adopt, Backoff, Catalogue, Check, Deadlines, Exhausted, FirstCharacter, Generate, GrantParity, Limits,
     MasterKey, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen, RotatorSpec, SecretSpec, SecretStore, SettingKind,
-    SettingSpec, Shape, StateStore, Strategy, Trigger, Weekday, Window, load_settings, load_text,
+    SettingSpec, SettingsCheck, Shape, StateStore, Strategy, Trigger, Weekday, Window, load_settings, load_text,
 };
 
 const HOUR: u64 = 3_600;
@@ -40,6 +40,7 @@ fn catalogue() -> Catalogue {
         fields: vec!["dsn".to_owned()],
         usage: true,
         self_managed: true,
+        check: SettingsCheck::none(),
     };
     let freezes = load_settings(Path::new("tests/accept/keywheel.yaml")).unwrap().freezes;
     Catalogue { rotators: vec![rotator], freezes }

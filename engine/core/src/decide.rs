@@ -83,6 +83,8 @@ pub const fn question(step: Step) -> Question {
 pub enum Accepts {
     Yes,
     No,
+    /// Some replicas do, others do not.
+    Partly,
     Unknown,
 }
 
@@ -149,15 +151,17 @@ pub const fn settle(step: Step, shape: Shape, evidence: Evidence) -> Verdict {
         }
         (Step::Apply, Evidence::Target { candidate, .. }) => match candidate {
             Accepts::Yes => Verdict::Done,
-            Accepts::No => Verdict::NotDone,
+            Accepts::No | Accepts::Partly => Verdict::NotDone,
             Accepts::Unknown => Verdict::Unknown,
         },
         (Step::Restore, Evidence::Target { candidate, current }) => match (candidate, current, shape) {
-            (Accepts::Yes, _, _) => Verdict::NotDone,
+            (Accepts::Yes | Accepts::Partly, _, _) => Verdict::NotDone,
             (Accepts::No, Some(Accepts::Yes) | None, _) => Verdict::Done,
-            (Accepts::No, Some(Accepts::No), Shape::InPlace) => Verdict::NotDone,
+            (Accepts::No, Some(Accepts::No | Accepts::Partly), Shape::InPlace) => Verdict::NotDone,
             // Another account: restoring does not touch it.
-            (Accepts::No, Some(Accepts::No), Shape::Alternating | Shape::Overlapping) => Verdict::Done,
+            (Accepts::No, Some(Accepts::No | Accepts::Partly), Shape::Alternating | Shape::Overlapping) => {
+                Verdict::Done
+            }
             (Accepts::Unknown, _, _) | (_, Some(Accepts::Unknown), _) => Verdict::Unknown,
         },
         // The question was not the step's own: no conclusion.

@@ -79,7 +79,7 @@ fn what_evidence_means() {
         previous_held,
     };
     let target = |candidate, current| Evidence::Target { candidate, current };
-    use Accepts::{No, Unknown, Yes};
+    use Accepts::{No, Partly, Unknown, Yes};
     let table = [
         (Step::Generate, Shape::InPlace, Evidence::None, Verdict::NotDone),
         (Step::Verify, Shape::InPlace, Evidence::None, Verdict::NotDone),
@@ -95,6 +95,10 @@ fn what_evidence_means() {
         (Step::Apply, Shape::InPlace, target(Yes, None), Verdict::Done),
         (Step::Apply, Shape::InPlace, target(No, None), Verdict::NotDone),
         (Step::Apply, Shape::InPlace, target(Unknown, None), Verdict::Unknown),
+        (Step::Apply, Shape::InPlace, target(Partly, None), Verdict::NotDone),
+        (Step::Restore, Shape::InPlace, target(Partly, Some(Yes)), Verdict::NotDone),
+        (Step::Restore, Shape::InPlace, target(No, Some(Partly)), Verdict::NotDone),
+        (Step::Restore, Shape::Alternating, target(No, Some(Partly)), Verdict::Done),
         (Step::Restore, Shape::InPlace, target(Yes, None), Verdict::NotDone),
         (Step::Restore, Shape::InPlace, target(No, Some(Yes)), Verdict::Done),
         (Step::Restore, Shape::InPlace, target(No, Some(No)), Verdict::NotDone),

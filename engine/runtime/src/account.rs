@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keywheel_policies::{AdminSource, FirstCharacter, Generate, Policy};
-use keywheel_sdk::{Admin, Bundle, GrantParity, Secret, Strategy, Target};
+use keywheel_sdk::{Admin, Bundle, Generates, GrantParity, Secret, Strategy, Target};
 use keywheel_secrets::{FirstChar, Label, PasswordError, PasswordRecipe, SecretStore, SecretsError, Selector};
 use tokio::io::AsyncReadExt;
 
@@ -47,6 +47,12 @@ pub async fn target_of(
         settings: policy.target.clone(),
         strategy: strategy_of(policy),
         admin: admin(&policy.admin, secrets, environment).await?,
+        // `validate` says what is wrong with a recipe.
+        generates: recipe_of(&policy.generate).ok().map(|recipe| Generates {
+            length: recipe.length(),
+            classes: recipe.classes(),
+            required: policy.generate.require.len(),
+        }),
     })
 }
 

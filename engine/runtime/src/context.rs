@@ -21,7 +21,7 @@ pub(crate) struct Context<'a> {
     pub rotator: Arc<dyn Rotator>,
     pub fixed: NewRotation,
     pub fence: u64,
-    pub keeper: Keeper,
+    pub keeper: Arc<Keeper>,
     /// Until when the step at work may call its target; set when its intent was about to be written.
     pub until: Mutex<Instant>,
     /// The value that `generate` made, until `stage` made it durable; afterwards a copy that saves reading it back.
@@ -101,12 +101,12 @@ impl Context<'_> {
         Ok(stored.map(|stored| stored.bundle))
     }
 
-    /// Whether `CURRENT` is still what this rotation replaces. Else a person has put another value, perhaps for the very
+    /// `CURRENT`, which must still be what this rotation replaces. Else a person has put another value, perhaps for the very
     /// account that would be changed.
-    pub async fn still_replaces(&self) -> Result<(), Failure> {
-        let labels = self.secrets().labels(&self.fixed.secret).await.map_err(reading_failed)?;
-        if labels.current == self.fixed.replaces {
-            return Ok(());
+    pub async fn still_current(&self) -> Result<Option<Bundle>, Failure> {
+        let (version, bundle) = self.current().await?.unzip();
+        if version == self.fixed.replaces {
+            return Ok(bundle);
         }
         let message = "CURRENT has changed since this rotation was ordered; order it again";
         Err(Failure::new("current-changed", message, Retry::Never))

@@ -61,7 +61,7 @@ async fn around<T>(hook: &Arc<dyn Hook>, name: &str, effect: impl Future<Output 
     result
 }
 
-/// Points around each write to the journal: `journal/<event>-<step>/before`, named by the first event of the write.
+/// Points around each write to the journal: `journal/<event>-<step>/before`, named by what is written in one commit.
 pub struct PointedState(pub Arc<dyn StateStore>, pub Arc<dyn Hook>);
 
 /// Points around each write to the secret store: `store/promote/after`.
@@ -70,7 +70,7 @@ pub struct PointedSecrets(pub Arc<dyn SecretStore>, pub Arc<dyn Hook>);
 /// Points around each effect at the target: `target/apply/before`.
 pub struct PointedRotator(pub Arc<dyn Rotator>, pub Arc<dyn Hook>);
 
-fn name_of(events: &[Event]) -> String {
+fn name_of(before: &str, events: &[Event]) -> String {
     let words: Vec<String> = events
         .iter()
         .map(|event| match event {
@@ -81,7 +81,7 @@ fn name_of(events: &[Event]) -> String {
             Event::Resumed { .. } | Event::RollBackOrdered { .. } => event.name().to_owned(),
         })
         .collect();
-    format!("journal/{}", words.join("+"))
+    format!("journal/{before}{}", words.join("+"))
 }
 
 #[async_trait]
@@ -95,8 +95,15 @@ impl StateStore for PointedState {
     async fn release(&self, lease: &Lease) -> Result<(), StateError> {
         around(&self.1, "journal/release", self.0.release(lease)).await
     }
-    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
-        around(&self.1, "journal/create", self.0.create(lease, new, now)).await
+    async fn create(
+        &self,
+        lease: &Lease,
+        new: NewRotation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        let name = if events.is_empty() { "journal/create".to_owned() } else { name_of("create+", events) };
+        around(&self.1, &name, self.0.create(lease, new, events, now)).await
     }
     async fn append(
         &self,
@@ -106,7 +113,18 @@ impl StateStore for PointedState {
         events: &[Event],
         now: Timestamp,
     ) -> Result<Receipt, StateError> {
-        around(&self.1, &name_of(events), self.0.append(lease, rotation, after, events, now)).await
+        around(&self.1, &name_of("", events), self.0.append(lease, rotation, after, events, now)).await
+    }
+    async fn append_and_release(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        let append = self.0.append_and_release(lease, rotation, after, events, now);
+        around(&self.1, &format!("{}+release", name_of("", events)), append).await
     }
     async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {
         self.0.rotation(id).await
@@ -186,6 +204,10 @@ impl Rotator for PointedRotator {
     fn describe(&self) -> Descriptor {
         self.0.describe()
     }
+    fn check_settings(&self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+        self.0.check_settings(settings)
+    }
+
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.0.derive_field(target, bundle, field)
     }

@@ -36,6 +36,11 @@ impl Keeper {
         Duration::from_micros(u64::try_from(left).unwrap_or(0))
     }
 
+    /// Renews no more: the lease is about to be given back.
+    pub fn rest(&self) {
+        self.renewing.abort();
+    }
+
     /// Cancelled once the lease is lost, or can no longer be relied on.
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
@@ -44,7 +49,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.renewing.abort();
+        self.rest();
     }
 }
 

@@ -67,6 +67,10 @@ impl Rotator for Redacted {
         self.0.describe()
     }
 
+    fn check_settings(&self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+        self.0.check_settings(settings)
+    }
+
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.0.derive_field(target, bundle, field)
     }
@@ -84,6 +88,7 @@ impl Rotator for Redacted {
         match self.0.probe(call, credential, others).await {
             Answer::Yes => Answer::Yes,
             Answer::No { reason } => Answer::No { reason: mask(&reason, call, &known) },
+            Answer::Partly { reason } => Answer::Partly { reason: mask(&reason, call, &known) },
             Answer::Unknown(error) => Answer::Unknown(clean(error, call, &known)),
         }
     }
@@ -139,6 +144,7 @@ mod tests {
             settings: serde_json::Map::new(),
             strategy: Strategy::Overlapping,
             admin: Admin::Credential(bundle(admin)),
+            generates: None,
         };
         let until = Instant::now() + Duration::from_secs(1);
         let call = Call { target: &target, rotation: "rotation-1", fence: 1, until };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keywheel_policies::{RotatorSpec, SettingSpec};
+use keywheel_policies::{RotatorSpec, SettingSpec, SettingsCheck};
 use keywheel_sdk::{Descriptor, Rotator};
 
 /// Rotators by kind.
@@ -33,12 +33,14 @@ impl Registry {
 
     /// What policies may say to each, for reading them.
     pub fn specs(&self) -> Vec<RotatorSpec> {
-        self.descriptors().iter().map(spec).collect()
+        self.0.values().map(spec).collect()
     }
 }
 
 /// What a rotator says of itself, in the words of policies.
-fn spec(descriptor: &Descriptor) -> RotatorSpec {
+fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
+    let descriptor = rotator.describe();
+    let asked = Arc::clone(rotator);
     RotatorSpec {
         kind: descriptor.kind.clone(),
         shapes: descriptor
@@ -57,6 +59,7 @@ fn spec(descriptor: &Descriptor) -> RotatorSpec {
                 name: setting.name.clone(),
                 kind: match &setting.kind {
                     keywheel_sdk::SettingKind::Text => keywheel_policies::SettingKind::Text,
+                    keywheel_sdk::SettingKind::Texts => keywheel_policies::SettingKind::Texts,
                     keywheel_sdk::SettingKind::Boolean => keywheel_policies::SettingKind::Boolean,
                     keywheel_sdk::SettingKind::Integer { min, max } => {
                         keywheel_policies::SettingKind::Integer { min: *min, max: *max }
@@ -70,5 +73,6 @@ fn spec(descriptor: &Descriptor) -> RotatorSpec {
         fields: descriptor.derived_fields.clone(),
         usage: descriptor.capabilities.usage,
         self_managed: descriptor.capabilities.self_managed,
+        check: SettingsCheck::new(move |settings| asked.check_settings(settings)),
     }
 }

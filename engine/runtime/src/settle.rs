@@ -112,6 +112,7 @@ async fn accepts(
     match within(cx, async { Ok(cx.rotator.probe(call, credential, others).await) }).await {
         Ok(Answer::Yes) => Ok(Accepts::Yes),
         Ok(Answer::No { .. }) => Ok(Accepts::No),
+        Ok(Answer::Partly { .. }) => Ok(Accepts::Partly),
         Ok(Answer::Unknown(error)) | Err(error) => Err(failure_of(&error)),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keywheel_core::{Cause, Event, NewRotation, Progress, Rotation, Shape, decide, schedule};
 use keywheel_policies::{Adopt, Policy, Strategy};
-use keywheel_secrets::{Label, SecretsError};
+use keywheel_secrets::{Label, SecretsError, VersionInfo};
 use keywheel_state::{Claim, History, Lease, StateError};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use crate::Engine;
 use crate::context::Context;
 use crate::driver::{Stop, drive};
-use crate::journal::Journal;
+use crate::journal::{Found, Journal};
 use crate::lease::Keeper;
 use crate::scheduler::target_key;
 
@@ -76,8 +76,9 @@ impl Engine {
             Claim::Granted(lease) => lease,
             Claim::Held { until } => return Err(RunError::Busy { secret: secret.to_owned(), until }),
         };
-        let turned = self.turn_leased(policy, order, looks, stopping, &lease).await;
-        if let Err(error) = self.state.release(&lease).await {
+        let mut released = false;
+        let turned = self.turn_leased(policy, order, looks, stopping, &lease, &mut released).await;
+        if !released && let Err(error) = self.state.release(&lease).await {
             tracing::warn!(secret, %error, "the lease was not given back; it will expire");
         }
         turned
@@ -90,50 +91,67 @@ impl Engine {
         looks: u32,
         stopping: &CancellationToken,
         lease: &Lease,
+        released: &mut bool,
     ) -> Result<Option<(Rotation, Stop)>, RunError> {
-        let Some(rotation) = self.open_or_start(policy, order, lease).await? else { return Ok(None) };
+        let Some(found) = self.open_or_new(policy, order, lease).await? else { return Ok(None) };
         if let Order::Leave { .. } = order {
-            return Ok(Some((rotation, Stop::Stopping)));
+            return Ok(Some((self.leave(found, lease).await?, Stop::Stopping)));
         }
-        let id = rotation.fixed.id;
+        let id = found.fixed().id;
         let span = tracing::info_span!("rotation", rotation = %id, secret = policy.secret.name, policy = policy.name);
-        self.turn_rotation(policy, rotation, looks, stopping, lease).instrument(span).await.map(Some)
+        let (rotation, stop);
+        (rotation, stop, *released) =
+            self.turn_rotation(policy, found, looks, stopping, lease).instrument(span).await?;
+        Ok(Some((rotation, stop)))
     }
 
+    /// Writes a new rotation down, for another process to turn.
+    async fn leave(&self, found: Found, lease: &Lease) -> Result<Rotation, RunError> {
+        let new = match found {
+            Found::Open(rotation) => return Ok(rotation),
+            Found::New(new) => new,
+        };
+        let id = new.id;
+        let _ = self.state.create(lease, new, &[], self.clock.now()).await?;
+        Ok(self.state.rotation(id).await?.ok_or(StateError::NotFound(id))?)
+    }
+
+    /// The rotation as it stands then, why it is turned no further, and whether the lease was given back.
     async fn turn_rotation(
         &self,
         policy: &Policy,
-        rotation: Rotation,
+        found: Found,
         looks: u32,
         stopping: &CancellationToken,
         lease: &Lease,
-    ) -> Result<(Rotation, Stop), RunError> {
+    ) -> Result<(Rotation, Stop, bool), RunError> {
         let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
         let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
+        let keeper = Arc::new(keeper);
         let lost = keeper.lost().clone();
         let context = Context {
             engine: self,
             policy,
             rotator,
-            fixed: rotation.fixed.clone(),
+            fixed: found.fixed().clone(),
             fence: lease.fence,
-            keeper,
+            keeper: Arc::clone(&keeper),
             until: std::sync::Mutex::new(std::time::Instant::now()),
             candidate: std::sync::Mutex::default(),
         };
-        let mut journal =
-            Journal::open(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), rotation, stopping.clone());
+        let mut journal = Journal::open(self, lease.clone(), keeper, found, stopping.clone());
         let stop = tokio::select! {
             biased;
             () = lost.cancelled() => return Err(RunError::LeaseLost(lease.secret.clone())),
             stop = drive(&context, &mut journal, looks) => stop?,
         };
         log(&stop);
-        Ok((journal.into_rotation(), stop))
+        let (rotation, released) = journal.into_rotation();
+        Ok((rotation, stop, released))
     }
 
-    /// The open rotation, or a new one where the order allows.
-    async fn open_or_start(&self, policy: &Policy, order: &Order, lease: &Lease) -> Result<Option<Rotation>, RunError> {
+    /// The open rotation, or a new one where the order allows; that is not written yet.
+    async fn open_or_new(&self, policy: &Policy, order: &Order, lease: &Lease) -> Result<Option<Found>, RunError> {
         let secret = policy.secret.name.as_str();
         if let Some(open) = self.state.open_of(secret).await? {
             if open.fixed.shape != shape_of(policy) || open.fixed.target != place_of(policy) {
@@ -142,16 +160,20 @@ impl Engine {
                     hint: "bring the earlier policy back until it has ended",
                 });
             }
-            return self.redirect(open, order, lease).await.map(Some);
+            return self.redirect(open, order, lease).await.map(Found::Open).map(Some);
         }
-        let cause = match order {
+        let (cause, versions) = match order {
             Order::Now { by, reason } | Order::Leave { by, reason } => {
-                Cause::Person { by: by.clone(), reason: reason.clone() }
+                let cause = Cause::Person { by: by.clone(), reason: reason.clone() };
+                (cause, self.secrets.versions(secret).await?)
             }
-            Order::Scheduled => match self.due(policy).await? {
-                Some(due) if due <= self.clock.now() => Cause::Schedule { due },
-                Some(_) | None => return Ok(None),
-            },
+            Order::Scheduled => {
+                let versions = self.secrets.versions(secret).await?;
+                match self.due_given(policy, &versions).await? {
+                    Some(due) if due <= self.clock.now() => (Cause::Schedule { due }, versions),
+                    Some(_) | None => return Ok(None),
+                }
+            }
             Order::GoOn => return Ok(None),
             Order::Resume { .. } | Order::RollBack { .. } => {
                 return Err(RunError::NothingOpen(secret.to_owned()));
@@ -165,9 +187,9 @@ impl Engine {
             shape: shape_of(policy),
             target: place_of(policy),
             cause,
-            replaces: self.secrets.labels(secret).await?.current,
+            replaces: current_of(&versions).map(|current| current.version.clone()),
         };
-        Ok(Some(self.state.create(lease, new, self.clock.now()).await?))
+        Ok(Some(Found::New(new)))
     }
 
     /// Writes a person's order into an open rotation's journal.
@@ -188,13 +210,20 @@ impl Engine {
 
     /// When the schedule wants this secret rotated next; `None` for never. Derived from what is stored, at each asking.
     pub async fn due(&self, policy: &Policy) -> Result<Option<Timestamp>, RunError> {
+        self.due_given(policy, &self.secrets.versions(&policy.secret.name).await?).await
+    }
+
+    async fn due_given(&self, policy: &Policy, versions: &[VersionInfo]) -> Result<Option<Timestamp>, RunError> {
         let secret = policy.secret.name.as_str();
-        let versions = self.secrets.versions(secret).await?;
-        let since = versions.iter().find(|v| v.label == Some(Label::Current)).and_then(|v| v.promoted_at);
+        let since = current_of(versions).and_then(|current| current.promoted_at);
         let which = History { secret: Some(secret.to_owned()), limit: REMEMBERED };
         let latest = self.state.history(&which).await?;
         Ok(due_after(policy, since, &latest, self.clock.now()))
     }
+}
+
+fn current_of(versions: &[VersionInfo]) -> Option<&VersionInfo> {
+    versions.iter().find(|version| version.label == Some(Label::Current))
 }
 
 /// How many rotations are looked back at for the pause after roll backs.

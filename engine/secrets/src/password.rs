@@ -175,6 +175,17 @@ impl PasswordRecipe {
         self.bits
     }
 
+    /// Of each password, in characters.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// How many of the four classes may occur.
+    pub fn classes(&self) -> usize {
+        let classes = [CharClass::Lower, CharClass::Upper, CharClass::Digit, CharClass::Symbol];
+        classes.iter().filter(|&&class| self.alphabet.iter().any(|&c| CharClass::of(c) == class)).count()
+    }
+
     /// Which part of the candidates has every required class: by inclusion and exclusion over the classes missed.
     fn accepted(&self) -> f64 {
         let share_without = |from: &[char], missed: usize| {

@@ -4,16 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
+use crate::readers::{Reader, Readers};
 use crate::writer::{self, Patience, Writer};
 use crate::{Migrations, OpenError, WriteError, file, migrate};
 
-/// How many reads run at the same time. Each has a thread of its own in sqlx.
-const READERS: u32 = 4;
-/// How long a read waits for a free connection, and within SQLite for a lock.
-const READ_WAIT: Duration = Duration::from_secs(10);
 /// Values of `PRAGMA synchronous` and others as SQLite reports them.
 const DURABLE: [(&str, &str, &str); 3] = [
     ("journal_mode", "PRAGMA journal_mode", "wal"),
@@ -41,7 +38,7 @@ pub struct Counters {
 /// An open database file. Share it in an `Arc`; all methods take `&self`.
 pub struct Database {
     path: PathBuf,
-    readers: SqlitePool,
+    readers: Readers,
     writer: Writer,
 }
 
@@ -74,7 +71,6 @@ impl Database {
             .clone()
             .busy_timeout(Duration::ZERO)
             .pragma("secure_delete", if options.secure_delete { "ON" } else { "OFF" });
-        let read_options = base.busy_timeout(READ_WAIT).pragma("query_only", "ON");
 
         let mut connection = writer::connect(&write_options).await.map_err(sqlite)?;
         if let Err(error) = make_durable(&mut connection, path).await {
@@ -86,18 +82,17 @@ impl Database {
             let _ = connection.close().await;
             return Err(error);
         }
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(READ_WAIT)
-            .connect_with(read_options)
-            .await
-            .map_err(sqlite)?;
+        let readers = Readers::open(base).await.map_err(sqlite)?;
         Ok(Database { path: path.to_owned(), readers, writer: Writer::start(connection, write_options) })
     }
 
-    /// Connections for reading: they see every commit that was made before the read began, and refuse to write.
-    pub fn readers(&self) -> &SqlitePool {
-        &self.readers
+    /// A connection for reading: it sees every commit that was made before the read began, and refuses to write. One of a few,
+    /// so give it back soon.
+    ///
+    /// # Errors
+    /// After ten seconds without a free one, and after [`Database::close`].
+    pub async fn reader(&self) -> Result<Reader, sqlx::Error> {
+        self.readers.lend().await
     }
 
     /// Runs `f` in the next transaction and returns after its `COMMIT` reached the disk.

@@ -17,6 +17,12 @@ use crate::{Counters, StorageError, WriteError};
 
 /// Begins a transaction that holds the write lock from its start, so that it cannot fail half-way for want of it.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
+// Each write has a savepoint of its own. sqlx has calls for that, but each call is a trip to the connection's thread and back,
+// and they cannot be joined: these are one trip per write.
+const BEGIN_FIRST: &str = "BEGIN IMMEDIATE; SAVEPOINT one_write";
+const KEEP_AND_GO_ON: &str = "RELEASE one_write; SAVEPOINT one_write";
+/// The savepoint itself stays, for the next write.
+const UNDO: &str = "ROLLBACK TO one_write";
 /// Writes that may wait in line; a further caller waits for room.
 const QUEUE: usize = 1024;
 /// Writes that share one commit at most, so that the first one's wait stays short.
@@ -246,7 +252,7 @@ pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConn
 async fn commit_batch(connection: &mut SqliteConnection, batch: &mut [Box<dyn Queued>]) -> Result<u64, sqlx::Error> {
     let patience = Patience::start();
     loop {
-        match connection.begin_with(BEGIN).await {
+        match connection.begin_with(BEGIN_FIRST).await {
             Ok(transaction) => return fill_and_commit(transaction, batch).await,
             Err(error) => patience.wait(error).await?,
         }
@@ -258,20 +264,28 @@ async fn fill_and_commit(
     batch: &mut [Box<dyn Queued>],
 ) -> Result<u64, sqlx::Error> {
     let mut kept = 0;
+    let mut before = None;
     for write in batch.iter_mut() {
-        let mut savepoint = transaction.begin().await?;
-        if write.run(&mut savepoint).await {
-            savepoint.commit().await?;
-            kept += 1;
-        } else {
-            savepoint.rollback().await?;
+        if let Some(what) = before {
+            sqlx::raw_sql(what).execute(&mut *transaction).await?;
         }
+        before = match write.run(&mut transaction).await {
+            true => {
+                kept += 1;
+                Some(KEEP_AND_GO_ON)
+            }
+            false => Some(UNDO),
+        };
     }
     if kept == 0 {
         transaction.rollback().await?;
-    } else {
-        transaction.commit().await?;
+        return Ok(0);
     }
+    if before == Some(UNDO) {
+        sqlx::raw_sql(UNDO).execute(&mut *transaction).await?;
+    }
+    // Ends the savepoint too.
+    transaction.commit().await?;
     Ok(kept)
 }
 

@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use futures_util::FutureExt;
 use keywheel_sqlite::{Database, Migrations, OpenError};
 use sqlx::Row;
 
@@ -72,9 +73,10 @@ async fn readers_see_commits_and_cannot_write() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&folder.path().join("state.db"), V1).await.unwrap();
     add(&database, "first").await;
-    let texts: Vec<String> = sqlx::query_scalar("SELECT text FROM notes").fetch_all(database.readers()).await.unwrap();
+    let texts: Vec<String> =
+        sqlx::query_scalar("SELECT text FROM notes").fetch_all(&mut *database.reader().await.unwrap()).await.unwrap();
     assert_eq!(texts, ["first"]);
-    let refused = sqlx::query("DELETE FROM notes").execute(database.readers()).await.unwrap_err();
+    let refused = sqlx::query("DELETE FROM notes").execute(&mut *database.reader().await.unwrap()).await.unwrap_err();
     assert!(refused.to_string().contains("readonly"), "{refused}");
 }
 
@@ -87,7 +89,8 @@ async fn an_older_file_is_migrated_and_keeps_its_rows() {
     old.close().await;
 
     let new = Database::open(&path, V2).await.unwrap();
-    let row: (String, i64) = sqlx::query_as("SELECT text, mark FROM notes").fetch_one(new.readers()).await.unwrap();
+    let row: (String, i64) =
+        sqlx::query_as("SELECT text, mark FROM notes").fetch_one(&mut *new.reader().await.unwrap()).await.unwrap();
     assert_eq!(row, ("kept".to_owned(), 7));
 }
 
@@ -110,7 +113,7 @@ async fn a_failed_migration_leaves_the_file_as_it_was() {
     assert!(matches!(error, OpenError::Migrate { .. }), "{error}");
     let database = Database::open(&path, V1).await.unwrap();
     let half: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name = 'half'")
-        .fetch_one(database.readers())
+        .fetch_one(&mut *database.reader().await.unwrap())
         .await
         .unwrap();
     assert_eq!(half, 0);
@@ -158,4 +161,32 @@ async fn many_may_create_one_file_at_once() {
     for opened in opening {
         opened.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn readers_are_few_and_go_from_hand_to_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("state.db"), V1).await.unwrap();
+    add(&database, "first").await;
+    let mut lent = Vec::new();
+    for _ in 0..4 {
+        lent.push(database.reader().await.unwrap());
+    }
+    let mut fifth = Box::pin(database.reader());
+    assert!(fifth.as_mut().now_or_never().is_none(), "all are lent");
+    let mut abandoned = lent.pop().unwrap();
+    // So much to count that nobody is done before the question is given up.
+    let asked = sqlx::query_scalar::<_, i64>(
+        "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000000) SELECT count(*) FROM n",
+    )
+    .fetch_one(&mut *abandoned);
+    assert!(asked.now_or_never().is_none(), "nobody wants the answer any more while it is worked out");
+    drop(abandoned);
+    let mut next = fifth.await.unwrap();
+    let texts: Vec<String> = sqlx::query_scalar("SELECT text FROM notes").fetch_all(&mut *next).await.unwrap();
+    assert_eq!(texts, ["first"]);
+
+    drop((lent, next));
+    database.close().await;
+    assert!(matches!(database.reader().await, Err(sqlx::Error::PoolClosed)));
 }

@@ -32,7 +32,10 @@ fn insert(
 }
 
 async fn texts(database: &Database) -> Vec<String> {
-    sqlx::query_scalar("SELECT text FROM notes ORDER BY text").fetch_all(database.readers()).await.unwrap()
+    sqlx::query_scalar("SELECT text FROM notes ORDER BY text")
+        .fetch_all(&mut *database.reader().await.unwrap())
+        .await
+        .unwrap()
 }
 
 /// Holds the writer until told to go on, so that the test decides what waits in line behind it.

@@ -108,8 +108,14 @@ impl StateStore for FaultyState {
         self.call("release", self.inner.release(lease)).await
     }
 
-    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
-        self.call("create", self.inner.create(lease, new, now)).await
+    async fn create(
+        &self,
+        lease: &Lease,
+        new: NewRotation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        self.call("create", self.inner.create(lease, new, events, now)).await
     }
 
     async fn append(
@@ -121,6 +127,17 @@ impl StateStore for FaultyState {
         now: Timestamp,
     ) -> Result<Receipt, StateError> {
         self.call("append", self.inner.append(lease, rotation, after, events, now)).await
+    }
+
+    async fn append_and_release(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        self.call("append_and_release", self.inner.append_and_release(lease, rotation, after, events, now)).await
     }
 
     async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {

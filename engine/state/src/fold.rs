@@ -1,7 +1,7 @@
 //! The cached row is the fold of its journal. What every store shares: checking and folding events, and the clock's grain.
 
 use jiff::Timestamp;
-use keywheel_core::{Event, Recorded, Rotation, State, transition};
+use keywheel_core::{Event, Illegal, Recorded, Rotation, State, transition};
 
 use crate::StateError;
 
@@ -25,7 +25,12 @@ pub(crate) fn advance(rotation: &Rotation, after: u64, events: &[Event], now: Ti
     if rotation.seq != after {
         return Err(StateError::Moved { rotation: rotation.fixed.id, expected: after, found: rotation.seq });
     }
-    let mut state = rotation.state.clone();
+    Ok(fold(&rotation.state, events, now)?)
+}
+
+/// The state that `events`, which all happen at `now`, lead to from another.
+pub(crate) fn fold(from: &State, events: &[Event], now: Timestamp) -> Result<State, Illegal> {
+    let mut state = from.clone();
     for event in events {
         state = transition(&state, event, now)?;
     }

@@ -106,6 +106,24 @@ impl Data {
             .ok_or_else(|| StateError::Fenced { secret: lease.secret.clone() })
     }
 
+    fn append(
+        &mut self,
+        lease: &Lease,
+        holder: u64,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        let number = *self.by_id.get(&rotation).ok_or(StateError::NotFound(rotation))?;
+        let secret = &self.rotations[number].row.fixed.secret;
+        if *secret != lease.secret {
+            return Err(StateError::Fenced { secret: secret.clone() });
+        }
+        self.owned(lease, holder)?;
+        self.rotations[number].append(lease.fence, after, events, whole_micros(now))
+    }
+
     fn newest_of(&self, secret: &str) -> Option<&Rotation> {
         let number = *self.by_secret.get(secret)?.last()?;
         Some(&self.rotations[number].row)
@@ -113,6 +131,18 @@ impl Data {
 
     fn open_of(&self, secret: &str) -> Option<&Rotation> {
         self.newest_of(secret).filter(|rotation| !rotation.state.ended())
+    }
+}
+
+impl Kept {
+    fn append(&mut self, fence: u64, after: u64, events: &[Event], now: Timestamp) -> Result<Receipt, StateError> {
+        self.row.state = advance(&self.row, after, events, now)?;
+        for (event, seq) in events.iter().zip(after + 1..) {
+            self.journal.push(Recorded { seq, at: now, fence, event: event.clone() });
+            self.row.seq = seq;
+            self.row.updated_at = now;
+        }
+        Ok(Receipt::of_commit(self.row.fixed.id, self.row.state.clone(), self.row.seq))
     }
 }
 
@@ -152,7 +182,13 @@ impl StateStore for MemoryState {
         Ok(())
     }
 
-    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
+    async fn create(
+        &self,
+        lease: &Lease,
+        new: NewRotation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
         let now = whole_micros(now);
         let mut data = self.data();
         if new.secret != lease.secret {
@@ -167,11 +203,13 @@ impl StateStore for MemoryState {
             return Err(StateError::Moved { rotation: new.id, expected: 0, found });
         }
         let row = Rotation { fixed: new, state: State::initial(), seq: 0, created_at: now, updated_at: now };
+        let mut kept = Kept { row, journal: Vec::new() };
+        let receipt = kept.append(lease.fence, 0, events, now)?;
         let number = data.rotations.len();
-        data.by_id.insert(row.fixed.id, number);
-        data.by_secret.entry(row.fixed.secret.clone()).or_default().push(number);
-        data.rotations.push(Kept { row: row.clone(), journal: Vec::new() });
-        Ok(row)
+        data.by_id.insert(kept.row.fixed.id, number);
+        data.by_secret.entry(lease.secret.clone()).or_default().push(number);
+        data.rotations.push(kept);
+        Ok(receipt)
     }
 
     async fn append(
@@ -182,23 +220,21 @@ impl StateStore for MemoryState {
         events: &[Event],
         now: Timestamp,
     ) -> Result<Receipt, StateError> {
-        let now = whole_micros(now);
+        self.data().append(lease, self.holder.id, rotation, after, events, now)
+    }
+
+    async fn append_and_release(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
         let mut data = self.data();
-        let number = *data.by_id.get(&rotation).ok_or(StateError::NotFound(rotation))?;
-        let secret = &data.rotations[number].row.fixed.secret;
-        if *secret != lease.secret {
-            return Err(StateError::Fenced { secret: secret.clone() });
-        }
-        data.owned(lease, self.holder.id)?;
-        let kept = &mut data.rotations[number];
-        let state = advance(&kept.row, after, events, now)?;
-        for (event, seq) in events.iter().zip(after + 1..) {
-            kept.journal.push(Recorded { seq, at: now, fence: lease.fence, event: event.clone() });
-            kept.row.seq = seq;
-            kept.row.updated_at = now;
-        }
-        kept.row.state = state.clone();
-        Ok(Receipt::of_commit(rotation, state, kept.row.seq))
+        let receipt = data.append(lease, self.holder.id, rotation, after, events, now)?;
+        data.owned(lease, self.holder.id)?.holder = None;
+        Ok(receipt)
     }
 
     async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {

@@ -61,12 +61,19 @@ pub trait StateStore: Send + Sync {
     /// Gives a lease back. Fine if it was already lost, so it may be repeated; a new owner's lease is left alone.
     async fn release(&self, lease: &Lease) -> Result<(), StateError>;
 
-    /// Starts a rotation in [`keywheel_core::State::initial`], with an empty journal.
+    /// Starts a rotation in [`keywheel_core::State::initial`], and appends its first events, if any, in the same
+    /// transaction. All or none.
     ///
     /// `Fenced` unless the lease is this holder's, on this secret, and not taken over. `AlreadyOpen` unless all earlier
     /// rotations of the secret have ended: after a lost answer it names the rotation just created. `Moved` if the id was
-    /// used before.
-    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError>;
+    /// used before. `Illegal` last.
+    async fn create(
+        &self,
+        lease: &Lease,
+        new: NewRotation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError>;
 
     /// Appends events to a rotation that has exactly `after` events, updating its row through the transition table in the
     /// same transaction. All or none. All events get the same instant.
@@ -75,6 +82,17 @@ pub trait StateStore: Send + Sync {
     /// (one that expired unnoticed still counts: its fence proves that nobody else wrote); `Moved`; `Illegal`. Without
     /// events the present state is confirmed and nothing changes.
     async fn append(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError>;
+
+    /// [`StateStore::append`] and [`StateStore::release`] in one transaction, for who has nothing more to do: after an error
+    /// the lease is as it was.
+    async fn append_and_release(
         &self,
         lease: &Lease,
         rotation: RotationId,

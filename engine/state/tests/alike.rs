@@ -36,6 +36,7 @@ enum Ask {
         holder: usize,
         lease: usize,
         number: u32,
+        events: Vec<usize>,
     },
     /// `misplaced` is added to the right place, and mostly nothing.
     Append {
@@ -44,6 +45,7 @@ enum Ask {
         number: u32,
         misplaced: u64,
         events: Vec<usize>,
+        release: bool,
     },
 }
 
@@ -55,17 +57,18 @@ fn ask() -> impl Strategy<Value = Ask> {
             .prop_map(|(holder, secret, ttl)| Ask::Claim { holder, secret, ttl }),
         1 => (holder.clone(), lease, ttl).prop_map(|(holder, lease, ttl)| Ask::Renew { holder, lease, ttl }),
         1 => (holder.clone(), lease).prop_map(|(holder, lease)| Ask::Release { holder, lease }),
-        3 => (holder.clone(), lease, number.clone())
-            .prop_map(|(holder, lease, number)| Ask::Create { holder, lease, number }),
+        3 => (holder.clone(), lease, number.clone(), prop::collection::vec(0..9usize, 0..3))
+            .prop_map(|(holder, lease, number, events)| Ask::Create { holder, lease, number, events }),
         8 => (
             holder,
             lease,
             number,
             prop_oneof![9 => Just(0), 1 => 1..3u64],
             prop::collection::vec(0..9usize, 0..4),
+            prop_oneof![4 => Just(false), 1 => Just(true)],
         )
-            .prop_map(|(holder, lease, number, misplaced, events)| Ask::Append {
-                holder, lease, number, misplaced, events
+            .prop_map(|(holder, lease, number, misplaced, events, release)| Ask::Append {
+                holder, lease, number, misplaced, events, release
             }),
     ]
 }
@@ -107,6 +110,16 @@ fn event(kind: usize, state: &State, now: Timestamp) -> Event {
     }
 }
 
+fn events_from(mut state: State, kinds: &[usize], now: Timestamp) -> Vec<Event> {
+    let mut made = Vec::new();
+    for &kind in kinds {
+        let event = event(kind, &state, now);
+        state = keywheel_core::transition(&state, &event, now).unwrap_or(state);
+        made.push(event);
+    }
+    made
+}
+
 fn said<T: Debug>(answer: &Result<T, StateError>) -> String {
     format!("{answer:?}")
 }
@@ -139,21 +152,21 @@ impl Pupil {
                 let Some(lease) = self.lease(lease) else { return String::new() };
                 said(&self.holders[holder].release(lease).await)
             }
-            Ask::Create { holder, lease, number } => {
+            Ask::Create { holder, lease, number, ref events } => {
                 let Some(lease) = self.lease(lease) else { return String::new() };
-                said(&self.holders[holder].create(lease, new(number, &lease.secret), now).await)
+                let made = events_from(State::initial(), events, now);
+                said(&self.holders[holder].create(lease, new(number, &lease.secret), &made, now).await)
             }
-            Ask::Append { holder, lease, number, misplaced, ref events } => {
+            Ask::Append { holder, lease, number, misplaced, ref events, release } => {
                 let Some(lease) = self.lease(lease) else { return String::new() };
                 let row = self.holders[holder].rotation(id(number)).await.unwrap();
-                let (mut state, seq) = row.map_or((State::initial(), 0), |row| (row.state, row.seq));
-                let mut made = Vec::new();
-                for &kind in events {
-                    let event = event(kind, &state, now);
-                    state = keywheel_core::transition(&state, &event, now).unwrap_or(state);
-                    made.push(event);
-                }
-                said(&self.holders[holder].append(lease, id(number), seq + misplaced, &made, now).await)
+                let (state, seq) = row.map_or((State::initial(), 0), |row| (row.state, row.seq));
+                let made = events_from(state, events, now);
+                let (store, after) = (&self.holders[holder], seq + misplaced);
+                said(&match release {
+                    false => store.append(lease, id(number), after, &made, now).await,
+                    true => store.append_and_release(lease, id(number), after, &made, now).await,
+                })
             }
         }
     }

@@ -77,6 +77,9 @@ enum Lie {
     ListsOldestFirst,
     IgnoresTheLimit,
     HidesEndedOnes,
+    CreatesWithoutEvents,
+    KeepsTheLease,
+    ReleasesAfterARefusal,
 }
 
 struct Liar {
@@ -124,12 +127,34 @@ impl StateStore for Liar {
         }
     }
 
-    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
-        let mut rotation = self.inner.create(lease, new, now).await?;
-        if matches!(self.lie, Lie::IgnoresNanoseconds) {
-            rotation.created_at = now;
+    async fn create(
+        &self,
+        lease: &Lease,
+        new: NewRotation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        let kept = if matches!(self.lie, Lie::CreatesWithoutEvents) { &[] } else { events };
+        self.inner.create(lease, new, kept, now).await
+    }
+
+    async fn append_and_release(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        match self.lie {
+            Lie::KeepsTheLease => self.inner.append(lease, rotation, after, events, now).await,
+            Lie::ReleasesAfterARefusal => {
+                let appended = self.inner.append(lease, rotation, after, events, now).await;
+                self.inner.release(lease).await?;
+                appended
+            }
+            _ => self.inner.append_and_release(lease, rotation, after, events, now).await,
         }
-        Ok(rotation)
     }
 
     async fn append(
@@ -167,7 +192,11 @@ impl StateStore for Liar {
 
     async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {
         let hides = matches!(self.lie, Lie::HidesEndedOnes);
-        Ok(self.inner.rotation(id).await?.filter(|rotation| !(hides && rotation.state.ended())))
+        let mut found = self.inner.rotation(id).await?.filter(|rotation| !(hides && rotation.state.ended()));
+        if let (Lie::IgnoresNanoseconds, Some(rotation)) = (self.lie, &mut found) {
+            rotation.created_at += jiff::SignedDuration::from_nanos(789);
+        }
+        Ok(found)
     }
 
     async fn events(&self, id: RotationId) -> Result<Vec<Recorded>, StateError> {
@@ -214,6 +243,9 @@ async fn every_liar_is_found_out() {
         (Lie::ListsOldestFirst, "lists rotations by order of creation"),
         (Lie::IgnoresTheLimit, "lists rotations by order of creation"),
         (Lie::HidesEndedOnes, "keeps many rotations apart"),
+        (Lie::CreatesWithoutEvents, "creates a rotation with its first events"),
+        (Lie::KeepsTheLease, "gives the lease back with the last events"),
+        (Lie::ReleasesAfterARefusal, "gives the lease back with the last events"),
     ] {
         let found = exam::sit(&Lies(lie)).await.expect_err("a liar passed");
         assert!(found.lines().any(|line| line.starts_with(case)), "{lie:?}:\n{found}");

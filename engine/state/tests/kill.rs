@@ -91,7 +91,7 @@ async fn started(state: &SqliteState, number: u32) -> Lease {
         cause: Cause::Schedule { due: now() },
         replaces: None,
     };
-    state.create(&lease, new, now()).await.unwrap();
+    let _ = state.create(&lease, new, &[], now()).await.unwrap();
     lease
 }
 

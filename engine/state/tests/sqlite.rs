@@ -53,7 +53,7 @@ async fn granted(state: &SqliteState, secret: &str) -> Lease {
 
 async fn started(state: &SqliteState, number: u32, secret: &str) -> Lease {
     let lease = granted(state, secret).await;
-    state.create(&lease, new(number, secret), now()).await.unwrap();
+    let _ = state.create(&lease, new(number, secret), &[], now()).await.unwrap();
     lease
 }
 

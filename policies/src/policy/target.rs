@@ -15,18 +15,22 @@ pub(crate) fn read(top: &Section<'_>, spec: Option<&RotatorSpec>) -> Option<Map<
     let entries = walk.entries(node)?;
     let spec = spec?;
     let mut target = Map::new();
+    let mut whole = true;
     for entry in entries {
         match spec.settings.iter().find(|setting| setting.name == entry.key) {
-            Some(setting) => {
-                if let Some(value) = value(walk, &entry.value, setting) {
-                    target.insert(entry.key.clone(), value);
-                }
+            Some(setting) => match value(walk, &entry.value, setting) {
+                Some(value) => drop(target.insert(entry.key.clone(), value)),
+                None => whole = false,
+            },
+            None => {
+                whole = false;
+                walk.unknown_key(entry, "target", spec.settings.iter().map(|setting| setting.name.as_str()));
             }
-            None => walk.unknown_key(entry, "target", spec.settings.iter().map(|setting| setting.name.as_str())),
         }
     }
     for setting in spec.settings.iter().filter(|setting| setting.required) {
         if !entries.iter().any(|entry| entry.key == setting.name) {
+            whole = false;
             walk.tell(
                 walk.problem("missing-key", node.span, format!("target has no `{}`", setting.name))
                     .help(setting.help.clone()),
@@ -35,24 +39,25 @@ pub(crate) fn read(top: &Section<'_>, spec: Option<&RotatorSpec>) -> Option<Map<
     }
     if spec.settings.iter().any(|setting| setting.name == "tls") {
         let place = entries.iter().find(|entry| entry.key == "tls").map_or(node.span, |entry| entry.value.span);
-        refuse_unverified_lines(walk, place, &target);
+        whole &= refuse_unverified_lines(walk, place, &target);
+    }
+    if whole && let Err(what) = spec.check.of(&target) {
+        walk.tell(
+            walk.problem("settings", node.span, what).help("the settings do not fit together; nothing was tried"),
+        );
     }
     Some(target)
 }
 
 fn value(walk: &Walk<'_>, node: &Node, setting: &SettingSpec) -> Option<Value> {
     match &setting.kind {
-        SettingKind::Text => {
-            let text = walk.text(node)?;
-            if url_password_on(&text).is_some() || text.contains("password=") {
-                walk.hide(node);
-                walk.tell(
-                    walk.problem("secret-in-clear", node.span, "this text holds a password in the clear")
-                        .help("leave it out: the admin's credential comes from `admin`; if it is real, change it now"),
-                );
-                return None;
+        SettingKind::Text => text(walk, node).map(Value::from),
+        SettingKind::Texts => {
+            let nodes = walk.list(node)?;
+            if nodes.is_empty() {
+                walk.tell(walk.problem("empty-list", node.span, "this list is empty").help(setting.help.clone()));
             }
-            Some(Value::from(text))
+            nodes.iter().map(|node| text(walk, node).map(Value::from)).collect::<Option<Vec<_>>>().map(Value::from)
         }
         SettingKind::Boolean => walk.boolean(node).map(Value::from),
         SettingKind::Integer { min, max } => walk.integer(node, *min..=*max).map(Value::from),
@@ -72,17 +77,31 @@ fn value(walk: &Walk<'_>, node: &Node, setting: &SettingSpec) -> Option<Value> {
     }
 }
 
-/// A password that crosses a network in the clear, or to a stranger, is a password that is known.
-fn refuse_unverified_lines(walk: &Walk<'_>, place: Span, target: &Map<String, Value>) {
+fn text(walk: &Walk<'_>, node: &Node) -> Option<String> {
+    let text = walk.text(node)?;
+    if url_password_on(&text).is_some() || text.contains("password=") {
+        walk.hide(node);
+        walk.tell(
+            walk.problem("secret-in-clear", node.span, "this text holds a password in the clear")
+                .help("leave it out: the admin's credential comes from `admin`; if it is real, change it now"),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// A password that crosses a network in the clear, or to a stranger, is a password that is known. Whether the line is fine.
+fn refuse_unverified_lines(walk: &Walk<'_>, place: Span, target: &Map<String, Value>) -> bool {
     let text = |key: &str| target.get(key).and_then(Value::as_str);
     let insecure = target.get("insecure").and_then(Value::as_bool).unwrap_or(false);
-    let Some(host) = text("host") else { return };
+    let Some(host) = text("host") else { return true };
     let tls = text("tls");
     if host.starts_with('/') {
         if tls != Some("disable") {
             walk.tell(walk.problem("tls-on-socket", place, "a local socket has no TLS").help("write `tls: disable`"));
+            return false;
         }
-        return;
+        return true;
     }
     let verified = match tls {
         // With `verify-ca` any certificate would do that the system trusts for any host: `ca_file` adds an authority, and
@@ -95,7 +114,9 @@ fn refuse_unverified_lines(walk: &Walk<'_>, place: Span, target: &Map<String, Va
             walk.problem("tls-unverified", place, "without verified TLS the credential can be read on the way")
                 .help("use `tls: verify-full`; less is for loopback, or with `insecure: true` beside it"),
         );
+        return false;
     }
+    true
 }
 
 fn is_loopback(host: &str) -> bool {

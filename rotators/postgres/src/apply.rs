@@ -26,7 +26,7 @@ pub(crate) async fn apply(
             format!("`{account}` is the live account: the candidate must be for the other one"),
         ));
     }
-    let verifier = scram::verifier(password);
+    let verifier = rotator.made.verifier(password);
 
     let known: Vec<&Bundle> = current.into_iter().chain([candidate]).collect();
     let Some(mut fenced) = access.enter(&account, &known).await? else { return Err(locked_out(&account)) };

@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::frame::Frame;
 use crate::settings::{Settings, Tls};
@@ -62,10 +63,18 @@ pub(crate) async fn login(
 ) -> Result<Result<PgConnection, LoginError>, RotatorError> {
     let user = credential.username()?;
     let options = credential.password()?.expose(|password| options(settings, &user, password));
-    Ok(match tokio::time::timeout(frame.left(), options.connect()).await {
+    // A task of its own: while it hashes the password the driver yields some eight hundred times, and each time all that
+    // stands around this call (time-outs, spans, the engine's own waiting) would be polled with it.
+    let connecting = AbortOnDropHandle::new(tokio::spawn(async move { options.connect().await }));
+    Ok(match tokio::time::timeout(frame.left(), connecting).await {
         Err(_) => Err(LoginError::Late),
-        Ok(Err(error)) => Err(LoginError::Driver(error)),
-        Ok(Ok(session)) => Ok(session),
+        Ok(Ok(Ok(session))) => Ok(session),
+        Ok(Ok(Err(error))) => Err(LoginError::Driver(error)),
+        Ok(Err(ended)) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the whole program cancels it while somebody waits.
+            Err(_) => Err(LoginError::Late),
+        },
     })
 }
 

@@ -65,6 +65,7 @@ mod tests {
             settings: settings.as_object().unwrap().clone(),
             strategy: Strategy::InPlace { user: "orders".to_owned() },
             admin: Admin::Own,
+            generates: None,
         };
         let bundle = Bundle::login("or/ders", Secret::new("p@ß:w%rd".to_owned()));
         derive_field(&target, &bundle, name).map(|secret| secret.expose(str::to_owned))

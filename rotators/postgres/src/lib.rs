@@ -16,6 +16,7 @@ mod create;
 mod derive;
 mod fence;
 mod frame;
+mod made;
 mod parity;
 mod preflight;
 mod probe;
@@ -33,6 +34,7 @@ use keywheel_sdk::{
     Answer, Bundle, Call, Capabilities, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, Secret,
     Shape, Target, Usage,
 };
+use serde_json::{Map, Value};
 
 /// The rotator of kind `postgres`. Keeps a few idle admin sessions per server, so make one and share it.
 ///
@@ -42,6 +44,7 @@ use keywheel_sdk::{
 #[derive(Default)]
 pub struct PostgresRotator {
     pools: connect::Pools,
+    made: made::Made,
 }
 
 impl PostgresRotator {
@@ -63,6 +66,10 @@ impl Rotator for PostgresRotator {
             capabilities: Capabilities { usage: true, self_managed: true },
             derived_fields: derive::FIELDS.map(str::to_owned).to_vec(),
         }
+    }
+
+    fn check_settings(&self, settings: &Map<String, Value>) -> Result<(), String> {
+        settings::Settings::read(settings).map(drop).map_err(|error| error.message)
     }
 
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {

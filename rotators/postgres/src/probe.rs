@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 
 use keywheel_sdk::{Answer, Bundle, Call, RotatorError};
 
+use crate::PostgresRotator;
 use crate::access::{Access, check_name, locked_out};
 use crate::connect::{self, LoginError, Pool};
 use crate::fence::{self, Source};
+use crate::made::Made;
 use crate::sqlstate::{self, Moment};
 use crate::statement::{Sql, column, flag};
-use crate::{PostgresRotator, scram};
 
 /// Changes nothing. Where the admin may read `pg_authid`, the server's verifier is compared and nobody logs in; else it is
 /// one login, which counts as a failed one if the answer is no.
@@ -47,7 +48,7 @@ async fn as_admin(access: &Access<'_>, pool: &Arc<Pool>, credential: &Bundle) ->
             .literal(&account);
         match fence::query(access.frame, Source::Admin(pool), &account, &query).await {
             Ok(rows) => {
-                if let Some(answer) = compare(&rows, credential)? {
+                if let Some(answer) = compare(&access.rotator.made, &rows, credential)? {
                     return Ok(answer);
                 }
             }
@@ -60,7 +61,7 @@ async fn as_admin(access: &Access<'_>, pool: &Arc<Pool>, credential: &Bundle) ->
 }
 
 /// The answer from `pg_authid`; `None` if the password is kept in a form that cannot be compared.
-fn compare(rows: &[sqlx::postgres::PgRow], credential: &Bundle) -> Result<Option<Answer>, RotatorError> {
+fn compare(made: &Made, rows: &[sqlx::postgres::PgRow], credential: &Bundle) -> Result<Option<Answer>, RotatorError> {
     let no = |reason: &str| Ok(Some(Answer::No { reason: reason.to_owned() }));
     let Some(row) = rows.iter().find(|row| column(row, "rolpassword").is_ok()) else { return no("no such role") };
     let unread = |error: sqlx::Error| sqlstate::failure(&error, Moment::Reading, "read the role");
@@ -73,7 +74,7 @@ fn compare(rows: &[sqlx::postgres::PgRow], credential: &Bundle) -> Result<Option
     let Some(kept) = column(row, "rolpassword").map_err(unread)?.map(zeroize::Zeroizing::new) else {
         return no("the role has no password");
     };
-    match scram::matches(&kept, credential.password()?, &credential.username()?) {
+    match made.matches(&kept, credential.password()?, &credential.username()?) {
         Some(true) => Ok(Some(Answer::Yes)),
         Some(false) => no("the role has another password"),
         None => Ok(None),

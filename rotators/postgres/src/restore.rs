@@ -4,7 +4,7 @@ use keywheel_sdk::{Answer, Bundle, Call, RotatorError};
 
 use crate::access::{Access, locked_out, never};
 use crate::statement::Sql;
-use crate::{PostgresRotator, probe, scram};
+use crate::{PostgresRotator, probe};
 
 /// In place: the password is `current`'s again, or none. Alternating: the idle account has no password. Then proved. May be
 /// repeated, and is fine if `apply` never happened.
@@ -26,7 +26,7 @@ pub(crate) async fn restore(
         return Err(never("account", "candidate and current are the same: there is nothing to restore".to_owned()));
     }
     let password = match same_account {
-        Some(current) => Sql::new(" PASSWORD ").literal(&scram::verifier(current.password()?)),
+        Some(current) => Sql::new(" PASSWORD ").literal(&rotator.made.verifier(current.password()?)),
         None => Sql::new(" PASSWORD NULL"),
     };
 
@@ -49,7 +49,7 @@ async fn prove(access: &Access<'_>, candidate: &Bundle, current: Option<&Bundle>
     let others: Vec<&Bundle> = current.into_iter().collect();
     match probe::ask(access, candidate, &others).await {
         Answer::No { .. } => {}
-        Answer::Yes => {
+        Answer::Yes | Answer::Partly { .. } => {
             return Err(RotatorError::unknown(
                 "not-restored",
                 "the target still accepts the candidate after the restore",
@@ -60,7 +60,7 @@ async fn prove(access: &Access<'_>, candidate: &Bundle, current: Option<&Bundle>
     let Some(current) = current else { return Ok(()) };
     match probe::ask(access, current, &[]).await {
         Answer::Yes => Ok(()),
-        Answer::No { reason } => {
+        Answer::No { reason } | Answer::Partly { reason } => {
             Err(RotatorError::unknown("not-restored", format!("the target refuses the restored credential: {reason}")))
         }
         Answer::Unknown(error) => Err(RotatorError::unknown(&error.code, error.message)),

@@ -71,7 +71,7 @@ async fn prove(access: &Access<'_>, previous: &Bundle, current: &Bundle, changed
     let effect = if changed { Effect::Unknown } else { Effect::None };
     match probe::ask(access, previous, &[current]).await {
         Answer::No { .. } => Ok(()),
-        Answer::Yes => Err(RotatorError {
+        Answer::Yes | Answer::Partly { .. } => Err(RotatorError {
             effect,
             retry: Retry::After(Duration::from_secs(30)),
             code: "not-revoked".to_owned(),

@@ -84,12 +84,8 @@ struct Keys {
 impl Keys {
     fn derive(password: &Secret, salt: &[u8], iterations: NonZeroU32) -> Self {
         let mut salted = Zeroizing::new([0; KEY_LENGTH]);
-        password.expose(|text| {
-            // What cannot be prepared is hashed as it is, as libpq and the server do.
-            let prepared = stringprep::saslprep(text).ok().filter(|prepared| !prepared.is_empty());
-            let mut bytes = prepared.map_or_else(|| text.as_bytes().to_vec(), |text| text.as_bytes().to_vec());
-            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, &bytes, salted.as_mut());
-            bytes.zeroize();
+        prepared(password, |bytes| {
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, bytes, salted.as_mut());
         });
         let client = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salted.as_ref()), b"Client Key");
         let server = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salted.as_ref()), b"Server Key");
@@ -98,12 +94,24 @@ impl Keys {
     }
 }
 
+/// Lends the bytes that are hashed for a password.
+pub(crate) fn prepared<R>(password: &Secret, hash: impl FnOnce(&[u8]) -> R) -> R {
+    password.expose(|text| {
+        // What cannot be prepared is hashed as it is, as libpq and the server do.
+        let prepared = stringprep::saslprep(text).ok().filter(|prepared| !prepared.is_empty());
+        let mut bytes = prepared.map_or_else(|| text.as_bytes().to_vec(), |text| text.as_bytes().to_vec());
+        let hashed = hash(&bytes);
+        bytes.zeroize();
+        hashed
+    })
+}
+
 fn sized(bytes: &[u8]) -> [u8; KEY_LENGTH] {
     bytes.try_into().expect("SHA-256 gives 32 bytes")
 }
 
 /// Takes the same time wherever equally long texts differ.
-fn equal(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
 }
 

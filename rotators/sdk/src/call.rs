@@ -61,6 +61,19 @@ pub struct Target {
     pub settings: Map<String, Value>,
     pub strategy: Strategy,
     pub admin: Admin,
+    /// What the policy's candidates are made of; `None` where the target makes them.
+    pub generates: Option<Generates>,
+}
+
+/// What generated passwords are made of, for [`crate::Rotator::preflight`] to compare with what the target asks of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generates {
+    /// In characters.
+    pub length: usize,
+    /// Of the four classes lower, upper, digit and symbol: how many may occur.
+    pub classes: usize,
+    /// How many occur in each password.
+    pub required: usize,
 }
 
 /// One check of the policy's `verify:` list.

@@ -38,6 +38,8 @@ pub struct Capabilities {
 #[serde(rename_all = "snake_case")]
 pub enum SettingKind {
     Text,
+    /// A list of texts, at least one.
+    Texts,
     Boolean,
     /// A whole number within the given bounds, both included.
     Integer {

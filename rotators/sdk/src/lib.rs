@@ -13,7 +13,7 @@ mod rotator;
 mod secret;
 
 pub use bundle::{Bundle, MissingField, PASSWORD, USERNAME};
-pub use call::{Admin, Call, Check, GrantParity, RevokeHow, Strategy, Target};
+pub use call::{Admin, Call, Check, Generates, GrantParity, RevokeHow, Strategy, Target};
 pub use descriptor::{Capabilities, Descriptor, Origin, Setting, SettingKind, Shape};
 pub use error::{Effect, Retry, RotatorError};
 pub use rotator::{Answer, Finding, Rotator, Severity, Usage};

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{Bundle, Call, Check, Descriptor, RevokeHow, RotatorError, Secret, Target};
 
@@ -12,6 +13,9 @@ pub enum Answer {
     Yes,
     /// The target refuses it: wrong password, no such account, login forbidden.
     No { reason: String },
+    /// Some parts of the target accept it and others refuse it, such as the replicas of an availability group: neither a
+    /// yes nor a no, and taking the step again makes it one.
+    Partly { reason: String },
     /// No answer could be had. It is never read as a no.
     Unknown(RotatorError),
 }
@@ -58,6 +62,13 @@ pub struct Usage {
 pub trait Rotator: Send + Sync {
     /// What this rotator is. Constant.
     fn describe(&self) -> Descriptor;
+
+    /// What is wrong with a policy's `target:` whose settings are each of the declared kind: one sentence, with what to write
+    /// instead. Asked when a policy is read, so it opens nothing.
+    fn check_settings(&self, settings: &Map<String, Value>) -> Result<(), String> {
+        let _ = settings;
+        Ok(())
+    }
 
     /// A further field made from the others, such as `dsn`. `None` for a field that it does not know.
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {

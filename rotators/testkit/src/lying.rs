@@ -136,6 +136,10 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
         self.inner.describe()
     }
 
+    fn check_settings(&self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+        self.inner.check_settings(settings)
+    }
+
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.inner.derive_field(target, bundle, field)
     }
@@ -253,6 +257,7 @@ mod tests {
             settings: Default::default(),
             strategy: Strategy::InPlace { user: "orders".to_owned() },
             admin: Admin::Own,
+            generates: None,
         }
     }
 

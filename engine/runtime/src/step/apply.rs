@@ -7,9 +7,8 @@ use crate::context::{Context, outcome_of, within};
 
 pub(crate) async fn apply(cx: &Context<'_>, attempt: &Attempt<Apply>) -> Outcome {
     // Asked again: while a version is PENDING nobody else moves CURRENT, so from here on it stays.
-    ready!(cx.still_replaces().await);
+    let current = ready!(cx.still_current().await);
     let candidate = ready!(cx.candidate(attempt.candidate()).await);
-    let current = ready!(cx.replaced().await);
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);

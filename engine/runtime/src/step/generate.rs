@@ -12,8 +12,7 @@ use crate::context::Context;
 
 pub(crate) async fn generate(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outcome {
     let target = ready!(cx.target().await);
-    ready!(cx.still_replaces().await);
-    let current = ready!(cx.replaced().await);
+    let current = ready!(cx.still_current().await);
     let username = ready!(account(cx.policy, current.as_ref()));
     let password = ready!(
         recipe_of(&cx.policy.generate).and_then(|recipe| generate_password(&recipe)).map_err(|error| Failure::new(

@@ -65,7 +65,7 @@ async fn successor_works(
     let answer = async { Ok(cx.rotator.probe(call, current, &[previous]).await) };
     match within(cx, answer).await {
         Ok(Answer::Yes) => Ok(()),
-        Ok(Answer::No { reason }) => Err(Failure::new(
+        Ok(Answer::No { reason } | Answer::Partly { reason }) => Err(Failure::new(
             "successor-refused",
             format!("the target refuses CURRENT ({reason}), so the old credential stays; somebody changed it"),
             Retry::Now,

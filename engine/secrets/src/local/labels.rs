@@ -55,11 +55,10 @@ impl Change {
     /// Adds the version. `Some` if it is there already as this very change would leave it: then nothing was written, and
     /// whether its value is the same and the fence high enough is for the caller to find out.
     pub(super) async fn insert(self, c: &mut SqliteConnection, insert: Insert) -> Result<Option<Row>, Refusal> {
-        let wrapping = rows::wrapping_key(c).await?;
+        let (wrapping, labels) = rows::wrapping_key_and_labels(c, &self.secret).await?;
         if wrapping != insert.sealed.key {
             return Err(Refusal::OtherKey(wrapping));
         }
-        let labels = rows::labels(&mut *c, &self.secret).await?;
         let found = match &self.how {
             How::Stage => moves::stage(&labels, &insert.version),
             How::Put { replaces } => moves::put(&labels, &insert.version, replaces.as_deref()),
@@ -72,11 +71,13 @@ impl Change {
         found.map_err(Refusal::Labels)?;
         let (label, promoted_at) = match &self.how {
             How::Stage => {
-                destroy(c, &self.secret, Label::Pending).await?;
+                if labels.pending.is_some() {
+                    destroy(c, &self.secret, Label::Pending).await?;
+                }
                 (Label::Pending, None)
             }
             How::Put { .. } => {
-                make_room(c, &self.secret).await?;
+                make_room(c, &self.secret, &labels).await?;
                 (Label::Current, Some(self.now.to_string()))
             }
         };
@@ -112,7 +113,7 @@ pub(super) async fn promote(
         Progress::Happened => return Ok(()),
         Progress::Due => {}
     }
-    make_room(c, &secret).await?;
+    make_room(c, &secret, &labels).await?;
     sqlx::query("UPDATE versions SET label = 'CURRENT', promoted_at = ? WHERE secret = ? AND version = ?")
         .bind(now.to_string())
         .bind(&secret)
@@ -129,14 +130,17 @@ pub(super) async fn discard(
     fence: u64,
 ) -> Result<(), Refusal> {
     raise_fence(c, &secret, fence).await?;
-    let labels = rows::labels(&mut *c, &secret).await?;
-    moves::discard(&labels, &version).map_err(Refusal::Labels)?;
-    sqlx::query("DELETE FROM versions WHERE secret = ? AND version = ?")
+    let gone = sqlx::query("DELETE FROM versions WHERE secret = ? AND version = ? AND label <> 'CURRENT'")
         .bind(&secret)
         .bind(&version)
-        .execute(c)
-        .await?;
-    Ok(())
+        .execute(&mut *c)
+        .await?
+        .rows_affected();
+    if gone > 0 {
+        return Ok(());
+    }
+    let labels = rows::labels(c, &secret).await?;
+    moves::discard(&labels, &version).map_err(Refusal::Labels)
 }
 
 /// What a person can do about a journal that begins again. The rest is told where the local store is described.
@@ -167,8 +171,13 @@ pub(super) async fn raise_fence(c: &mut SqliteConnection, secret: &str, fence: u
 }
 
 /// `CURRENT` becomes `PREVIOUS`, and what was `PREVIOUS` is destroyed.
-async fn make_room(c: &mut SqliteConnection, secret: &str) -> Result<(), sqlx::Error> {
-    destroy(c, secret, Label::Previous).await?;
+async fn make_room(c: &mut SqliteConnection, secret: &str, labels: &Labels) -> Result<(), sqlx::Error> {
+    if labels.previous.is_some() {
+        destroy(c, secret, Label::Previous).await?;
+    }
+    if labels.current.is_none() {
+        return Ok(());
+    }
     sqlx::query("UPDATE versions SET label = 'PREVIOUS' WHERE secret = ? AND label = 'CURRENT'")
         .bind(secret)
         .execute(c)

@@ -32,7 +32,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_sdk::Bundle;
-use keywheel_sqlite::{Database, OpenError, Options, WriteError};
+use keywheel_sqlite::{Database, OpenError, Options, Reader, WriteError};
 
 use crate::bounds::{check_bundle, check_name};
 use crate::{Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo};
@@ -105,12 +105,17 @@ impl LocalStore {
         };
         let key = keyring.get(store.key).ok_or_else(|| missing(store.key, "is sealed with"))?;
         envelope::check_seal(key, &store.id, &store.seal)?;
-        for used in rows::keys_in_use(database.readers()).await.map_err(reading("(all secrets)"))? {
+        let mut reader = database.reader().await.map_err(reading("(all secrets)"))?;
+        for used in rows::keys_in_use(&mut *reader).await.map_err(reading("(all secrets)"))? {
             if keyring.get(used).is_none() {
                 return Err(missing(used, "has versions under"));
             }
         }
         Ok((store.id, store.key))
+    }
+
+    async fn reader(&self, secret: &str) -> Result<Reader, SecretsError> {
+        self.database.reader().await.map_err(reading(secret))
     }
 
     fn keys(&self) -> Keys {
@@ -204,15 +209,16 @@ impl SecretStore for LocalStore {
     }
 
     async fn read(&self, secret: &str, which: Selector<'_>) -> Result<Option<Stored>, SecretsError> {
-        let Some(row) = rows::find(self.database.readers(), secret, which).await.map_err(reading(secret))? else {
-            return Ok(None);
-        };
+        let mut reader = self.reader(secret).await?;
+        let row = rows::find(&mut *reader, secret, which).await.map_err(reading(secret))?;
+        drop(reader);
+        let Some(row) = row else { return Ok(None) };
         let bundle = self.decrypt(secret, &row)?;
         Ok(Some(Stored { version: row.version, label: Some(row.label), created_at: row.created_at, bundle }))
     }
 
     async fn labels(&self, secret: &str) -> Result<Labels, SecretsError> {
-        rows::labels(self.database.readers(), secret).await.map_err(reading(secret))
+        rows::labels(&mut *self.reader(secret).await?, secret).await.map_err(reading(secret))
     }
 
     async fn promote(
@@ -259,11 +265,11 @@ impl SecretStore for LocalStore {
     }
 
     async fn list(&self) -> Result<Vec<SecretInfo>, SecretsError> {
-        rows::list(self.database.readers()).await.map_err(reading("(all secrets)"))
+        rows::list(&mut *self.reader("(all secrets)").await?).await.map_err(reading("(all secrets)"))
     }
 
     async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, SecretsError> {
-        rows::versions(self.database.readers(), secret).await.map_err(reading(secret))
+        rows::versions(&mut *self.reader(secret).await?, secret).await.map_err(reading(secret))
     }
 }
 

@@ -67,8 +67,9 @@ impl LocalStore {
         if let Some(error) = corrupt {
             return Err(error);
         }
+        let mut reader = self.reader("(all secrets)").await?;
         let all: i64 = sqlx::query_scalar("SELECT count(*) FROM versions")
-            .fetch_one(self.database.readers())
+            .fetch_one(&mut *reader)
             .await
             .map_err(reading("(all secrets)"))?;
         let already = u64::try_from(all).unwrap_or(0).saturating_sub(rewrapped);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use keywheel_sqlite::Migrations;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{Row as _, SqliteConnection, SqliteExecutor};
 
 use super::envelope::{self, Sealed, StoreId};
 use super::master::{KeyId, MasterKey};
@@ -82,9 +82,29 @@ pub(super) async fn wrapping_key(c: &mut SqliteConnection) -> Result<KeyId, sqlx
     Ok(KeyId(bytes(&row, "key")?))
 }
 
+/// [`wrapping_key`] and [`labels`] in one query: every statement is a trip to the connection's thread.
+pub(super) async fn wrapping_key_and_labels(
+    c: &mut SqliteConnection,
+    secret: &str,
+) -> Result<(KeyId, Labels), sqlx::Error> {
+    let rows = sqlx::query("SELECT s.key, v.label, v.version FROM store AS s LEFT JOIN versions AS v ON v.secret = ?")
+        .bind(secret)
+        .fetch_all(c)
+        .await?;
+    let key = KeyId(bytes(rows.first().ok_or(sqlx::Error::RowNotFound)?, "key")?);
+    let mut labels = Labels::default();
+    for row in &rows {
+        // A secret without versions is one row without a version.
+        if let Some(version) = row.try_get("version")? {
+            *slot(&mut labels, label(row)?) = Some(version);
+        }
+    }
+    Ok((key, labels))
+}
+
 /// The master keys under which there are versions.
-pub(super) async fn keys_in_use(readers: &SqlitePool) -> Result<Vec<KeyId>, sqlx::Error> {
-    let rows = sqlx::query("SELECT DISTINCT key FROM versions").fetch_all(readers).await?;
+pub(super) async fn keys_in_use(from: impl SqliteExecutor<'_>) -> Result<Vec<KeyId>, sqlx::Error> {
+    let rows = sqlx::query("SELECT DISTINCT key FROM versions").fetch_all(from).await?;
     rows.iter().map(|row| bytes(row, "key").map(KeyId)).collect()
 }
 

@@ -3,9 +3,10 @@
 use keywheel_core::{Cause, Event, Recorded, Rotation, Shape, State, Step, transition};
 
 use super::{
-    Failed, Hall, at, began, ending, granted, id, must_fit, new, refused, same, script, started, stored_at, succeeded,
+    Failed, Hall, TTL, at, began, ending, granted, id, must_fit, new, refused, same, script, started, stored_at,
+    succeeded,
 };
-use crate::{Lease, StateError};
+use crate::{Claim, Lease, StateError};
 
 pub(super) async fn created(hall: Hall) -> Result<(), Failed> {
     let (_, rotation) = started(&*hall.one, 1, "orders").await?;
@@ -17,11 +18,60 @@ pub(super) async fn created(hall: Hall) -> Result<(), Failed> {
     Ok(())
 }
 
+pub(super) async fn created_with_events(hall: Hall) -> Result<(), Failed> {
+    let lease = granted(&*hall.one, "orders", 0).await?;
+    let legal = [began(Step::Generate, 1), succeeded(Step::Generate)];
+    let illegal = [began(Step::Generate, 1), began(Step::Apply, 2)];
+    refused!(hall.one.create(&lease, new(1, "orders"), &illegal, at(0)).await, StateError::Illegal(_));
+    same!(hall.one.rotation(id(1)).await?, None);
+    same!(hall.one.open_of("orders").await?, None);
+    let receipt = hall.one.create(&lease, new(1, "orders"), &legal, at(0)).await?;
+    let row = must_fit(&*hall.two, id(1)).await?;
+    same!((receipt.seq(), receipt.state()), (2, &row.state));
+    same!((row.seq, row.updated_at), (2, stored_at(0)));
+    let _ = hall.one.append(&lease, id(1), 2, &[began(Step::Stage, 2)], at(1)).await?;
+    must_fit(&*hall.two, id(1)).await?;
+    // One that has ended already leaves room for the next.
+    let other = granted(&*hall.one, "invoices", 0).await?;
+    let _ = hall.one.create(&other, new(2, "invoices"), &ending(), at(0)).await?;
+    let _ = hall.one.create(&other, new(3, "invoices"), &[], at(0)).await?;
+    Ok(())
+}
+
+pub(super) async fn append_last(hall: Hall) -> Result<(), Failed> {
+    let (lease, _) = started(&*hall.one, 1, "orders").await?;
+    let begun = [began(Step::Generate, 1)];
+    let foreign = granted(&*hall.two, "invoices", 0).await?;
+    refused!(hall.one.append_and_release(&lease, id(1), 1, &begun, at(1)).await, StateError::Moved { .. });
+    refused!(
+        hall.one.append_and_release(&lease, id(1), 0, &[began(Step::Apply, 1)], at(1)).await,
+        StateError::Illegal(_)
+    );
+    refused!(hall.two.append_and_release(&foreign, id(1), 0, &begun, at(1)).await, StateError::Fenced { .. });
+    let held = Claim::Held { until: stored_at(60) };
+    same!(hall.two.claim("orders", TTL, at(2)).await?, held);
+    same!(hall.one.claim("invoices", TTL, at(2)).await?, held);
+
+    let receipt = hall.one.append_and_release(&lease, id(1), 0, &begun, at(1)).await?;
+    same!((receipt.seq(), receipt.state()), (1, &must_fit(&*hall.two, id(1)).await?.state));
+    let more = [succeeded(Step::Generate)];
+    refused!(hall.one.append(&lease, id(1), 1, &more, at(1)).await, StateError::Fenced { .. });
+    refused!(hall.one.append_and_release(&lease, id(1), 1, &more, at(1)).await, StateError::Fenced { .. });
+    hall.one.release(&lease).await?;
+    let next = granted(&*hall.two, "orders", 2).await?;
+    // Without events it only gives back.
+    let _ = hall.two.append_and_release(&next, id(1), 1, &[], at(2)).await?;
+    let last = granted(&*hall.one, "orders", 3).await?;
+    let _ = hall.one.append(&last, id(1), 1, &more, at(3)).await?;
+    same!(must_fit(&*hall.two, id(1)).await?.seq, 2);
+    Ok(())
+}
+
 pub(super) async fn already_open(hall: Hall) -> Result<(), Failed> {
     let (lease, rotation) = started(&*hall.one, 1, "orders").await?;
     for number in [1, 2] {
         refused!(
-            hall.one.create(&lease, new(number, "orders"), at(1)).await,
+            hall.one.create(&lease, new(number, "orders"), &[], at(1)).await,
             StateError::AlreadyOpen { secret, rotation } if secret == "orders" && *rotation == id(1)
         );
     }
@@ -29,7 +79,7 @@ pub(super) async fn already_open(hall: Hall) -> Result<(), Failed> {
     same!(hall.one.rotation(id(2)).await?, None);
     started(&*hall.one, 3, "invoices").await?;
     let _ = hall.one.append(&lease, id(1), 0, &ending(), at(1)).await?;
-    hall.one.create(&lease, new(2, "orders"), at(2)).await?;
+    let _ = hall.one.create(&lease, new(2, "orders"), &[], at(2)).await?;
     Ok(())
 }
 
@@ -37,9 +87,12 @@ pub(super) async fn same_id(hall: Hall) -> Result<(), Failed> {
     let (lease, _) = started(&*hall.one, 1, "orders").await?;
     let _ = hall.one.append(&lease, id(1), 0, &ending(), at(1)).await?;
     let kept = must_fit(&*hall.one, id(1)).await?;
-    refused!(hall.one.create(&lease, new(1, "orders"), at(2)).await, StateError::Moved { expected: 0, found: 3, .. });
+    refused!(
+        hall.one.create(&lease, new(1, "orders"), &[], at(2)).await,
+        StateError::Moved { expected: 0, found: 3, .. }
+    );
     let other = granted(&*hall.one, "invoices", 0).await?;
-    refused!(hall.one.create(&other, new(1, "invoices"), at(2)).await, StateError::Moved { found: 3, .. });
+    refused!(hall.one.create(&other, new(1, "invoices"), &[], at(2)).await, StateError::Moved { found: 3, .. });
     same!(must_fit(&*hall.two, id(1)).await?, kept);
     Ok(())
 }
@@ -51,12 +104,12 @@ pub(super) async fn create_fenced(hall: Hall) -> Result<(), Failed> {
     let never = Lease { fence: u64::MAX, ..lost.clone() };
     for lease in [&lost, &other, &taken, &never] {
         refused!(
-            hall.one.create(lease, new(1, "orders"), at(61)).await,
+            hall.one.create(lease, new(1, "orders"), &[], at(61)).await,
             StateError::Fenced { secret } if secret == "orders"
         );
     }
     hall.two.release(&taken).await?;
-    refused!(hall.two.create(&taken, new(1, "orders"), at(61)).await, StateError::Fenced { .. });
+    refused!(hall.two.create(&taken, new(1, "orders"), &[], at(61)).await, StateError::Fenced { .. });
     same!(hall.one.rotation(id(1)).await?, None);
     Ok(())
 }
@@ -71,7 +124,8 @@ pub(super) async fn round_trip(hall: Hall) -> Result<(), Failed> {
         let secret = format!("orders/{number}");
         let lease = granted(&*hall.one, &secret, 0).await?;
         let new = keywheel_core::NewRotation { shape, cause, replaces, ..new(number, &secret) };
-        let mut wanted = hall.one.create(&lease, new.clone(), at(0)).await?;
+        let _ = hall.one.create(&lease, new.clone(), &[], at(0)).await?;
+        let mut wanted = must_fit(&*hall.one, id(number)).await?;
         same!(wanted.fixed, new);
         let mut journal = Vec::new();
         // One by one, two by two, or three by three: it must come to the same.
@@ -106,6 +160,24 @@ pub(super) async fn moved(hall: Hall) -> Result<(), Failed> {
     }
     refused!(hall.one.append(&lease, id(1), 0, &[], at(2)).await, StateError::Moved { .. });
     same!(must_fit(&*hall.two, id(1)).await?, kept);
+    Ok(())
+}
+
+pub(super) async fn moved_by_another(hall: Hall) -> Result<(), Failed> {
+    let (first, _) = started(&*hall.one, 1, "orders").await?;
+    let _ = hall.one.append(&first, id(1), 0, &[began(Step::Generate, 1)], at(1)).await?;
+    let second = granted(&*hall.two, "orders", 60).await?;
+    let _ = hall.two.append(&second, id(1), 1, &[succeeded(Step::Generate)], at(61)).await?;
+    hall.two.release(&second).await?;
+    // Whoever was there before has the lease again, and remembers another place.
+    let third = granted(&*hall.one, "orders", 62).await?;
+    refused!(
+        hall.one.append(&third, id(1), 1, &[succeeded(Step::Generate)], at(62)).await,
+        StateError::Moved { expected: 1, found: 2, .. }
+    );
+    same!(must_fit(&*hall.two, id(1)).await?.seq, 2);
+    let _ = hall.one.append(&third, id(1), 2, &[began(Step::Stage, 2)], at(63)).await?;
+    same!(must_fit(&*hall.two, id(1)).await?.seq, 3);
     Ok(())
 }
 

@@ -93,17 +93,20 @@ pub const CASES: &[Case] = &[
         ..case("frees the leases of a holder that is gone", |h| Box::pin(lease::gone(h)))
     },
     case("creates a rotation in the initial state", |h| Box::pin(journal::created(h))),
+    case("creates a rotation with its first events, or not at all", |h| Box::pin(journal::created_with_events(h))),
     case("has one open rotation of a secret", |h| Box::pin(journal::already_open(h))),
     case("never takes an id twice", |h| Box::pin(journal::same_id(h))),
     case("creates nothing without the lease", |h| Box::pin(journal::create_fenced(h))),
     case("gives back every event and every state as it was written", |h| Box::pin(journal::round_trip(h))),
     case("refuses an append at the wrong place", |h| Box::pin(journal::moved(h))),
+    case("refuses an append at a place that another holder has passed", |h| Box::pin(journal::moved_by_another(h))),
     case("leaves no trace of illegal events", |h| Box::pin(journal::illegal(h))),
     case("confirms the present state when nothing is appended", |h| Box::pin(journal::nothing(h))),
     case("refuses an append under a lease that was taken over", |h| Box::pin(journal::append_fenced(h))),
     case("refuses an append under a holder's own older lease", |h| Box::pin(journal::append_own_old(h))),
     case("accepts an append under a lease that expired unnoticed", |h| Box::pin(journal::append_late(h))),
     case("refuses an append under somebody else's lease", |h| Box::pin(journal::append_foreign(h))),
+    case("gives the lease back with the last events, and only with them", |h| Box::pin(journal::append_last(h))),
     case("does not know what was never created", |h| Box::pin(journal::unknown(h))),
     case("records the fence of each event's writer", |h| Box::pin(journal::fences(h))),
     case("lists open rotations, oldest first", |h| Box::pin(query::open(h))),
@@ -209,8 +212,8 @@ async fn granted(store: &dyn StateStore, secret: &str, seconds: i64) -> Result<L
 /// Claims a secret and creates a rotation of it.
 async fn started(store: &dyn StateStore, number: u32, secret: &str) -> Result<(Lease, Rotation), Failed> {
     let lease = granted(store, secret, 0).await?;
-    let rotation = store.create(&lease, new(number, secret), at(0)).await?;
-    Ok((lease, rotation))
+    let _ = store.create(&lease, new(number, secret), &[], at(0)).await?;
+    Ok((lease, must_fit(store, id(number)).await?))
 }
 
 fn began(step: Step, attempt: u32) -> Event {

@@ -36,7 +36,7 @@ pub(super) async fn history(hall: Hall) -> Result<(), Failed> {
     let invoices = granted(store, "invoices", 0).await?;
     // Neither the ids' nor the clock's order.
     for (number, lease, seconds) in [(5, &orders, 30), (4, &invoices, 20), (6, &orders, 10), (3, &orders, 20)] {
-        store.create(lease, new(number, &lease.secret), at(seconds)).await?;
+        let _ = store.create(lease, new(number, &lease.secret), &[], at(seconds)).await?;
         end(store, lease, id(number)).await?;
     }
     let list = async |secret: Option<&str>, limit| -> Result<Vec<RotationId>, Failed> {
@@ -61,7 +61,7 @@ pub(super) async fn latest(hall: Hall) -> Result<(), Failed> {
     started(store, 8, "invoices").await?;
     started(store, 3, "zones/é").await?;
     started(store, 4, "Users").await?;
-    store.create(&orders, new(2, "orders"), at(-5)).await?;
+    let _ = store.create(&orders, new(2, "orders"), &[], at(-5)).await?;
     let latest = hall.two.latest().await?;
     same!(ids(&latest), [id(4), id(8), id(2), id(3)]);
     for rotation in latest {

@@ -112,39 +112,22 @@ pub(super) async fn renew(
 
 pub(super) async fn release(database: &Database, holder: &Holder, lease: &Lease) -> Result<(), StateError> {
     let (lost, me) = (lease.clone(), holder.id().to_owned());
-    database
-        .write(move |c| {
-            Box::pin(async move {
-                sqlx::query("UPDATE leases SET holder = NULL WHERE secret = ?1 AND fence = ?2 AND holder = ?3")
-                    .bind(&lost.secret)
-                    .bind(fence_or_null(&lost))
-                    .bind(me)
-                    .execute(c)
-                    .await
-                    .map_err(storage)
-            })
-        })
-        .await
-        .map_err(written)?;
-    Ok(())
+    database.write(move |c| Box::pin(async move { give_back(c, &me, &lost).await })).await.map_err(written)
 }
 
-/// The secret's lease must still be this one, of this holder. Expiry does not matter as long as nobody took it over.
-pub(super) async fn must_own(connection: &mut SqliteConnection, me: &str, lease: &Lease) -> Result<(), StateError> {
-    let owned = sqlx::query("SELECT 1 FROM leases WHERE secret = ?1 AND fence = ?2 AND holder = ?3")
+/// Gives a lease back, if it is still this holder's.
+pub(super) async fn give_back(connection: &mut SqliteConnection, me: &str, lease: &Lease) -> Result<(), StateError> {
+    sqlx::query("UPDATE leases SET holder = NULL WHERE secret = ?1 AND fence = ?2 AND holder = ?3")
         .bind(&lease.secret)
         .bind(fence_or_null(lease))
         .bind(me)
-        .fetch_optional(connection)
+        .execute(connection)
         .await
         .map_err(storage)?;
-    match owned {
-        Some(_) => Ok(()),
-        None => Err(StateError::Fenced { secret: lease.secret.clone() }),
-    }
+    Ok(())
 }
 
 /// A fence that no lease can have equals nothing.
-fn fence_or_null(lease: &Lease) -> Option<i64> {
+pub(super) fn fence_or_null(lease: &Lease) -> Option<i64> {
     i64::try_from(lease.fence).ok()
 }

@@ -17,9 +17,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
 use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
-use keywheel_sqlite::{Counters, Database, OpenError, WriteError};
+use keywheel_sqlite::{Counters, Database, OpenError, Reader, WriteError};
 
 use self::holder::Holder;
+use self::journal::Known;
 use self::migrations::MIGRATIONS;
 use crate::{Claim, History, Lease, StateError, StateStore};
 
@@ -27,6 +28,7 @@ use crate::{Claim, History, Lease, StateError, StateStore};
 pub struct SqliteState {
     database: Database,
     holder: Holder,
+    known: Known,
 }
 
 impl SqliteState {
@@ -42,7 +44,11 @@ impl SqliteState {
             let path = path.display();
             StateError::Unavailable(format!("cannot lock a file in `{path}.holders`: {error}; nothing was changed"))
         })?;
-        Ok(SqliteState { database, holder })
+        Ok(SqliteState { database, holder, known: Known::default() })
+    }
+
+    async fn reader(&self) -> Result<Reader, StateError> {
+        self.database.reader().await.map_err(row::storage)
     }
 
     /// How many transactions and writes there were. `writes / commits` is how well commits are shared.
@@ -67,11 +73,18 @@ impl StateStore for SqliteState {
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StateError> {
+        self.known.forget(&lease.secret);
         lease::release(&self.database, &self.holder, lease).await
     }
 
-    async fn create(&self, lease: &Lease, new: NewRotation, now: Timestamp) -> Result<Rotation, StateError> {
-        journal::create(&self.database, &self.holder, lease, new, now).await
+    async fn create(
+        &self,
+        lease: &Lease,
+        new: NewRotation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        journal::create(self, lease, new, events, now).await
     }
 
     async fn append(
@@ -82,31 +95,42 @@ impl StateStore for SqliteState {
         events: &[Event],
         now: Timestamp,
     ) -> Result<Receipt, StateError> {
-        journal::append(&self.database, &self.holder, lease, rotation, after, events, now).await
+        journal::append(self, lease, rotation, after, events, now, false).await
+    }
+
+    async fn append_and_release(
+        &self,
+        lease: &Lease,
+        rotation: RotationId,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Receipt, StateError> {
+        journal::append(self, lease, rotation, after, events, now, true).await
     }
 
     async fn rotation(&self, id: RotationId) -> Result<Option<Rotation>, StateError> {
-        read::rotation(self.database.readers(), id).await
+        read::rotation(&mut *self.reader().await?, id).await
     }
 
     async fn events(&self, id: RotationId) -> Result<Vec<Recorded>, StateError> {
-        read::events(self.database.readers(), id).await
+        read::events(&mut *self.reader().await?, id).await
     }
 
     async fn open(&self) -> Result<Vec<Rotation>, StateError> {
-        read::open(self.database.readers()).await
+        read::open(&mut *self.reader().await?).await
     }
 
     async fn open_of(&self, secret: &str) -> Result<Option<Rotation>, StateError> {
-        read::open_of(self.database.readers(), secret).await
+        read::open_of(&mut *self.reader().await?, secret).await
     }
 
     async fn history(&self, which: &History) -> Result<Vec<Rotation>, StateError> {
-        read::history(self.database.readers(), which).await
+        read::history(&mut *self.reader().await?, which).await
     }
 
     async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
-        read::latest(self.database.readers()).await
+        read::latest(&mut *self.reader().await?).await
     }
 }
 

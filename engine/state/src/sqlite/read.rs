@@ -1,7 +1,7 @@
 //! Queries. Each sees every commit made before it began.
 
 use keywheel_core::{Recorded, Rotation, RotationId};
-use sqlx::SqlitePool;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::row::{self, select_rotations, storage};
@@ -24,36 +24,36 @@ const LATEST: &str = select_rotations!(
      CROSS JOIN rotations AS r ON r.number = newest.number"
 );
 
-pub(super) async fn rotation(pool: &SqlitePool, id: RotationId) -> Result<Option<Rotation>, StateError> {
-    let row = sqlx::query(BY_ID).bind(*id.as_uuid()).fetch_optional(pool).await.map_err(storage)?;
+pub(super) async fn rotation(reader: &mut SqliteConnection, id: RotationId) -> Result<Option<Rotation>, StateError> {
+    let row = sqlx::query(BY_ID).bind(*id.as_uuid()).fetch_optional(reader).await.map_err(storage)?;
     row.as_ref().map(row::rotation).transpose()
 }
 
-pub(super) async fn events(pool: &SqlitePool, id: RotationId) -> Result<Vec<Recorded>, StateError> {
-    let rows = sqlx::query(EVENTS).bind(*id.as_uuid()).fetch_all(pool).await.map_err(storage)?;
+pub(super) async fn events(reader: &mut SqliteConnection, id: RotationId) -> Result<Vec<Recorded>, StateError> {
+    let rows = sqlx::query(EVENTS).bind(*id.as_uuid()).fetch_all(reader).await.map_err(storage)?;
     rows.iter().map(|row| row::recorded(id, row)).collect()
 }
 
-pub(super) async fn open(pool: &SqlitePool) -> Result<Vec<Rotation>, StateError> {
-    rotations(sqlx::query(OPEN).fetch_all(pool).await)
+pub(super) async fn open(reader: &mut SqliteConnection) -> Result<Vec<Rotation>, StateError> {
+    rotations(sqlx::query(OPEN).fetch_all(reader).await)
 }
 
-pub(super) async fn open_of(pool: &SqlitePool, secret: &str) -> Result<Option<Rotation>, StateError> {
-    let row = sqlx::query(OPEN_OF).bind(secret).fetch_optional(pool).await.map_err(storage)?;
+pub(super) async fn open_of(reader: &mut SqliteConnection, secret: &str) -> Result<Option<Rotation>, StateError> {
+    let row = sqlx::query(OPEN_OF).bind(secret).fetch_optional(reader).await.map_err(storage)?;
     row.as_ref().map(row::rotation).transpose()
 }
 
-pub(super) async fn history(pool: &SqlitePool, which: &History) -> Result<Vec<Rotation>, StateError> {
+pub(super) async fn history(reader: &mut SqliteConnection, which: &History) -> Result<Vec<Rotation>, StateError> {
     let limit = i64::try_from(which.limit).unwrap_or(i64::MAX);
     let query = match &which.secret {
         Some(secret) => sqlx::query(HISTORY_OF).bind(secret),
         None => sqlx::query(HISTORY),
     };
-    rotations(query.bind(limit).fetch_all(pool).await)
+    rotations(query.bind(limit).fetch_all(reader).await)
 }
 
-pub(super) async fn latest(pool: &SqlitePool) -> Result<Vec<Rotation>, StateError> {
-    let mut latest = rotations(sqlx::query(LATEST).fetch_all(pool).await)?;
+pub(super) async fn latest(reader: &mut SqliteConnection) -> Result<Vec<Rotation>, StateError> {
+    let mut latest = rotations(sqlx::query(LATEST).fetch_all(reader).await)?;
     // A mere check of the order in which they come.
     latest.sort_by(|a, b| a.fixed.secret.cmp(&b.fixed.secret));
     Ok(latest)
@@ -87,7 +87,7 @@ mod tests {
         ] {
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
-                    .fetch_all(database.readers())
+                    .fetch_all(&mut *database.reader().await.unwrap())
                     .await
                     .unwrap();
             let plan: Vec<String> = plan.into_iter().map(|line| line.3).collect();

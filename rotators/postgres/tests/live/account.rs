@@ -224,9 +224,32 @@ async fn a_value_that_the_servers_password_policy_refuses_asks_for_another_one()
         settings: crate::scene::settings(server.port()),
         strategy: in_place("orders_of_today"),
         admin: Admin::Credential(login(name, password)),
+        generates: None,
     };
     let rotator = PostgresRotator::new();
     let error = rotator.apply(&call(&target), &login("orders_of_today", "orders_of_today"), None).await.unwrap_err();
     assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, Retry::NewCandidate, "22023"));
     rotator.apply(&call(&target), &login("orders_of_today", CANARY), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_previous_one_is_refused_only_while_the_server_keeps_what_was_set() {
+    let role = fresh("orders");
+    create_role(&role, "first-password").await;
+    let target = target(in_place(&role), Admin::Credential(superuser()));
+    let (rotator, how) = (PostgresRotator::new(), RevokeHow { disable: false, terminate_sessions: false });
+    let (previous, current) = (login(&role, "first-password"), login(&role, "ﬁxed-password-9"));
+    rotator.apply(&call(&target), &current, Some(&previous)).await.unwrap();
+    rotator.revoke(&call(&target), &previous, &current, how).await.unwrap();
+    assert!(!accepts(&previous).await);
+
+    // Another text, and yet the same password to the server.
+    let alike = login(&role, "fixed-password-9");
+    let error = rotator.revoke(&call(&target), &alike, &current, how).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "not-revoked"));
+    assert!(accepts(&alike).await);
+
+    server().sql(&format!("ALTER ROLE {role} PASSWORD 'first-password'")).await;
+    let error = rotator.revoke(&call(&target), &previous, &current, how).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "not-revoked"));
 }

@@ -79,8 +79,12 @@ impl Subject for Postgres {
             None => Admin::Own,
         };
         let proxy = CutProxy::start(([127, 0, 0, 1], server().port()).into()).await.unwrap();
-        let through_proxy =
-            Target { settings: settings(proxy.port()), strategy: strategy(), admin: authorised(&admin) };
+        let through_proxy = Target {
+            settings: settings(proxy.port()),
+            strategy: strategy(),
+            admin: authorised(&admin),
+            generates: None,
+        };
         let wrong_admin = admin.as_ref().map(|admin| {
             let wrong = login(&admin.username().unwrap(), "not-the-admins-password");
             target(strategy(), Admin::Credential(wrong))

@@ -34,6 +34,7 @@ async fn a_stopped_writer_between_lock_and_change_cannot_change_after_a_no() {
         settings: settings(proxy.port()),
         strategy: in_place(&role),
         admin: Admin::Credential(admin.duplicate()),
+        generates: None,
     };
     let late_writer = PostgresRotator::new();
     // Long enough that the server's own time-outs do not end it first.
@@ -151,8 +152,12 @@ async fn a_dropped_call_leaves_no_lock_and_no_half_done_session() {
     let admin = role_admin(&[&role]).await;
     let admin_name = admin.username().unwrap();
     let proxy = CutProxy::start(([127, 0, 0, 1], server().port()).into()).await.unwrap();
-    let target =
-        Target { settings: settings(proxy.port()), strategy: in_place(&role), admin: Admin::Credential(admin) };
+    let target = Target {
+        settings: settings(proxy.port()),
+        strategy: in_place(&role),
+        admin: Admin::Credential(admin),
+        generates: None,
+    };
     let (current, candidate) = (login(&role, "live-password"), login(&role, CANARY));
     let rotator = PostgresRotator::new();
     // A first call leaves an idle session, which the second one takes.

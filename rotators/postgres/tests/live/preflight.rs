@@ -118,6 +118,7 @@ async fn a_standby_is_found_and_refuses_changes_without_effect() {
         settings: settings(standby.port()),
         strategy: in_place(name),
         admin: Admin::Credential(login(name, password)),
+        generates: None,
     };
     let found = findings(&target).await;
     assert!(has(&found, Severity::Error, "read-only standby"), "{found:#?}");

@@ -75,7 +75,7 @@ pub fn settings(port: u16) -> Map<String, Value> {
 }
 
 pub fn target(strategy: Strategy, admin: Admin) -> Target {
-    Target { settings: settings(server().port()), strategy, admin }
+    Target { settings: settings(server().port()), strategy, admin, generates: None }
 }
 
 pub fn in_place(user: &str) -> Strategy {

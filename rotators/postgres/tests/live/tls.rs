@@ -17,6 +17,7 @@ fn over_tls(server: &PostgresServer, host: &str, tls: &str, authority: Option<&s
         settings: settings.as_object().unwrap().clone(),
         strategy: in_place("orders"),
         admin: Admin::Credential(login(name, password)),
+        generates: None,
     }
 }
 

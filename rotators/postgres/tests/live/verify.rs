@@ -60,6 +60,7 @@ async fn a_server_that_gives_no_answer_is_no_no() {
         settings: crate::scene::settings(1),
         strategy: pair.target.strategy.clone(),
         admin: keywheel_sdk::Admin::Credential(crate::scene::superuser()),
+        generates: None,
     };
     let call = crate::scene::call(&target);
     let answer = pair.rotator.probe(&call, &pair.current, &[]).await;

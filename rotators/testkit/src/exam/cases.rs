@@ -349,7 +349,7 @@ async fn probed(
     let right = match &answer {
         Answer::Yes => expected,
         Answer::No { .. } => !expected,
-        Answer::Unknown(_) => false,
+        Answer::Partly { .. } | Answer::Unknown(_) => false,
     };
     expect(right, || format!("the probe of {what} to be {}, got {answer:?}", if expected { "yes" } else { "no" }))
 }

@@ -37,9 +37,14 @@ const REFUSED_PAIRS: [(&str, &str, &str); 5] = [
 ];
 
 /// Names that others chose: the identifier, and what stands right before it.
-const FOREIGN: [(&str, &str, &str); 8] = [
+const FOREIGN: [(&str, &str, &str); 13] = [
     ("", "macro_rules", "the language's"),
+    ("rustls::", "ServerConfig", "rustls's"),
+    ("rustls::", "ClientConfig", "rustls's"),
+    ("tiberius::", "Config", "tiberius's"),
+    ("std::", "task", "the standard library's module"),
     ("tokio::", "task", "tokio's module"),
+    ("tokio_util::", "task", "tokio-util's module"),
     (".", "cancel", "CancellationToken's method"),
     (".", "cancelled", "CancellationToken's method"),
     (".", "is_cancelled", "CancellationToken's method, and JoinError's"),

@@ -8,9 +8,10 @@ use keywheel_testkit::{CutProxy, Fault};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::crash::{Case, End, Scenario};
+use crate::ground::Ground;
 use crate::house::{House, message_of, server};
 
-const IN_PLACE: Scenario = Scenario { alternating: false, end: End::Done };
+const IN_PLACE: Scenario = Scenario { ground: Ground::Postgres, alternating: false, end: End::Done };
 
 async fn state(house: &House) -> SqliteState {
     SqliteState::open(&house.path("state.db")).await.expect("the state opens")
@@ -19,7 +20,7 @@ async fn state(house: &House) -> SqliteState {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_in_the_middle_of_a_step_stops_cleanly_and_the_next_daemon_goes_on() {
     let proxy = CutProxy::start(SocketAddr::from(([127, 0, 0, 1], server().port()))).await.expect("a free port");
-    let case = Case::new(IN_PLACE, "sigterm", proxy.port()).await;
+    let case = Case::new(IN_PLACE, "sigterm", Some(proxy.port())).await;
     case.house.settings("deadlines: { step: 5s, lease: 10s }\n");
     proxy.arm(Fault::Stall { marker: b"ALTER ROLE".to_vec() });
     let daemon = case.house.daemon("keywheel=info", None);
@@ -71,7 +72,7 @@ async fn two_daemons_on_one_state_rotate_each_secret_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_slept_through_its_lease_writes_nothing_more() {
     let proxy = CutProxy::start(SocketAddr::from(([127, 0, 0, 1], server().port()))).await.expect("a free port");
-    let case = Case::new(IN_PLACE, "sleeper", proxy.port()).await;
+    let case = Case::new(IN_PLACE, "sleeper", Some(proxy.port())).await;
     case.house.settings("deadlines: { step: 5s, lease: 10s }\n");
     proxy.arm(Fault::Stall { marker: b"ALTER ROLE".to_vec() });
     let sleeper = case.house.daemon("keywheel=info", None);

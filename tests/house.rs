@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use keywheel::policies::Catalogue;
-use keywheel::postgres::PostgresRotator;
-use keywheel::runtime::Registry;
 use keywheel::secrets::{Keyring, LocalStore, SecretStore, Selector, Stored};
 use keywheel_testkit::PostgresServer;
 use serde_json::{Value, json};
@@ -59,22 +56,20 @@ impl House {
 
     /// Writes a policy for roles on the test's server, by way of `port`. `more` are further top-level lines.
     pub fn policy(&self, name: &str, port: u16, strategy: &str, more: &str) {
-        let text = format!(
-            "version: 1\npolicy: {name}\nrotator: postgres\n\
-             target: {{ host: 127.0.0.1, port: {port}, database: postgres, tls: disable }}\n\
-             admin: {{ secret: pg/admin }}\nstrategy: {strategy}\nsecret: {{ name: {name}, fields: [username, password] }}\n\
-             {more}\n"
+        let lines = format!(
+            "rotator: postgres\ntarget: {{ host: 127.0.0.1, port: {port}, database: postgres, tls: disable }}\n\
+             admin: {{ secret: pg/admin }}"
         );
-        std::fs::write(self.path("policies").join(format!("{name}.yaml")), text).expect("the policy is written");
+        self.policy_for(name, &lines, strategy, more);
     }
 
-    /// A policy as the engine reads it.
-    pub fn load(&self, name: &str) -> keywheel::policies::Policy {
-        let registry = Registry::new().with(Arc::new(PostgresRotator::new()));
-        let catalogue = Catalogue { rotators: registry.specs(), freezes: Vec::new() };
-        let loaded = keywheel::policies::load(&[self.path("policies").join(format!("{name}.yaml"))], &catalogue);
-        assert!(loaded.problems.is_empty(), "{}", loaded.problems.render(false));
-        loaded.policies.into_iter().next().expect("the file holds a policy")
+    /// Writes a policy; `lines` are those about rotator, target and admin.
+    pub fn policy_for(&self, name: &str, lines: &str, strategy: &str, more: &str) {
+        let text = format!(
+            "version: 1\npolicy: {name}\n{lines}\nstrategy: {strategy}\n\
+             secret: {{ name: {name}, fields: [username, password] }}\n{more}\n"
+        );
+        std::fs::write(self.path("policies").join(format!("{name}.yaml")), text).expect("the policy is written");
     }
 
     /// The binary, in this house.
@@ -235,6 +230,7 @@ pub fn message_of(entry: &Value) -> &str {
 }
 
 /// Says something to whoever watches the tests: written past the capture of their output, since it is a result.
+#[cfg(feature = "failpoints")]
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

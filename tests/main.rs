@@ -6,6 +6,9 @@ mod cli;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod daemon;
+#[cfg(feature = "failpoints")]
+mod ground;
 mod house;
+#[cfg(feature = "failpoints")]
 mod readers;
 mod tidy;

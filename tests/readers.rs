@@ -1,48 +1,132 @@
-//! An application that logs in all the time, across many rotations.
+//! An application that logs in all the time, across many rotations: on Postgres, and on the double of SQL Server with a client
+//! that others wrote (pymssql, over FreeTDS).
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keywheel::core::Progress;
+use keywheel::policies::Catalogue;
 use keywheel::runtime::{Engine, Limits, Order, Registry, Stop, SystemClock};
 use keywheel::secrets::{Label, SecretStore, Selector};
 use keywheel::state::sqlite::SqliteState;
+use keywheel_testkit::python_with;
 use tokio_util::sync::CancellationToken;
 
+use crate::ground::{Ground, authority};
 use crate::house::{House, say, server};
 
 const ROTATIONS: usize = 200;
+/// In place the gap is looked at, not counted.
+const ROTATIONS_IN_PLACE: usize = 25;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_failed_login_in_200_rotations() {
-    let house = House::new();
-    let names = ["always_a", "always_b"];
-    server().sql("CREATE ROLE always_a LOGIN PASSWORD 'first'; CREATE ROLE always_b LOGIN").await;
-    let strategy = "{ alternating: { users: [always_a, always_b], grant_parity: require } }";
-    house.policy("always", server().port(), strategy, "schedule: { manual: true }");
-    house.put("always", names[0], "first");
+/// Whoever tries a login.
+trait Client: Send + 'static {
+    fn logs_in(&mut self, user: &str, password: &str) -> bool;
+}
 
+/// What the application saw.
+#[derive(Debug, Default)]
+struct Seen {
+    logins: usize,
+    failed: usize,
+    /// The longest time in which `CURRENT` was refused.
+    gap: Duration,
+}
+
+/// The driver of the Postgres rotator.
+struct Sqlx(tokio::runtime::Handle);
+
+impl Client for Sqlx {
+    fn logs_in(&mut self, user: &str, password: &str) -> bool {
+        self.0.block_on(server().accepts(user, password))
+    }
+}
+
+/// A Python program that logs in with what it is told.
+struct Pymssql {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _settings: tempfile::TempDir,
+}
+
+const PROGRAM: &str = r#"
+import json, sys, pymssql
+for line in sys.stdin:
+    login = json.loads(line)
+    try:
+        pymssql.connect(server="127.0.0.1", port=sys.argv[1], user=login["user"], password=login["password"], login_timeout=10).close()
+        print("in", flush=True)
+    except pymssql.Error as error:
+        print("refused", repr(error.args), flush=True)
+"#;
+
+impl Pymssql {
+    /// `None` where there is no Python with that module.
+    fn start(port: u16) -> Option<Self> {
+        let python = python_with("pymssql")?;
+        let settings = tempfile::tempdir().expect("a temporary folder");
+        let file = settings.path().join("freetds.conf");
+        let text = format!("[global]\ntds version = 7.4\nencryption = require\nca file = {}\n", authority().display());
+        std::fs::write(&file, text).expect("the folder is writable");
+        let mut child = Command::new(python)
+            .args(["-c", PROGRAM, &port.to_string()])
+            .env("FREETDSCONF", &file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python runs");
+        let (questions, answers) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        Some(Pymssql { child, questions, answers: BufReader::new(answers), _settings: settings })
+    }
+}
+
+impl Client for Pymssql {
+    fn logs_in(&mut self, user: &str, password: &str) -> bool {
+        let question = serde_json::json!({ "user": user, "password": password });
+        writeln!(self.questions, "{question}").expect("Python listens");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("Python answers");
+        assert!(answer == "in\n" || answer.contains("18456"), "an answer that is no answer: {answer:?}");
+        answer == "in\n"
+    }
+}
+
+impl Drop for Pymssql {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Rotates so many times under an application that reads `CURRENT` and logs in with it, without a pause.
+async fn rotate_under(house: &House, policy: &str, rotations: usize, mut client: impl Client) -> Seen {
     let store: Arc<dyn SecretStore> = Arc::new(house.store().await);
     let over = Arc::new(AtomicBool::new(false));
-    let application = tokio::spawn(log_in_all_the_time(Arc::clone(&store), Arc::clone(&over)));
-
+    let application = {
+        let (store, over, secret) = (Arc::clone(&store), Arc::clone(&over), policy.to_owned());
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::spawn(move || log_in_all_the_time(&runtime, store.as_ref(), &secret, &mut client, &over))
+    };
     let engine = Engine {
         state: Arc::new(SqliteState::open(&house.path("state.db")).await.expect("the state opens")),
         secrets: Arc::clone(&store),
-        rotators: Registry::new().with(Arc::new(keywheel::postgres::PostgresRotator::new())),
+        rotators: rotators(),
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         limits: Limits { rotations: 1, per_target: 1, step: Duration::from_secs(20), lease: Duration::from_secs(60) },
         observer: None,
     };
-    let mut policy = house.load("always");
+    let mut policy = load(house, policy);
     // What an application needs between reading CURRENT and logging in with it.
-    policy.revoke.after = Duration::from_millis(50);
+    policy.revoke.after = Duration::from_millis(100);
     let stopping = CancellationToken::new();
     let order = Order::Now { by: "test".into(), reason: None };
     let mut done = 0;
-    while done < ROTATIONS {
+    while done < rotations {
         let (rotation, stop) = engine.turn(&policy, &order, 0, &stopping).await.expect("turned").expect("something");
         match stop {
             Stop::Done => {
@@ -56,20 +140,101 @@ async fn no_failed_login_in_200_rotations() {
         }
     }
     over.store(true, Ordering::SeqCst);
-    let (logins, failed) = application.await.expect("the application runs");
-    say(&format!("{ROTATIONS} rotations, {logins} logins, {failed} failed"));
-    assert_eq!(failed, 0, "failed logins of {logins}");
-    assert!(logins > ROTATIONS, "it logged in all the time: {logins}");
+    tokio::task::spawn_blocking(move || application.join().expect("the application runs")).await.expect("it ends")
 }
 
-async fn log_in_all_the_time(store: Arc<dyn SecretStore>, stop: Arc<AtomicBool>) -> (usize, usize) {
-    let (mut logins, mut failed) = (0, 0);
+fn rotators() -> Registry {
+    Registry::new()
+        .with(Arc::new(keywheel::postgres::PostgresRotator::new()))
+        .with(Arc::new(keywheel::sqlserver::SqlServerRotator::new()))
+}
+
+/// A policy as the engine reads it.
+fn load(house: &House, name: &str) -> keywheel::policies::Policy {
+    let catalogue = Catalogue { rotators: rotators().specs(), freezes: Vec::new() };
+    let loaded = keywheel::policies::load(&[house.path("policies").join(format!("{name}.yaml"))], &catalogue);
+    assert!(loaded.problems.is_empty(), "{}", loaded.problems.render(false));
+    loaded.policies.into_iter().next().expect("the file holds a policy")
+}
+
+fn log_in_all_the_time(
+    runtime: &tokio::runtime::Handle,
+    store: &dyn SecretStore,
+    secret: &str,
+    client: &mut impl Client,
+    stop: &AtomicBool,
+) -> Seen {
+    let mut seen = Seen::default();
+    let mut refused_since: Option<Instant> = None;
     while !stop.load(Ordering::SeqCst) {
-        let current = store.read("always", Selector::Label(Label::Current)).await.expect("readable").expect("present");
+        let current = runtime.block_on(store.read(secret, Selector::Label(Label::Current)));
+        let current = current.expect("readable").expect("present");
         let user = current.bundle.username().expect("a login");
         let password = current.bundle.password().expect("a login").expose(str::to_owned);
-        logins += 1;
-        failed += usize::from(!server().accepts(&user, &password).await);
+        let began = Instant::now();
+        seen.logins += 1;
+        if client.logs_in(&user, &password) {
+            seen.gap = refused_since.take().map_or(seen.gap, |since| seen.gap.max(since.elapsed()));
+        } else {
+            seen.failed += 1;
+            refused_since.get_or_insert(began);
+        }
     }
-    (logins, failed)
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_failed_login_in_200_rotations() {
+    let house = House::new();
+    server().sql("CREATE ROLE always_a LOGIN PASSWORD 'first'; CREATE ROLE always_b LOGIN").await;
+    let strategy = "{ alternating: { users: [always_a, always_b], grant_parity: require } }";
+    house.policy("always", server().port(), strategy, "schedule: { manual: true }");
+    house.put("always", "always_a", "first");
+    let seen = rotate_under(&house, "always", ROTATIONS, Sqlx(tokio::runtime::Handle::current())).await;
+    say(&format!("postgres: {ROTATIONS} rotations, {} logins, {} failed", seen.logins, seen.failed));
+    assert_eq!(seen.failed, 0, "failed logins of {}", seen.logins);
+    assert!(seen.logins > ROTATIONS, "it logged in all the time: {}", seen.logins);
+}
+
+/// A house with one policy for accounts of the double, the first of them live.
+async fn sqlserver_house(name: &str, strategy: &str, accounts: &[&str]) -> House {
+    let (house, ground) = (House::new(), Ground::SqlServer);
+    ground.admit(&house);
+    for (index, account) in accounts.iter().enumerate() {
+        ground.create(account, (index == 0).then_some("First-password-1")).await;
+    }
+    house.policy_for(name, &ground.lines(None), strategy, "schedule: { manual: true }");
+    house.put(name, accounts[0], "First-password-1");
+    house
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_failed_login_of_pymssql_in_200_rotations_of_sqlserver() {
+    let Some(client) = Pymssql::start(Ground::SqlServer.servers()[0].port()) else {
+        return say(
+            "not run: 200 rotations under pymssql (no Python with that module; KEYWHEEL_TEST_PYTHON names one)",
+        );
+    };
+    let strategy = "{ alternating: { users: [steady_a, steady_b], grant_parity: require } }";
+    let house = sqlserver_house("steady", strategy, &["steady_a", "steady_b"]).await;
+    let seen = rotate_under(&house, "steady", ROTATIONS, client).await;
+    say(&format!("sqlserver: {ROTATIONS} rotations, {} logins of pymssql, {} failed", seen.logins, seen.failed));
+    assert_eq!(seen.failed, 0, "failed logins of {}", seen.logins);
+    assert!(seen.logins > ROTATIONS, "it logged in all the time: {}", seen.logins);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gap_of_sqlserver_in_place_is_measured() {
+    let Some(client) = Pymssql::start(Ground::SqlServer.servers()[0].port()) else {
+        return say("not run: the gap in place under pymssql (no Python with that module)");
+    };
+    let house = sqlserver_house("gapped", "{ in_place: { user: gapped, accept_gap: true } }", &["gapped"]).await;
+    let seen = rotate_under(&house, "gapped", ROTATIONS_IN_PLACE, client).await;
+    say(&format!(
+        "sqlserver in place: {ROTATIONS_IN_PLACE} rotations, {} logins of pymssql, {} failed, longest gap {} ms",
+        seen.logins,
+        seen.failed,
+        seen.gap.as_millis()
+    ));
+    assert!(seen.logins > seen.failed * 2, "most logins worked: {seen:?}");
 }

@@ -13,8 +13,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::args::{Globals, LogFormat};
 use crate::exit::Failure;
 
-/// Where the driver logs what a database server says of its own accord.
-const NOTICES: &str = "sqlx::postgres::notice";
+/// Where drivers log what a database server says of its own accord.
+const NOTICES: [&str; 2] = ["sqlx::postgres::notice", "tiberius"];
 
 /// Starts the log. `usual` is what is logged unless the command line says otherwise.
 pub fn start(globals: &Globals, usual: &str, bars: &MultiProgress) -> Result<(), Failure> {
@@ -54,7 +54,7 @@ where
 /// A server's notices can hold anything, a statement with its values among it, and nobody masks them. No filter brings them
 /// back: a directive `sqlx::postgres::notice=off` would yield to one for a span, such as `[rotation]=debug`.
 fn no_notice(of: &Metadata<'_>) -> bool {
-    !of.target().starts_with(NOTICES)
+    !NOTICES.iter().any(|notices| of.target().starts_with(notices))
 }
 
 /// Writes to stderr while the bars are out of the way.
@@ -117,7 +117,8 @@ mod tests {
             let subscriber = subscriber(filter, format, false, kept.clone()).expect("a filter");
             tracing::subscriber::with_default(subscriber, || {
                 let _span = tracing::error_span!("rotation", name = "orders").entered();
-                tracing::error!(target: NOTICES, "PASSWORD 'canary'");
+                tracing::error!(target: "sqlx::postgres::notice", "PASSWORD 'canary'");
+                tracing::error!(target: "tiberius::tds::stream::token", "PASSWORD 'canary'");
                 tracing::error!("our own");
             });
             let text = String::from_utf8(kept.0.lock().expect("whole").clone()).expect("text");

@@ -8,6 +8,7 @@ use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
 use keywheel_sdk::{Rotator, Secret};
 use keywheel_secrets::{Keyring, LocalStore};
+use keywheel_sqlserver::SqlServerRotator;
 use keywheel_state::sqlite::SqliteState;
 
 use crate::exit::{Exit, Failure, NOTHING_CHANGED};
@@ -122,13 +123,15 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
 
 /// All rotators of this build, each behind redaction.
 pub fn rotators() -> Registry {
-    let postgres: Arc<dyn Rotator> = Arc::new(PostgresRotator::new());
-    #[cfg(feature = "failpoints")]
-    let postgres: Arc<dyn Rotator> = {
-        use keywheel_runtime::failpoint::{Kill, PointedRotator};
-        Arc::new(PointedRotator(postgres, Arc::new(Kill)))
-    };
-    Registry::new().with(Arc::new(Redacted::new(postgres)))
+    let all: [Arc<dyn Rotator>; 2] = [Arc::new(PostgresRotator::new()), Arc::new(SqlServerRotator::new())];
+    all.into_iter().fold(Registry::new(), |registry, rotator| {
+        #[cfg(feature = "failpoints")]
+        let rotator: Arc<dyn Rotator> = {
+            use keywheel_runtime::failpoint::{Kill, PointedRotator};
+            Arc::new(PointedRotator(rotator, Arc::new(Kill)))
+        };
+        registry.with(Arc::new(Redacted::new(rotator)))
+    })
 }
 
 /// The process's environment.

@@ -1,17 +1,20 @@
-//! SIGKILL at each journal write, store write and target effect: the daemon as a real process, a real Postgres, named points.
+//! SIGKILL at each journal write, store write and target effect: the daemon as a real process, a real Postgres, doubles of SQL
+//! Server, named points.
 //!
 //! A first run without kills records which points a rotation passes; then each is killed at, in turn, from outside view
 //! checked, restarted and watched to its end. So a new write or effect is covered without being listed here.
 
 mod lines;
 mod points;
+mod replicas;
 
 use std::collections::BTreeMap;
 
 use keywheel::secrets::Label;
 use keywheel::state::{StateStore, sqlite::SqliteState};
 
-use crate::house::{House, message_of, server};
+use crate::ground::Ground;
+use crate::house::{House, message_of};
 
 /// The two ways in which a rotation ends here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +23,15 @@ pub enum End {
     RolledBack,
 }
 
-/// One kind of rotation: its shape, and whether it succeeds.
+/// One kind of rotation: its target, its shape, and whether it succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scenario {
+    pub ground: Ground,
     pub alternating: bool,
     pub end: End,
 }
 
-/// A rotation of fresh roles in a fresh house.
+/// A rotation of fresh accounts in a fresh house.
 pub struct Case {
     pub house: House,
     pub scenario: Scenario,
@@ -35,16 +39,17 @@ pub struct Case {
 }
 
 impl Case {
-    /// Roles with a password, known to the store as `CURRENT`, and an order to rotate that waits for the daemon.
-    pub async fn new(scenario: Scenario, name: &str, port: u16) -> Self {
+    /// Accounts with a password, known to the store as `CURRENT`, and an order to rotate that waits for the daemon. A Postgres
+    /// is reached by way of `port`, if it is given.
+    pub async fn new(scenario: Scenario, name: &str, port: Option<u16>) -> Self {
         let case = Case { house: House::new(), scenario, name: name.to_owned() };
-        let [first, second] = case.roles();
-        let password = format!("first-password-of-{name}");
-        let mut sql = format!("CREATE ROLE \"{first}\" LOGIN PASSWORD '{password}';");
+        let [first, second] = case.accounts();
+        let password = case.first_password();
+        scenario.ground.admit(&case.house);
+        scenario.ground.create(&first, Some(&password)).await;
         if scenario.alternating {
-            sql.push_str(&format!("CREATE ROLE \"{second}\" LOGIN;"));
+            scenario.ground.create(&second, None).await;
         }
-        server().sql(&sql).await;
         let strategy = if scenario.alternating {
             format!("{{ alternating: {{ users: [{first}, {second}], grant_parity: require }} }}")
         } else {
@@ -59,73 +64,76 @@ impl Case {
             "schedule: {{ manual: true }}\n{revoke}\n{verify}\n\
              on_failure: {{ attempts: 3, backoff: 1s..2s, then: roll-back }}"
         );
-        case.house.policy(name, port, &strategy, &more);
+        case.house.policy_for(name, &scenario.ground.lines(port), &strategy, &more);
         case.house.put(name, &first, &password);
         case.house.run(&["rotate", name, "--detach"]);
         case
     }
 
-    pub fn roles(&self) -> [String; 2] {
+    pub fn accounts(&self) -> [String; 2] {
         [format!("{}_a", self.name), format!("{}_b", self.name)]
     }
 
-    /// S1 and S2 as they are at this moment, seen from outside.
+    fn first_password(&self) -> String {
+        format!("First-password-of-{}", self.name)
+    }
+
+    /// S1 and S2 as they are at this moment, seen from outside: on each replica, where there are several.
     pub async fn check(&self, when: &str) {
+        let ground = self.scenario.ground;
         let held = self.house.versions(&self.name).await;
         let mut served = BTreeMap::new();
-        let mut known = BTreeMap::new();
+        let mut known: BTreeMap<String, Vec<bool>> = BTreeMap::new();
         for stored in &held {
             let user = stored.bundle.username().expect("a login");
-            let password = stored.bundle.password().expect("a login").duplicate();
-            let accepted = server().accepts(&user, &password.expose(str::to_owned)).await;
-            if accepted {
-                known.insert(user, true);
-            }
+            let password = stored.bundle.password().expect("a login").expose(str::to_owned);
+            let accepted = ground.accepts(&user, &password).await;
+            let of_user = known.entry(user).or_insert_with(|| vec![false; accepted.len()]);
+            of_user.iter_mut().zip(&accepted).for_each(|(any, this)| *any |= this);
             if let Some(label) = stored.label {
                 served.insert(label, accepted);
             }
         }
-        for role in self.roles() {
-            let quoted = role.replace('\'', "''");
-            let rows = server()
-                .sql(&format!(
-                    "SELECT rolpassword IS NOT NULL AND rolcanlogin FROM pg_authid WHERE rolname = '{quoted}'"
-                ))
-                .await;
-            if rows.iter().flatten().flatten().any(|accepts| accepts == "t" || accepts == "true") {
-                assert!(
-                    known.contains_key(&role),
-                    "S1 {when}: `{role}` accepts a password that the store does not hold"
-                );
+        for account in self.accounts() {
+            for (replica, open) in ground.is_open(&account).await.into_iter().enumerate() {
+                let holds = known.get(&account).is_some_and(|known| known[replica]);
+                assert!(!open || holds, "S1 {when}: `{account}` accepts a password that the store does not hold");
             }
         }
-        let accepted = |label| served.get(&label).copied().unwrap_or(false);
-        if self.scenario.alternating {
-            assert!(accepted(Label::Current), "S2 {when}: CURRENT is refused");
-        } else {
-            assert!(accepted(Label::Current) || accepted(Label::Pending), "S2 {when}: CURRENT and PENDING are refused");
-        }
-        // S3: as long as nothing new is CURRENT, the old one is accepted (in place: or its successor is staged and applied).
-        if held.iter().any(|stored| stored.label == Some(Label::Pending)) && self.scenario.alternating {
-            assert!(accepted(Label::Current), "S3 {when}: revoked before a successor was promoted");
+        let accepted = |label, replica: usize| served.get(&label).is_some_and(|served: &Vec<bool>| served[replica]);
+        for replica in 0..ground.replicas() {
+            let (current, pending) = (accepted(Label::Current, replica), accepted(Label::Pending, replica));
+            if self.scenario.alternating {
+                assert!(current, "S2 {when}: CURRENT is refused");
+            } else {
+                assert!(current || pending, "S2 {when}: CURRENT and PENDING are refused");
+            }
+            // S3: as long as nothing new is CURRENT, the old one is accepted (in place: or its successor is staged and
+            // applied).
+            if held.iter().any(|stored| stored.label == Some(Label::Pending)) && self.scenario.alternating {
+                assert!(current, "S3 {when}: revoked before a successor was promoted");
+            }
         }
     }
 
     /// How it must be at the end: the store holds `CURRENT` alone, the target accepts it and nothing else.
     pub async fn check_end(&self, when: &str) {
         self.check(when).await;
+        let ground = self.scenario.ground;
         let held = self.house.versions(&self.name).await;
         assert_eq!(held.len(), 1, "{when}: the store holds CURRENT alone");
         let username = held[0].bundle.username().expect("a login");
-        let [first, second] = self.roles();
+        let password = held[0].bundle.password().expect("a login").expose(str::to_owned);
+        let everywhere = ground.accepts(&username, &password).await;
+        assert!(everywhere.iter().all(|accepted| *accepted), "{when}: CURRENT works everywhere: {everywhere:?}");
+        let [first, second] = self.accounts();
         let changed = self.scenario.end == End::Done;
         let expected = if self.scenario.alternating && changed { &second } else { &first };
         assert_eq!(username, *expected, "{when}");
-        let first_password = format!("first-password-of-{}", self.name);
-        assert_eq!(server().accepts(&first, &first_password).await, !changed, "{when}: the first password");
+        let first_accepted = ground.accepts(&first, &self.first_password()).await;
+        assert!(first_accepted.iter().all(|accepted| *accepted != changed), "{when}: the first password");
         let idle = if self.scenario.alternating && changed { &first } else { &second };
-        let rows = server().sql(&format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{idle}'")).await;
-        assert!(rows.iter().flatten().flatten().next().is_none(), "{when}: the idle role has no password");
+        assert!(!ground.is_open(idle).await.contains(&true), "{when}: the idle account lets nobody in");
     }
 
     /// Whether nothing is under way.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 
 use super::{Case, End, Scenario};
-use crate::house::{message_of, say, server};
+use crate::ground::Ground;
+use crate::house::{message_of, say};
 
 /// The points that a rotation passes which nobody disturbs, in order.
 async fn record(scenario: Scenario, name: &str) -> Vec<String> {
-    let case = Case::new(scenario, name, server().port()).await;
+    let case = Case::new(scenario, name, None).await;
     let mut daemon = case.house.daemon("keywheel=info,failpoint=trace", None);
     let mut seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
     seen.extend(daemon.stop());
@@ -45,7 +46,7 @@ async fn every_point(scenario: Scenario, name: &str) {
     let points = record(scenario, &format!("{name}_record")).await;
     for (nth, point) in points.iter().enumerate() {
         let when = format!("killed at {point} (passing {nth})");
-        let case = Case::new(scenario, &format!("{name}_{nth}"), server().port()).await;
+        let case = Case::new(scenario, &format!("{name}_{nth}"), None).await;
         assert!(kill_at(&case, nth).await, "{when}: it was not passed");
         case.check(&when).await;
         case.recover(&when).await;
@@ -64,7 +65,7 @@ async fn two_kills(scenario: Scenario, name: &str) {
     let points = record(scenario, &format!("{name}_record")).await;
     let mut second = 0;
     for (nth, point) in points.iter().enumerate() {
-        let case = Case::new(scenario, &format!("{name}_{nth}"), server().port()).await;
+        let case = Case::new(scenario, &format!("{name}_{nth}"), None).await;
         assert!(kill_at(&case, nth).await, "killed at {point}");
         // A stride that shares no factor with the length visits all distances from the restart.
         let then = (nth * 7) % (points.len() - nth).max(8);
@@ -79,27 +80,62 @@ async fn two_kills(scenario: Scenario, name: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_in_place() {
-    every_point(Scenario { alternating: false, end: End::Done }, "kill_in_place").await;
+    every_point(Scenario { ground: Ground::Postgres, alternating: false, end: End::Done }, "kill_in_place").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_alternating() {
-    every_point(Scenario { alternating: true, end: End::Done }, "kill_alternating").await;
+    every_point(Scenario { ground: Ground::Postgres, alternating: true, end: End::Done }, "kill_alternating").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_in_place_rolled_back() {
-    every_point(Scenario { alternating: false, end: End::RolledBack }, "kill_in_place_back").await;
+    every_point(Scenario { ground: Ground::Postgres, alternating: false, end: End::RolledBack }, "kill_in_place_back")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_alternating_rolled_back() {
-    every_point(Scenario { alternating: true, end: End::RolledBack }, "kill_alternating_back").await;
+    every_point(
+        Scenario { ground: Ground::Postgres, alternating: true, end: End::RolledBack },
+        "kill_alternating_back",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_kills_in_a_row() {
-    two_kills(Scenario { alternating: false, end: End::Done }, "twice_in_place").await;
-    two_kills(Scenario { alternating: true, end: End::Done }, "twice_alternating").await;
-    two_kills(Scenario { alternating: false, end: End::RolledBack }, "twice_in_place_back").await;
+    two_kills(Scenario { ground: Ground::Postgres, alternating: false, end: End::Done }, "twice_in_place").await;
+    two_kills(Scenario { ground: Ground::Postgres, alternating: true, end: End::Done }, "twice_alternating").await;
+    two_kills(Scenario { ground: Ground::Postgres, alternating: false, end: End::RolledBack }, "twice_in_place_back")
+        .await;
+}
+
+/// Each kind of account of SQL Server, to its end and back.
+async fn every_point_of(ground: Ground, name: &str) {
+    for (alternating, shape) in [(false, "in_place"), (true, "alternating")] {
+        for (end, how) in [(End::Done, ""), (End::RolledBack, "_back")] {
+            every_point(Scenario { ground, alternating, end }, &format!("kill_{name}_{shape}{how}")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_sqlserver_login() {
+    every_point_of(Ground::SqlServer, "login").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_contained_user() {
+    every_point_of(Ground::Contained, "contained").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_three_replicas() {
+    every_point_of(Ground::Group, "group").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_kills_in_a_row_over_three_replicas() {
+    two_kills(Scenario { ground: Ground::Group, alternating: true, end: End::Done }, "twice_group").await;
 }

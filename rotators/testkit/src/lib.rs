@@ -3,16 +3,22 @@
 //! - [`exam`]: the conformance exam. A new rotator writes a [`exam::Subject`] and calls [`exam::sit`].
 //! - [`LyingRotator`]: a rotator around another one that fails, hangs or lies when told to, for tests of the engine.
 //! - [`PostgresServer`]: a real, throwaway server.
+//! - [`LiveSqlServer`]: real servers of SQL Server, where somebody names one.
+//! - [`python_with`]: clients that others wrote.
 //! - [`CutProxy`]: a line that breaks at a chosen moment, such as after the effect and before the acknowledgement.
 
 mod certificates;
 mod cut_proxy;
 pub mod exam;
+mod live_sqlserver;
 mod lying;
 mod postgres_binaries;
 mod postgres_server;
+mod python;
 
 pub use certificates::Certificates;
 pub use cut_proxy::{CutProxy, Fault};
+pub use live_sqlserver::LiveSqlServer;
 pub use lying::{Lie, LyingRotator, Verb};
 pub use postgres_server::{PostgresOptions, PostgresServer, StartError};
+pub use python::python_with;

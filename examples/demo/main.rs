@@ -1,7 +1,9 @@
-//! The whole path on real parts: a throwaway Postgres, roles rotated from YAML policies, an application that keeps logging
-//! in with `CURRENT`, and the engine killed in the middle. Run by `./x demo`.
+//! The whole path: a real, throwaway Postgres and a double of SQL Server, accounts rotated from YAML policies, an application
+//! that keeps logging in with `CURRENT`, and the engine killed in the middle. Run by `./x demo`.
 
 #![expect(clippy::print_stdout, reason = "a demonstration talks to people")]
+
+mod targets;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,17 +16,10 @@ use std::time::{Duration, Instant};
 use comfy_table::{Cell, Table};
 use keywheel::sdk::Bundle;
 use keywheel::secrets::{Keyring, Label, LocalStore, SecretStore, Selector};
-use keywheel_testkit::PostgresServer;
+use targets::{Kind, SECRETS, Targets};
 
 /// Rotations of each secret, the one that is killed included.
 const ROUNDS: usize = 5;
-
-/// What the demonstration rotates: the secret and the roles behind it.
-const SECRETS: [(&str, &[&str]); 3] = [
-    ("shop/orders", &["orders"]),
-    ("shop/billing", &["billing_a", "billing_b"]),
-    ("shop/search", &["search_a", "search_b"]),
-];
 
 /// What the application saw of one secret.
 #[derive(Default)]
@@ -44,14 +39,16 @@ fn main() {
 
 async fn demo() {
     let started = Instant::now();
-    println!("Starting a throwaway Postgres …");
-    let server = Arc::new(PostgresServer::start().expect("Postgres server binaries are installed"));
+    println!(
+        "Starting a throwaway Postgres, and a double of SQL Server (not Microsoft's: it is part of this repository) …"
+    );
+    let targets = Arc::new(Targets::start());
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = folder.path();
-    furnish(home, &server).await;
+    furnish(home, &targets).await;
 
     println!("\nThe policies:\n");
-    for file in ["shop-orders.yaml", "shop-billing.yaml", "shop-search.yaml"] {
+    for file in ["shop-orders.yaml", "shop-billing.yaml", "shop-search.yaml", "shop-stock.yaml"] {
         let text = std::fs::read_to_string(home.join("policies").join(file)).expect("it was just written");
         println!("── policies/{file}\n{text}");
     }
@@ -61,13 +58,13 @@ async fn demo() {
     let stop = Arc::new(AtomicBool::new(false));
     let applications: BTreeMap<&str, _> = SECRETS
         .iter()
-        .map(|(secret, _)| {
-            let (server, home, stop) = (Arc::clone(&server), home.to_owned(), Arc::clone(&stop));
-            (*secret, tokio::spawn(async move { log_in_all_the_time(&server, &home, secret, &stop).await }))
+        .map(|(secret, kind, _)| {
+            let (targets, home, stop) = (Arc::clone(&targets), home.to_owned(), Arc::clone(&stop));
+            (*secret, tokio::spawn(async move { log_in_all_the_time(&targets, *kind, &home, secret, &stop).await }))
         })
         .collect();
 
-    let orders: Vec<&str> = SECRETS.iter().map(|(secret, _)| *secret).collect();
+    let orders: Vec<&str> = SECRETS.iter().map(|(secret, ..)| *secret).collect();
     let rotate = [&["rotate"], &orders[..]].concat();
     println!("── Round 1: keywheel rotate {}", orders.join(" "));
     keywheel(home, &rotate);
@@ -94,18 +91,25 @@ async fn demo() {
     stop.store(true, Ordering::SeqCst);
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
-    table.set_header(["secret", "roles", "rotations", "logins", "failed", "gap for readers", "old passwords refused"]);
+    table.set_header([
+        "secret",
+        "accounts",
+        "rotations",
+        "logins",
+        "failed",
+        "gap for readers",
+        "old passwords refused",
+    ]);
     for (secret, application) in applications {
         let seen = application.await.expect("the application runs");
-        table.add_row(row(&server, home, secret, &seen).await);
+        table.add_row(row(&targets, home, secret, &seen).await);
     }
     println!("{table}");
     println!("Took {:.0} s. Nothing is left behind.", started.elapsed().as_secs_f32());
 }
 
-/// Settings, a key, policies, roles, and what the store must know at first.
-async fn furnish(home: &Path, server: &PostgresServer) {
-    let port = server.port();
+/// Settings, a key, policies, accounts, and what the store must know at first.
+async fn furnish(home: &Path, targets: &Targets) {
     std::fs::create_dir(home.join("policies")).expect("a new folder");
     keywheel::secrets::MasterKey::generate_file(&home.join("master.key")).expect("a new key");
     write(
@@ -114,38 +118,38 @@ async fn furnish(home: &Path, server: &PostgresServer) {
         "version: 1\nstate: { sqlite: state.db }\n\
          secrets: { local: { path: secrets.db, master_key: { file: master.key } } }\npolicies: [policies]\n",
     );
-    let common = format!(
-        "rotator: postgres\ntarget: {{ host: 127.0.0.1, port: {port}, database: postgres, tls: disable }}\n\
-         admin: {{ secret: pg/admin }}\n"
-    );
+    let postgres = targets.lines(Kind::Postgres);
     write(
         home,
         "policies/shop-orders.yaml",
         &format!(
-            "version: 1\npolicy: shop-orders\n{common}strategy: {{ in_place: {{ user: orders, accept_gap: true }} }}\n\
+            "version: 1\npolicy: shop-orders\n{postgres}strategy: {{ in_place: {{ user: orders, accept_gap: true }} }}\n\
              secret: {{ name: shop/orders, fields: [username, password, dsn] }}\nschedule: {{ every: 30d }}\n"
         ),
     );
-    for name in ["billing", "search"] {
+    for (name, kind) in [("billing", Kind::Postgres), ("search", Kind::Postgres), ("stock", Kind::SqlServer)] {
+        let lines = targets.lines(kind);
         write(
             home,
             &format!("policies/shop-{name}.yaml"),
             &format!(
-                "version: 1\npolicy: shop-{name}\n{common}\
+                "version: 1\npolicy: shop-{name}\n{lines}\
                  strategy: {{ alternating: {{ users: [{name}_a, {name}_b], grant_parity: require }} }}\n\
                  secret: {{ name: shop/{name}, fields: [username, password, dsn] }}\nschedule: {{ every: 30d }}\n\
                  verify: [ login, {{ sql: SELECT 1 }} ]\nrevoke: {{ after: 1s }}\n"
             ),
         );
     }
-    let (admin, password) = server.superuser();
-    put(home, "pg/admin", admin, password);
-    for (secret, roles) in SECRETS {
-        for (number, role) in roles.iter().enumerate() {
-            let password = if number == 0 { format!("PASSWORD 'the first password of {role}'") } else { String::new() };
-            server.sql(&format!("CREATE ROLE {role} LOGIN {password}")).await;
+    for (secret, user, password) in targets.admins() {
+        put(home, secret, &user, &password);
+    }
+    for (secret, kind, accounts) in SECRETS {
+        // Without the account's name, which the Windows password policy refuses in a password.
+        let password = format!("The first of {} passwords", 1 + ROUNDS);
+        for (number, account) in accounts.iter().enumerate() {
+            targets.create(kind, account, (number == 0).then_some(&password)).await;
         }
-        put(home, secret, roles[0], &format!("the first password of {}", roles[0]));
+        put(home, secret, accounts[0], &password);
     }
 }
 
@@ -191,7 +195,7 @@ async fn wait_out_the_grace_period() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
 }
 
-/// Rotates with a failpoint: SIGKILL hits the engine after the first `ALTER ROLE` was committed, before that is known to it.
+/// Rotates with a failpoint: SIGKILL hits the engine after the first change was committed, before that is known to it.
 fn kill_in_the_middle(home: &Path, rotate: &[&str]) {
     let status = Command::new(binary())
         .current_dir(home)
@@ -207,7 +211,7 @@ fn kill_in_the_middle(home: &Path, rotate: &[&str]) {
 
 #[expect(clippy::disallowed_methods, reason = "the application's own pace")]
 /// Reads `CURRENT` and logs in with it, as an application does that keeps no connection.
-async fn log_in_all_the_time(server: &PostgresServer, home: &Path, secret: &str, stop: &AtomicBool) -> Seen {
+async fn log_in_all_the_time(targets: &Targets, kind: Kind, home: &Path, secret: &str, stop: &AtomicBool) -> Seen {
     let keyring = Keyring::load(&home.join("master.key")).expect("the key is there");
     let store = LocalStore::open(&home.join("secrets.db"), keyring).await.expect("the store opens");
     let mut seen = Seen::default();
@@ -217,7 +221,7 @@ async fn log_in_all_the_time(server: &PostgresServer, home: &Path, secret: &str,
         let bundle = current.expect("the secret has a CURRENT").bundle;
         let (user, password) = login_of(&bundle);
         let began = Instant::now();
-        let accepted = server.accepts(&user, &password).await;
+        let accepted = targets.accepts(kind, &user, &password).await;
         seen.logins += 1;
         if accepted {
             if let Some(since) = refused_since.take() {
@@ -240,12 +244,14 @@ fn login_of(bundle: &Bundle) -> (String, String) {
     (bundle.username().expect("a login has a user name"), password)
 }
 
-async fn row(server: &PostgresServer, home: &Path, secret: &str, seen: &Seen) -> Vec<Cell> {
+async fn row(targets: &Targets, home: &Path, secret: &str, seen: &Seen) -> Vec<Cell> {
+    let (_, kind, accounts) =
+        SECRETS.iter().find(|(name, ..)| *name == secret).expect("the table has a row for each secret");
     let mut refused = 0;
     let old = &seen.passwords[..seen.passwords.len().saturating_sub(1)];
     for bundle in old {
         let (user, password) = login_of(bundle);
-        refused += usize::from(!server.accepts(&user, &password).await);
+        refused += usize::from(!targets.accepts(*kind, &user, &password).await);
     }
     let output = Command::new(binary())
         .current_dir(home)
@@ -254,11 +260,10 @@ async fn row(server: &PostgresServer, home: &Path, secret: &str, seen: &Seen) ->
         .expect("keywheel runs");
     let history: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the history is JSON");
     let rotations = history["rotations"].as_array().or(history.as_array()).map_or(0, Vec::len);
-    let roles = SECRETS.iter().find(|(name, _)| *name == secret).map(|(_, roles)| roles.join(", ")).unwrap_or_default();
     let gap = if seen.gap.is_zero() { "none".to_owned() } else { format!("{} ms", seen.gap.as_millis()) };
     vec![
         Cell::new(secret),
-        Cell::new(roles),
+        Cell::new(accounts.join(", ")),
         Cell::new(rotations),
         Cell::new(seen.logins),
         Cell::new(seen.failed),

@@ -1,0 +1,127 @@
+//! Rotates logins and contained users of Microsoft SQL Server (2017 to 2025) and Azure SQL, in place or as an alternating
+//! pair.
+//!
+//! - The line is encrypted for the whole session, always (`connect`): a statement that sets a password holds it in clear.
+//! - No late effect of an earlier call can win (`fence`).
+//! - Probes ask the admin's view of the password where they can, and log in within a budget where they must (`instance`,
+//!   `budget`).
+//! - An availability group keeps logins on each instance: all are changed, all are verified (`access`).
+//! - What the server's answers mean is one table (`answer`).
+//!
+//! One file per verb of [`keywheel_sdk::Rotator`]; this one only hands on.
+//!
+//! The driver (tiberius) writes the server's messages to its log, target `tiberius`. They hold no password, but names and
+//! texts of the server: mute that target.
+
+mod access;
+mod account;
+mod answer;
+mod apply;
+mod budget;
+mod connect;
+mod create;
+mod derive;
+mod fence;
+mod frame;
+mod instance;
+mod parity;
+mod preflight;
+mod probe;
+mod restore;
+mod revoke;
+mod rights;
+mod scramble;
+mod sessions;
+mod settings;
+mod statement;
+mod usage;
+mod verify;
+
+use async_trait::async_trait;
+use keywheel_sdk::{
+    Answer, Bundle, Call, Capabilities, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, Secret,
+    Shape, Target, Usage,
+};
+use serde_json::{Map, Value};
+
+/// The rotator of kind `sqlserver`. Keeps a few idle admin sessions per instance, and counts failed logins, so make one and
+/// share it.
+///
+/// ## Cancellation
+/// Each call may be dropped at any time: its session is closed then, never used again. Whether a change that was on its way
+/// has happened is unknown until the next probe.
+#[derive(Default)]
+pub struct SqlServerRotator {
+    pools: connect::Pools,
+    budget: budget::Budget,
+}
+
+impl SqlServerRotator {
+    /// Opens nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl Rotator for SqlServerRotator {
+    fn describe(&self) -> Descriptor {
+        Descriptor {
+            kind: "sqlserver".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            shapes: vec![Shape::InPlace, Shape::Alternating],
+            origin: Origin::Engine,
+            settings: settings::Settings::schema(),
+            capabilities: Capabilities { usage: true, self_managed: true },
+            derived_fields: derive::FIELDS.map(str::to_owned).to_vec(),
+        }
+    }
+
+    fn check_settings(&self, settings: &Map<String, Value>) -> Result<(), String> {
+        settings::Settings::read(settings).map(drop).map_err(|error| error.message)
+    }
+
+    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
+        derive::derive_field(target, bundle, field)
+    }
+
+    async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
+        preflight::preflight(self, call, current).await
+    }
+
+    async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer {
+        probe::probe(self, call, credential, others).await
+    }
+
+    async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
+        apply::apply(self, call, candidate, current).await
+    }
+
+    async fn verify(
+        &self,
+        call: &Call<'_>,
+        candidate: &Bundle,
+        current: Option<&Bundle>,
+        checks: &[Check],
+    ) -> Result<(), RotatorError> {
+        verify::verify(self, call, candidate, current, checks).await
+    }
+
+    async fn restore(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
+        restore::restore(self, call, candidate, current).await
+    }
+
+    async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
+        usage::usage(self, call, credential).await
+    }
+
+    async fn revoke(
+        &self,
+        call: &Call<'_>,
+        previous: &Bundle,
+        current: &Bundle,
+        how: RevokeHow,
+    ) -> Result<(), RotatorError> {
+        revoke::revoke(self, call, previous, current, how).await
+    }
+}

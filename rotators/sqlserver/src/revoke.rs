@@ -1,0 +1,102 @@
+//! `revoke`: the target refuses the previous credential.
+
+use std::time::Duration;
+
+use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RevokeHow, RotatorError};
+
+use crate::access::{Access, never};
+use crate::apply::{after_change, alter};
+use crate::instance::Instance;
+use crate::settings::Kind;
+use crate::statement::Sql;
+use crate::{SqlServerRotator, scramble, sessions};
+
+/// In place the previous password went with `apply`, so this only proves it. Alternating: the idle account is disabled and
+/// gets a password that nobody holds, so that enabling it again lets nobody in; its sessions end if `how` says so; then it is
+/// proved. May be repeated.
+///
+/// The account is disabled whether `how.disable` says so or not, since the server knows none without a password.
+pub(crate) async fn revoke(
+    rotator: &SqlServerRotator,
+    call: &Call<'_>,
+    previous: &Bundle,
+    current: &Bundle,
+    how: RevokeHow,
+) -> Result<(), RotatorError> {
+    let access = Access::of(rotator, call)?;
+    let account = access.account(previous)?;
+    let live = access.account(current)?;
+    if account == live {
+        if previous.password()?.same_as(current.password()?) {
+            return Err(never(
+                "account",
+                "previous and current are the same: revoking would end the live credential".to_owned(),
+            ));
+        }
+        return prove(&access, previous, current, false).await;
+    }
+    let (mut first_error, mut changed) = (None, false);
+    for instance in access.instances() {
+        match revoke_at(&access, &instance, &account, how).await {
+            Ok(()) => changed = true,
+            Err(error) => {
+                changed |= error.effect == Effect::Unknown;
+                first_error.get_or_insert(access.located(instance.address, error));
+            }
+        }
+    }
+    match first_error {
+        Some(error) if changed => Err(after_change(error)),
+        Some(error) => Err(error),
+        None => prove(&access, previous, current, true).await,
+    }
+}
+
+async fn revoke_at(
+    access: &Access<'_>,
+    instance: &Instance<'_>,
+    account: &str,
+    how: RevokeHow,
+) -> Result<(), RotatorError> {
+    let kind = access.settings.kind;
+    let Some((mut fenced, _)) = instance.enter(account, &[], None).await? else { return Ok(()) };
+    if fenced.account.is_none() {
+        let sees = fenced.sees;
+        fenced.leave().await?;
+        return if sees {
+            Ok(())
+        } else {
+            Err(never("15151", format!("the admin may not see the account `{account}`: it needs ALTER ANY LOGIN")))
+        };
+    }
+    let scramble = alter(kind, account, &scramble::nobodys(account))?;
+    fenced.change(&disable(kind, account), "disable the previous account").await?;
+    fenced.change(&scramble, "take the password away").await.map_err(after_change)?;
+    if how.terminate_sessions {
+        sessions::end(&mut fenced, access.settings.kind, account).await.map_err(after_change)?;
+    }
+    fenced.leave().await.map_err(after_change)
+}
+
+/// The statement that keeps an account from logging in.
+pub(crate) fn disable(kind: Kind, account: &str) -> Sql {
+    match kind {
+        Kind::Login => Sql::new("ALTER LOGIN ").identifier(account).fixed(" DISABLE"),
+        Kind::ContainedUser => Sql::new("REVOKE CONNECT FROM ").identifier(account),
+    }
+}
+
+/// `changed` says whether this call has changed something before.
+async fn prove(access: &Access<'_>, previous: &Bundle, current: &Bundle, changed: bool) -> Result<(), RotatorError> {
+    let effect = if changed { Effect::Unknown } else { Effect::None };
+    match access.ask_password(previous, &[current], changed).await {
+        Answer::No { .. } => Ok(()),
+        Answer::Yes | Answer::Partly { .. } => Err(RotatorError {
+            effect,
+            retry: Retry::After(Duration::from_secs(30)),
+            code: "not-revoked".to_owned(),
+            message: "the previous credential is still the account's: somebody has set its password again".to_owned(),
+        }),
+        Answer::Unknown(error) => Err(RotatorError { effect, ..error }),
+    }
+}

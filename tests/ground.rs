@@ -155,7 +155,8 @@ fn doubles() -> &'static Doubles {
     static DOUBLES: OnceLock<Doubles> = OnceLock::new();
     DOUBLES.get_or_init(|| {
         let certificates = Certificates::for_names(&["localhost", "127.0.0.1"]);
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        // Not among the temporary files: what a static keeps is never dropped.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's folder is writable");
         let authority = folder.path().join("authority.pem");
         std::fs::write(&authority, &certificates.authority).expect("the folder is writable");
         let replica = |server_name: &str| {

@@ -13,7 +13,7 @@ use crate::house::House;
 /// A house whose one policy's target is away.
 fn house(name: &str) -> House {
     let house = House::new();
-    let more = "adopt: rotate\nschedule: { every: 30d }\non_failure: { attempts: 9, backoff: 1h..1h }";
+    let more = "adopt: rotate\nschedule: { every: 30d }\non_failure: { attempts: 99, backoff: 1h..1h }";
     house.policy(name, 1, &format!("{{ in_place: {{ user: {name}, accept_gap: true }} }}"), more);
     house
 }
@@ -39,7 +39,7 @@ async fn somebody_else_at_work_is_exit_5() {
 #[test]
 fn a_target_that_is_away_is_exit_6() {
     let house = house("cli_away");
-    let output = house.keywheel(&["rotate", "cli_away", "--wait", "1m"]).output().expect("the binary runs");
+    let output = house.keywheel(&["rotate", "cli_away", "--wait", "5s"]).output().expect("the binary runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(6), "{out}{err}");
     assert!(out.contains("waiting") && out.contains("apply is tried again after"), "{out}");

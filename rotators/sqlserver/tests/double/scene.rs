@@ -27,7 +27,8 @@ pub struct Site {
 impl Site {
     pub fn start(instance: Options, encryption: Encryption) -> Self {
         let certificates = Certificates::for_names(&["localhost", "127.0.0.1"]);
-        let folder = tempfile::tempdir().unwrap();
+        // Not among the temporary files: a site that a static keeps is never dropped.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let authority = folder.path().join("authority.pem");
         std::fs::write(&authority, &certificates.authority).unwrap();
         let identity = TlsIdentity { certificate_pem: certificates.certificate, key_pem: certificates.key };

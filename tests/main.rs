@@ -6,6 +6,7 @@ mod cli;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod daemon;
+mod examples;
 #[cfg(feature = "failpoints")]
 mod ground;
 mod house;

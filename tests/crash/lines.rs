@@ -23,13 +23,13 @@ async fn rotate_through(scenario: Scenario, name: &str, fault: keywheel_testkit:
     journal(&case).await
 }
 
-/// The same at the statement of SQL Server's double (of several: the second one) that changes the account.
-async fn rotate_past(scenario: Scenario, name: &str, verb: &str, effect: Effect) -> Vec<Event> {
+/// The same at the `nth` statement to SQL Server's double (of several: the second one) that begins like that.
+async fn rotate_past(scenario: Scenario, name: &str, statement: &str, nth: usize, effect: Effect) -> Vec<Event> {
     let case = Case::new(scenario, name, None).await;
     case.house.settings("deadlines: { step: 5s, lease: 10s }\n");
     let servers = scenario.ground.servers();
     let server = servers.get(1).unwrap_or(&servers[0]);
-    let struck = server.faults().arm(Fault::at_text(format!("{verb} [{name}_"), effect));
+    let struck = server.faults().arm(Fault::at_text(statement, effect).skip(nth));
     case.recover(name).await;
     assert_eq!(struck.count(), 1, "the line broke once");
     journal(&case).await
@@ -114,7 +114,7 @@ async fn lost_acknowledgements_of_sqlserver() {
         for alternating in [false, true] {
             let scenario = Scenario { ground, alternating, end: End::Done };
             let name = format!("lost_ack_{kind}_{alternating}");
-            let events = rotate_past(scenario, &name, verb, Effect::ApplyThenClose).await;
+            let events = rotate_past(scenario, &name, &format!("{verb} [{name}_"), 0, Effect::ApplyThenClose).await;
             // Of a group the third replica is still to do, and so is an idle account's right to log in.
             let whole = ground != Ground::Group && !alternating;
             let expected = if whole { (1, 1) } else { (2, 0) };
@@ -128,7 +128,7 @@ async fn lost_requests_of_sqlserver() {
     for (ground, kind, verb) in SQL {
         let scenario = Scenario { ground, alternating: false, end: End::Done };
         let name = format!("lost_req_{kind}");
-        let events = rotate_past(scenario, &name, verb, Effect::CloseBefore).await;
+        let events = rotate_past(scenario, &name, &format!("{verb} [{name}_"), 0, Effect::CloseBefore).await;
         assert_eq!((began(&events, Step::Apply), settled(&events, Step::Apply)), (2, 0), "{name}");
     }
 }
@@ -138,8 +138,31 @@ async fn answers_of_sqlserver_that_never_come() {
     for (ground, kind, verb) in SQL {
         let scenario = Scenario { ground, alternating: false, end: End::Done };
         let name = format!("no_answer_{kind}");
-        let events = rotate_past(scenario, &name, verb, Effect::ApplyThenStall).await;
+        let events = rotate_past(scenario, &name, &format!("{verb} [{name}_"), 0, Effect::ApplyThenStall).await;
         let expected = if ground == Ground::Group { (2, 0) } else { (1, 1) };
         assert_eq!((began(&events, Step::Apply), settled(&events, Step::Apply)), expected, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_acknowledgements_of_sqlserver_while_rolling_back() {
+    for (ground, kind, verb) in SQL {
+        let scenario = Scenario { ground, alternating: false, end: End::RolledBack };
+        let name = format!("lost_back_{kind}");
+        // The first statement of an instance applies, the second restores.
+        let events = rotate_past(scenario, &name, &format!("{verb} [{name}_"), 1, Effect::ApplyThenClose).await;
+        assert_eq!((began(&events, Step::Restore), settled(&events, Step::Restore)), (1, 1), "{name}: looked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_acknowledgements_of_sqlserver_while_revoking() {
+    for (ground, kind, verb) in SQL {
+        let scenario = Scenario { ground, alternating: true, end: End::Done };
+        let name = format!("lost_end_{kind}");
+        // Of the two accounts the first is changed by revoke alone.
+        let events = rotate_past(scenario, &name, &format!("{verb} [{name}_a]"), 0, Effect::ApplyThenClose).await;
+        // The store still holds it, so it is ended once more.
+        assert_eq!((began(&events, Step::Revoke), settled(&events, Step::Revoke)), (2, 0), "{name}");
     }
 }

@@ -5,13 +5,15 @@
 //! checked, restarted and watched to its end. So a new write or effect is covered without being listed here.
 
 mod lines;
+mod live;
 mod points;
 mod replicas;
 
 use std::collections::BTreeMap;
 
+use keywheel::core::{Event, Step};
 use keywheel::secrets::Label;
-use keywheel::state::{StateStore, sqlite::SqliteState};
+use keywheel::state::{History, StateStore, sqlite::SqliteState};
 
 use crate::ground::Ground;
 use crate::house::{House, message_of};
@@ -78,7 +80,7 @@ impl Case {
         format!("First-password-of-{}", self.name)
     }
 
-    /// S1 and S2 as they are at this moment, seen from outside: on each replica, where there are several.
+    /// S1, S2 and S3 as they are at this moment, seen from outside: on each replica, where there are several.
     pub async fn check(&self, when: &str) {
         let ground = self.scenario.ground;
         let held = self.house.versions(&self.name).await;
@@ -108,12 +110,26 @@ impl Case {
             } else {
                 assert!(current || pending, "S2 {when}: CURRENT and PENDING are refused");
             }
-            // S3: as long as nothing new is CURRENT, the old one is accepted (in place: or its successor is staged and
-            // applied).
-            if held.iter().any(|stored| stored.label == Some(Label::Pending)) && self.scenario.alternating {
-                assert!(current, "S3 {when}: revoked before a successor was promoted");
+        }
+        // S3: what the first password opens goes with revoke (in place: with apply), and with nothing before it.
+        let ends_with = if self.scenario.alternating { Step::Revoke } else { Step::Apply };
+        if !self.began(ends_with).await {
+            let first = ground.accepts(&self.accounts()[0], &self.first_password()).await;
+            assert!(first.iter().all(|accepted| *accepted), "S3 {when}: the first password is refused: {first:?}");
+        }
+    }
+
+    /// Whether the rotation has come to a step.
+    async fn began(&self, wanted: Step) -> bool {
+        let state = SqliteState::open(&self.house.path("state.db")).await.expect("the state opens");
+        let rotations = state.history(&History { secret: None, limit: 9 }).await.expect("the state is readable");
+        for rotation in rotations {
+            let events = state.events(rotation.fixed.id).await.expect("the journal is readable");
+            if events.iter().any(|event| matches!(event.event, Event::Began { step, .. } if step == wanted)) {
+                return true;
             }
         }
+        false
     }
 
     /// How it must be at the end: the store holds `CURRENT` alone, the target accepts it and nothing else.
@@ -136,17 +152,27 @@ impl Case {
         assert!(!ground.is_open(idle).await.contains(&true), "{when}: the idle account lets nobody in");
     }
 
+    /// Removes the accounts of a case that is over.
+    async fn remove(&self) {
+        let [first, second] = self.accounts();
+        self.scenario.ground.remove(&first).await;
+        if self.scenario.alternating {
+            self.scenario.ground.remove(&second).await;
+        }
+    }
+
     /// Whether nothing is under way.
     pub async fn ended(&self) -> bool {
         let state = SqliteState::open(&self.house.path("state.db")).await.expect("the state opens");
         state.open_of(&self.name).await.expect("the state is readable").is_none()
     }
 
-    /// Lets a daemon without faults bring it to its end, and checks that it got there alone.
+    /// Lets a daemon without faults bring it to its end, and checks that it got there alone. The accounts are gone then.
     pub async fn recover(&self, when: &str) {
         if self.ended().await {
             // Killed after its last write: nothing was left to do.
-            return self.check_end(when).await;
+            self.check_end(when).await;
+            return self.remove().await;
         }
         let mut daemon = self.house.daemon("keywheel=info", None);
         let seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
@@ -158,5 +184,6 @@ impl Case {
         };
         assert!(last.starts_with(expected), "{when}: ended as `{last}`: {seen:#?}");
         self.check_end(when).await;
+        self.remove().await;
     }
 }

@@ -14,6 +14,7 @@ async fn record(scenario: Scenario, name: &str) -> Vec<String> {
     let mut seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
     seen.extend(daemon.stop());
     case.check_end("undisturbed").await;
+    case.remove().await;
     let points: Vec<String> = seen
         .iter()
         .filter(|entry| entry["target"] == "failpoint")
@@ -51,6 +52,7 @@ async fn every_point(scenario: Scenario, name: &str) {
         case.check(&when).await;
         case.recover(&when).await;
     }
+    scenario.ground.check_lines();
     let kinds: BTreeSet<_> = points.iter().collect();
     say(&format!(
         "{name}: SIGKILL at {} points ({} kinds), each ended as {:?}",
@@ -112,7 +114,7 @@ async fn two_kills_in_a_row() {
 }
 
 /// Each kind of account of SQL Server, to its end and back.
-async fn every_point_of(ground: Ground, name: &str) {
+pub(super) async fn every_point_of(ground: Ground, name: &str) {
     for (alternating, shape) in [(false, "in_place"), (true, "alternating")] {
         for (end, how) in [(End::Done, ""), (End::RolledBack, "_back")] {
             every_point(Scenario { ground, alternating, end }, &format!("kill_{name}_{shape}{how}")).await;
@@ -133,6 +135,13 @@ async fn every_point_of_a_contained_user() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_of_three_replicas() {
     every_point_of(Ground::Group, "group").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_kills_in_a_row_of_sqlserver() {
+    two_kills(Scenario { ground: Ground::SqlServer, alternating: false, end: End::RolledBack }, "twice_login_back")
+        .await;
+    two_kills(Scenario { ground: Ground::Contained, alternating: true, end: End::Done }, "twice_contained").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! SIGKILL between two replicas: inside one effect, where the engine has no point of its own.
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Mutex};
 
 use keywheel_sqlserver_double::{Effect, Fault};
@@ -22,19 +23,26 @@ async fn kill_at(scenario: Scenario, name: &str, replica: usize, nth: usize, aft
     let effect = if after { Effect::CallAfter(kill) } else { Effect::CallBefore(kill) };
     let server = &Ground::Group.servers()[replica];
     let struck = server.faults().arm(Fault::at_text(format!("ALTER LOGIN [{name}_"), effect).skip(nth));
-    let mut running = case.house.daemon("keywheel=info", None);
-    *daemon.lock().expect("nobody panics") = Pid::from_raw(i32::try_from(running.id()).expect("a process number"));
+    let mut running = {
+        // Held until the process is known, however fast it gets there.
+        let mut daemon = daemon.lock().expect("nobody panics");
+        let running = case.house.daemon("keywheel=info", None);
+        *daemon = Pid::from_raw(i32::try_from(running.id()).expect("a process number"));
+        running
+    };
     while let Some(entry) = running.next() {
         let message = crate::house::message_of(&entry);
         if ["done", "rolled back", "parked"].iter().any(|end| message.starts_with(end)) {
             running.ask_to_stop();
         }
     }
-    running.wait();
+    let (status, _) = running.wait();
+    let killed = struck.count() == 1;
+    assert_eq!(status.signal() == Some(9), killed, "killed by the strike, and by nothing else: {status}");
     let when = format!("killed {} change {nth} of replica {replica}", if after { "after" } else { "before" });
     case.check(&when).await;
     case.recover(&when).await;
-    struck.count() == 1
+    killed
 }
 
 /// Each change of each replica, before and after it; until there are no more.
@@ -66,4 +74,10 @@ async fn killed_between_replicas_in_place() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_replicas_alternating() {
     between_replicas(Scenario { ground: Ground::Group, alternating: true, end: End::Done }, "between_alt").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_replicas_alternating_rolled_back() {
+    between_replicas(Scenario { ground: Ground::Group, alternating: true, end: End::RolledBack }, "between_alt_back")
+        .await;
 }

@@ -112,3 +112,23 @@ fn the_policy_in_the_readme_is_valid() {
     let output = output.expect("the program runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// The policies that we ship are valid, each alone and all together.
+#[test]
+fn the_policies_of_the_library_are_valid() {
+    let library = super::root().join("policies/library");
+    let files: Vec<_> = std::fs::read_dir(&library)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    assert!(files.len() >= 10, "the policies are there: {files:?}");
+    for path in files.iter().chain([&library]) {
+        let output = Command::new(env!("CARGO_BIN_EXE_keywheel"))
+            .arg("validate")
+            .arg(path)
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .output()
+            .expect("the program runs");
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}

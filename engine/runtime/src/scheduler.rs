@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::Queue;
-use crate::worker::due_after;
+use crate::worker::{due_after, written};
 use crate::{Engine, Order, RunError, Stop};
 
 /// The pause after a turn that panicked.
@@ -277,11 +277,7 @@ async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &Cancellat
 
 /// What the limit per target counts by: the server, not the account.
 pub fn target_key(policy: &Policy) -> String {
-    let setting = |name: &str| {
-        let value = policy.target.get(name)?;
-        // A text's own `to_string` is JSON, with quotes.
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-    };
+    let setting = |name: &str| policy.target.get(name).map(written);
     let port = setting("port").map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", policy.rotator, setting("host").unwrap_or_default())
 }

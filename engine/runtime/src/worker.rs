@@ -153,8 +153,9 @@ impl Engine {
     /// The open rotation, or a new one where the order allows; that is not written yet.
     async fn open_or_new(&self, policy: &Policy, order: &Order, lease: &Lease) -> Result<Option<Found>, RunError> {
         let secret = policy.secret.name.as_str();
+        let place = self.place_of(policy);
         if let Some(open) = self.state.open_of(secret).await? {
-            if open.fixed.shape != shape_of(policy) || open.fixed.target != place_of(policy) {
+            if open.fixed.shape != shape_of(policy) || open.fixed.target != place {
                 return Err(RunError::PolicyChanged {
                     secret: secret.to_owned(),
                     hint: "bring the earlier policy back until it has ended",
@@ -185,7 +186,7 @@ impl Engine {
             policy: policy.name.clone(),
             digest: policy.digest.clone(),
             shape: shape_of(policy),
-            target: place_of(policy),
+            target: place,
             cause,
             replaces: current_of(&versions).map(|current| current.version.clone()),
         };
@@ -206,6 +207,28 @@ impl Engine {
         let id = open.fixed.id;
         let _ = self.state.append(lease, id, open.seq, &[event], self.clock.now()).await?;
         Ok(self.state.rotation(id).await?.ok_or(StateError::NotFound(id))?)
+    }
+
+    /// The target, with all of its settings that say which accounts are meant, and the accounts, as one text.
+    fn place_of(&self, policy: &Policy) -> String {
+        let users = match &policy.strategy {
+            Strategy::InPlace { user } => user.clone(),
+            Strategy::Alternating { users, .. } => users.join("+"),
+            Strategy::Overlapping => String::new(),
+        };
+        let text = |name: &str| policy.target.get(name).map(written);
+        let mut place = format!("{}/{}", target_key(policy), text("database").unwrap_or_default());
+        let settings =
+            self.rotators.get(&policy.rotator).map(|rotator| rotator.describe().settings).unwrap_or_default();
+        for setting in settings.iter().filter(|setting| setting.names_target) {
+            let name = setting.name.as_str();
+            if !["host", "port", "database"].contains(&name)
+                && let Some(value) = text(name)
+            {
+                place.push_str(&format!(";{name}={value}"));
+            }
+        }
+        format!("{place}#{users}")
     }
 
     /// When the schedule wants this secret rotated next; `None` for never. Derived from what is stored, at each asking.
@@ -252,15 +275,17 @@ pub fn due_after(policy: &Policy, since: Option<Timestamp>, latest: &[Rotation],
     if pause > due { schedule::next_open(&policy.schedule, pause) } else { Some(due) }
 }
 
-/// The target and the accounts, as one text.
-fn place_of(policy: &Policy) -> String {
-    let users = match &policy.strategy {
-        Strategy::InPlace { user } => user.clone(),
-        Strategy::Alternating { users, .. } => users.join("+"),
-        Strategy::Overlapping => String::new(),
-    };
-    let database = policy.target.get("database").and_then(|name| name.as_str()).unwrap_or_default();
-    format!("{}/{database}#{users}", target_key(policy))
+/// A setting's value in words. The order of a list does not matter.
+pub(crate) fn written(value: &serde_json::Value) -> String {
+    match value.as_array() {
+        Some(list) => {
+            let mut words: Vec<String> = list.iter().map(written).collect();
+            words.sort();
+            words.join(",")
+        }
+        // A text's own `to_string` is JSON, with quotes.
+        None => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
 }
 
 pub(crate) fn shape_of(policy: &Policy) -> Shape {

@@ -139,7 +139,8 @@ impl Settings {
 }
 
 fn setting(name: &str, kind: SettingKind, required: bool, help: &str) -> Setting {
-    Setting { name: name.to_owned(), kind, required, help: help.to_owned() }
+    let names_target = matches!(name, "host" | "port" | "database");
+    Setting { name: name.to_owned(), kind, required, help: help.to_owned(), names_target }
 }
 
 fn wrong(message: String) -> RotatorError {

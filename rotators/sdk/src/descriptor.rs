@@ -58,6 +58,9 @@ pub struct Setting {
     pub required: bool,
     /// One sentence for people who write policies.
     pub help: String,
+    /// Says which accounts are meant: with another value they are others, or in other places. A rotation that is under way
+    /// rests while its policy says otherwise in such a setting. `host`, `port` and `database` always do.
+    pub names_target: bool,
 }
 
 /// What a rotator is and can do. Constant for one version of a rotator.

@@ -265,7 +265,8 @@ fn small(number: i64) -> u32 {
 }
 
 fn setting(name: &str, kind: SettingKind, required: bool, help: &str) -> Setting {
-    Setting { name: name.to_owned(), kind, required, help: help.to_owned() }
+    let names_target = matches!(name, "host" | "port" | "database" | "account" | "replicas");
+    Setting { name: name.to_owned(), kind, required, help: help.to_owned(), names_target }
 }
 
 fn wrong(message: String) -> RotatorError {

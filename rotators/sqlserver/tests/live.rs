@@ -11,10 +11,12 @@ use keywheel_testkit::exam::{Stage, Subject, sit};
 
 struct Live {
     server: LiveSqlServer,
+    /// The database whose users are rotated; `None` for logins.
+    database: Option<String>,
     alternates: bool,
     who: Who,
     rotator: SqlServerRotator,
-    /// Logins that were made, to be dropped at the end.
+    /// Accounts that were made, to be dropped at the end.
     made: std::sync::Mutex<Vec<String>>,
     run: String,
 }
@@ -37,17 +39,25 @@ impl Live {
             made.push(name.clone());
             name
         };
+        if self.database.is_some() {
+            self.run(&format!("CREATE USER [{name}] WITH PASSWORD = N'{password}'")).await;
+            return name;
+        }
         // A server that remembers passwords would refuse to go back to one. Azure SQL Database has no such option.
-        let azure = self.server.about().await.contains("Azure");
-        let policy = if azure { "" } else { ", CHECK_POLICY = OFF" };
-        self.server.sql(&format!("CREATE LOGIN [{name}] WITH PASSWORD = N'{password}'{policy}")).await;
+        let policy = if self.server.is_azure().await { "" } else { ", CHECK_POLICY = OFF" };
+        self.run(&format!("CREATE LOGIN [{name}] WITH PASSWORD = N'{password}'{policy}")).await;
         name
+    }
+
+    async fn run(&self, sql: &str) {
+        self.server.sql_in(self.database.as_deref(), sql).await;
     }
 
     async fn drop_all(&self) {
         let made = std::mem::take(&mut *self.made.lock().unwrap());
+        let kind = if self.database.is_some() { "USER" } else { "LOGIN" };
         for name in made {
-            self.server.sql(&format!("DROP LOGIN [{name}]")).await;
+            self.run(&format!("DROP {kind} [{name}]")).await;
         }
     }
 }
@@ -56,7 +66,8 @@ impl Live {
 impl Subject for Live {
     fn name(&self) -> String {
         let shape = if self.alternates { "alternating" } else { "in place" };
-        format!("{} at {}, {:?}", shape, self.server.address(), self.who)
+        let kind = if self.database.is_some() { "contained users" } else { "logins" };
+        format!("{kind} {shape} at {}, {:?}", self.server.address(), self.who)
     }
 
     fn rotator(&self) -> &dyn Rotator {
@@ -78,6 +89,10 @@ impl Subject for Live {
         let target = |admin| {
             let mut settings = self.server.settings();
             settings.insert("lockout_budget".to_owned(), 50.into());
+            if let Some(database) = &self.database {
+                settings.insert("database".to_owned(), database.as_str().into());
+                settings.insert("account".to_owned(), "contained-user".into());
+            }
             Target { settings, strategy: strategy(), admin, generates: None }
         };
         let with = |password: &str| Admin::Credential(login(user, password));
@@ -98,7 +113,7 @@ impl Subject for Live {
 
     async fn accepts(&self, credential: &Bundle) -> bool {
         let password = credential.password().unwrap().expose(str::to_owned);
-        self.server.accepts(&credential.username().unwrap(), &password).await
+        self.server.accepts(&credential.username().unwrap(), &password, self.database.as_deref()).await
     }
 }
 
@@ -111,22 +126,32 @@ async fn real_servers_pass_the_exam() {
         return;
     }
     for number in 0..servers {
-        for (alternates, who, least) in [(false, Who::Admin, 16), (true, Who::Admin, 17), (false, Who::Itself, 15)] {
-            let server = LiveSqlServer::named().swap_remove(number);
-            writeln!(said, "{}: {}", server.address(), server.about().await).unwrap();
-            let live = Live {
-                server,
-                alternates,
-                who,
-                rotator: SqlServerRotator::new(),
-                made: Default::default(),
-                run: format!("{}_{alternates}_{who:?}", std::process::id()),
-            };
-            let report = sit(&live).await;
-            writeln!(said, "{report}").unwrap();
-            live.drop_all().await;
-            report.assert_passed();
-            assert!(report.passed() >= least, "too many cases were skipped\n{report}");
+        let server = || LiveSqlServer::named().swap_remove(number);
+        writeln!(said, "{}: {}", server().address(), server().about().await).unwrap();
+        let mut databases = vec![None];
+        match server().contained_database().await {
+            Ok(name) => databases.push(Some(name.to_owned())),
+            Err(why) => writeln!(said, "not applicable: contained users at {}: {why}", server().address()).unwrap(),
+        }
+        writeln!(said, "not applicable: a group at {}: the address is one server's", server().address()).unwrap();
+        for database in databases {
+            for (alternates, who, least) in [(false, Who::Admin, 16), (true, Who::Admin, 17), (false, Who::Itself, 15)]
+            {
+                let live = Live {
+                    server: server(),
+                    database: database.clone(),
+                    alternates,
+                    who,
+                    rotator: SqlServerRotator::new(),
+                    made: Default::default(),
+                    run: format!("{}_{}_{alternates}_{who:?}", std::process::id(), database.is_some()),
+                };
+                let report = sit(&live).await;
+                writeln!(said, "{report}").unwrap();
+                live.drop_all().await;
+                report.assert_passed();
+                assert!(report.passed() >= least, "too many cases were skipped\n{report}");
+            }
         }
     }
 }

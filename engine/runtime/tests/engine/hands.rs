@@ -103,7 +103,9 @@ async fn a_rotation_that_began_at_another_target_or_account_is_not_turned() {
     another_account.strategy = Strategy::InPlace { user: "other".into() };
     let mut another_rotator = in_place();
     another_rotator.rotator = "vault".into();
-    for policy in [another_target, another_account, another_rotator] {
+    let mut another_part = in_place();
+    another_part.target.insert("branch".into(), serde_json::json!(["north"]));
+    for policy in [another_target, another_account, another_rotator, another_part] {
         for order in [Order::GoOn, now(), roll_back()] {
             let turned = world.turn(&policy, order).await;
             assert!(matches!(turned, Err(RunError::PolicyChanged { .. })), "{turned:?}");
@@ -113,6 +115,7 @@ async fn a_rotation_that_began_at_another_target_or_account_is_not_turned() {
     let mut another_schedule = in_place();
     another_schedule.schedule.jitter = Duration::from_secs(60);
     another_schedule.digest = "1".repeat(64);
+    another_schedule.target.insert("opening_hours".into(), serde_json::json!(["always"]));
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(world.to_the_end(&another_schedule, Order::GoOn).await, Stop::Done, "what does not matter, does not");
 }

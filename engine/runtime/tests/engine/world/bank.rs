@@ -156,7 +156,15 @@ impl Rotator for Bank {
             version: "1.0.0".into(),
             shapes: vec![Shape::InPlace, Shape::Alternating],
             origin: Origin::Engine,
-            settings: Vec::new(),
+            settings: ["branch", "opening_hours"]
+                .map(|name| keywheel_sdk::Setting {
+                    name: name.to_owned(),
+                    kind: keywheel_sdk::SettingKind::Texts,
+                    required: false,
+                    help: String::new(),
+                    names_target: name == "branch",
+                })
+                .into(),
             capabilities: Capabilities { usage: true, self_managed: true },
             derived_fields: Vec::new(),
         }

@@ -1,0 +1,97 @@
+//! PostgreSQL, real and throwaway. The floor's verifiers are computed on our side, by the library that the rotator uses.
+
+use aws_lc_rs::{digest, hmac, pbkdf2, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use keywheel_testkit::{PostgresOptions, PostgresServer};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection};
+
+use crate::{ACCOUNTS, ADMIN_CONNECTIONS, Target};
+
+pub struct Postgres {
+    server: PostgresServer,
+    process: u32,
+    floor: PgPool,
+}
+
+impl Postgres {
+    pub async fn start() -> Self {
+        // Tests log each statement, to search it; a server at work does not.
+        let quiet = ["log_statement = none", "log_connections = off"].map(str::to_owned);
+        let options = PostgresOptions { fsync: true, settings: quiet.into(), ..PostgresOptions::default() };
+        let server = PostgresServer::start_with(&options).expect("Postgres server binaries are installed");
+        let create: String = (0..ACCOUNTS).map(|n| format!("CREATE ROLE role_{n} LOGIN PASSWORD 'first';")).collect();
+        server.sql(&create).await;
+        let rows = server.sql("SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)").await;
+        let process = rows[0][0].as_ref().expect("the server's process").parse().expect("a number");
+        let (user, password) = server.superuser();
+        let floor = PgPoolOptions::new()
+            .max_connections(ADMIN_CONNECTIONS)
+            .connect_lazy_with(server.connect_options(user, password, "postgres"));
+        Postgres { server, process, floor }
+    }
+
+    async fn count(&self, sql: &str) -> usize {
+        self.server.sql(sql).await[0][0].as_ref().and_then(|count| count.parse().ok()).expect("a count")
+    }
+}
+
+impl Target for Postgres {
+    fn about(&self) -> String {
+        format!("one Postgres {}", self.server.version())
+    }
+
+    fn process(&self) -> u32 {
+        self.process
+    }
+
+    fn lines(&self) -> String {
+        format!(
+            "rotator: postgres\ntarget: {{ host: 127.0.0.1, port: {}, database: postgres, tls: disable, \
+             max_connections: {ADMIN_CONNECTIONS} }}",
+            self.server.port()
+        )
+    }
+
+    fn admin(&self) -> (String, String) {
+        let (user, password) = self.server.superuser();
+        (user.to_owned(), password.to_owned())
+    }
+
+    async fn change_and_log_in(&self, number: usize) {
+        let password = format!("a-password-of-forty-characters-for-role-{number}");
+        let statement = format!("ALTER ROLE role_{number} PASSWORD '{}'", verifier(&password));
+        sqlx::query(AssertSqlSafe(statement)).persistent(false).execute(&self.floor).await.expect("altered");
+        let login = self.server.connect(&format!("role_{number}"), &password).await.expect("logged in");
+        login.close().await.expect("closed");
+    }
+
+    async fn connections(&self) -> usize {
+        // The floor's own stay, idle.
+        let others = self.count(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        );
+        others.await.saturating_sub(self.floor.size() as usize)
+    }
+
+    async fn rotated(&self) -> usize {
+        self.count(
+            "SELECT count(*) FROM pg_authid WHERE rolname LIKE 'role\\_%' AND rolpassword LIKE 'SCRAM-SHA-256$%'",
+        )
+        .await
+    }
+}
+
+/// What `ALTER ROLE` takes in place of a password of plain characters.
+fn verifier(password: &str) -> String {
+    let rounds = std::num::NonZeroU32::new(4096).expect("not zero");
+    let (mut salt, mut salted) = ([0; 16], [0; 32]);
+    rand::fill(&mut salt).expect("random bytes");
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, password.as_bytes(), &mut salted);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+    let stored = digest::digest(&digest::SHA256, hmac::sign(&key, b"Client Key").as_ref());
+    let server = hmac::sign(&key, b"Server Key");
+    let [salt, stored, server] = [&salt, stored.as_ref(), server.as_ref()].map(|bytes| BASE64.encode(bytes));
+    format!("SCRAM-SHA-256${rounds}:{salt}${stored}:{server}")
+}

@@ -1,0 +1,149 @@
+//! The double of SQL Server, in a process of its own: this program once more.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use keywheel_sqlserver_double::{Encryption, Options, ServerOptions, SqlServer as Double, TlsIdentity};
+use keywheel_testkit::Certificates;
+use tiberius::{AuthMethod, Client, EncryptionLevel};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
+
+use crate::{ACCOUNTS, ADMIN_CONNECTIONS, Target};
+
+/// The word on the command line with which this program is the double. The certificate and the key come in on standard input.
+pub const SERVE: &str = "serve-sqlserver";
+
+const FIRST: &str = "First-password-1";
+
+type Line = Client<Compat<TcpStream>>;
+
+pub struct SqlServer {
+    double: Child,
+    port: u16,
+    authority: PathBuf,
+    /// Admin connections of the floor, and one for questions.
+    floor: Vec<Mutex<Line>>,
+    questions: Mutex<Line>,
+    _folder: tempfile::TempDir,
+}
+
+/// Is the double until standard input ends.
+pub fn serve() {
+    let mut input = BufReader::new(std::io::stdin());
+    let mut identity = String::new();
+    input.read_line(&mut identity).expect("standard input is there");
+    let identity: (String, String) = serde_json::from_str(&identity).expect("a certificate and a key");
+    let tls = TlsIdentity { certificate_pem: identity.0, key_pem: identity.1 };
+    let options = ServerOptions { tls: Some(tls), encryption: Encryption::Require, ..ServerOptions::default() };
+    let server = Double::start_with(options).expect("a free port");
+    println!("{}", server.port());
+    let _ = input.read_to_end(&mut Vec::new());
+}
+
+impl SqlServer {
+    pub async fn start() -> Self {
+        let certificates = Certificates::for_names(&["localhost"]);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let authority = folder.path().join("authority.pem");
+        std::fs::write(&authority, &certificates.authority).expect("the folder is writable");
+        let mut double = Command::new(std::env::current_exe().expect("this program has a path"))
+            .arg(SERVE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program runs");
+        let identity = serde_json::json!([certificates.certificate, certificates.key]);
+        writeln!(double.stdin.as_mut().expect("piped"), "{identity}").expect("the double reads");
+        let mut port = String::new();
+        BufReader::new(double.stdout.take().expect("piped")).read_line(&mut port).expect("the double says its port");
+        let port = port.trim().parse().expect("a port");
+        let admin = || connect(&authority, port, "sa", Options::default().sa_password);
+        let mut floor = Vec::new();
+        for _ in 0..ADMIN_CONNECTIONS {
+            floor.push(Mutex::new(admin().await));
+        }
+        let mut questions = admin().await;
+        for n in 0..ACCOUNTS {
+            let create = format!("CREATE LOGIN role_{n} WITH PASSWORD = N'{FIRST}'");
+            questions.simple_query(create).await.expect("created").into_results().await.expect("created");
+        }
+        SqlServer { double, port, authority, floor, questions: Mutex::new(questions), _folder: folder }
+    }
+
+    async fn count(&self, sql: &str) -> usize {
+        let mut line = self.questions.lock().await;
+        let row = line.simple_query(sql).await.expect("asked").into_row().await.expect("answered").expect("a row");
+        row.get::<i32, _>(0).and_then(|count| usize::try_from(count).ok()).expect("a count")
+    }
+}
+
+async fn connect(authority: &std::path::Path, port: u16, user: &str, password: String) -> Line {
+    let mut options = tiberius::Config::new();
+    options.host("localhost");
+    options.port(port);
+    options.encryption(EncryptionLevel::Required);
+    options.trust_cert_ca(authority.display());
+    options.authentication(AuthMethod::sql_server(user, password));
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the double listens");
+    stream.set_nodelay(true).expect("a socket");
+    Client::connect(options, stream.compat_write()).await.expect("logged in")
+}
+
+impl Target for SqlServer {
+    fn about(&self) -> String {
+        "the double of SQL Server (not Microsoft's, and without a disk)".to_owned()
+    }
+
+    fn process(&self) -> u32 {
+        self.double.id()
+    }
+
+    fn lines(&self) -> String {
+        format!(
+            "rotator: sqlserver\ntarget: {{ host: localhost, port: {}, ca_file: {}, max_connections: {ADMIN_CONNECTIONS} }}",
+            self.port,
+            self.authority.display()
+        )
+    }
+
+    fn admin(&self) -> (String, String) {
+        ("sa".to_owned(), Options::default().sa_password)
+    }
+
+    async fn change_and_log_in(&self, number: usize) {
+        let password = format!("A-password-of-forty-characters-1-{number}");
+        let statement = format!("ALTER LOGIN [role_{number}] WITH PASSWORD = N'{password}'");
+        {
+            let mut admin = self.floor[number % self.floor.len()].lock().await;
+            admin.simple_query(statement).await.expect("altered").into_results().await.expect("altered");
+        }
+        let login = connect(&self.authority, self.port, &format!("role_{number}"), password).await;
+        login.close().await.expect("closed");
+    }
+
+    async fn connections(&self) -> usize {
+        // Those of the floor, and the one that asks, stay.
+        self.count("SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE is_user_process = 1")
+            .await
+            .saturating_sub(self.floor.len() + 1)
+    }
+
+    async fn rotated(&self) -> usize {
+        // The floor has been here before: what the engine changed has another password than the floor's.
+        self.count(
+            "SELECT COUNT(*) FROM sys.sql_logins WHERE name LIKE N'role[_]%' AND PWDCOMPARE(N'A-password-of-forty-characters-1-' \
+             + SUBSTRING(name, 6, 10), password_hash) = 0",
+        )
+        .await
+    }
+}
+
+impl Drop for SqlServer {
+    fn drop(&mut self) {
+        let _ = self.double.kill();
+        let _ = self.double.wait();
+    }
+}

@@ -31,7 +31,7 @@ impl<'a> Access<'a> {
                 format!("`{first}` and `{second}` are one account, so they cannot take turns"),
             ));
         }
-        if matches!(call.target.admin, Admin::Own) && access.settings.lockout_budget < 2 {
+        if matches!(call.target.admin, Admin::Own) && access.settings.limits.ours < 2 {
             return Err(never(
                 "settings",
                 "`admin: self` takes two failed logins at times, so it needs `lockout_budget: 2` at least".to_owned(),

@@ -4,6 +4,7 @@ use keywheel_sdk::{Bundle, Call, Check, GrantParity, Retry, RotatorError, Strate
 
 use crate::access::{Access, never};
 use crate::answer::{self, Moment, Says};
+use crate::budget::Who;
 use crate::connect::{self, LoginError, Place, Session, late};
 use crate::statement::{Sql, run_check, text};
 use crate::{SqlServerRotator, parity};
@@ -61,14 +62,12 @@ async fn log_in(
     account: &str,
 ) -> Result<Session, RotatorError> {
     let doing = "log in as the candidate";
-    let budget = &access.rotator.budget;
+    let (budget, who) = (&access.rotator.budget, Who::account(&place.address, account));
     // What was refused before is refused again, and each refusal counts against an account that is in use: go back instead.
-    budget
-        .check(&place.address, account, access.settings.lockout_budget, None)
-        .map_err(|error| RotatorError { retry: Retry::Never, ..error })?;
+    budget.check(&who, access.settings.limits, None).map_err(|error| RotatorError { retry: Retry::Never, ..error })?;
     let mut session = match connect::login(&access.settings, place, &access.frame, candidate).await? {
         Ok(line) => {
-            budget.worked(&place.address, account);
+            budget.worked(&who);
             Session::own(line)
         }
         Err(LoginError::Driver(error)) => {
@@ -76,7 +75,7 @@ async fn log_in(
             // `apply` has set it a moment ago, so a replica or Azure's gateway may just be behind.
             if answer::login_says(&error) == Some(Says::Wrong) {
                 failure.retry = Retry::Now;
-                budget.failed(&place.address, account);
+                budget.failed(&who);
             }
             return Err(failure);
         }

@@ -1,11 +1,12 @@
 //! `restore`: undo `apply`.
 
-use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
+use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 
 use crate::access::{Access, never};
 use crate::apply::{after_change, alter};
 use crate::fence::Fenced;
 use crate::instance::{Instance, locked_out};
+use crate::poll::{Open, on_each};
 use crate::revoke::disable;
 use crate::settings::Kind;
 use crate::{SqlServerRotator, scramble};
@@ -32,26 +33,13 @@ pub(crate) async fn restore(
     {
         return Err(never("account", "candidate and current are the same: there is nothing to restore".to_owned()));
     }
-    let (mut first_error, mut changed) = (None, false);
-    for instance in access.instances() {
-        match restore_at(&access, &instance, &account, candidate, same_account).await {
-            Ok(()) => changed = true,
-            Err(error) => {
-                changed |= error.effect == Effect::Unknown;
-                first_error.get_or_insert(access.located(instance.address, error));
-            }
-        }
-    }
-    match first_error {
-        Some(error) if changed => Err(RotatorError { effect: Effect::Unknown, ..error }),
-        Some(error) => Err(error),
-        None => prove(&access, candidate, same_account).await,
-    }
+    on_each(&access, |instance| restore_at(&access, instance, &account, candidate, same_account)).await?;
+    prove(&access, candidate, same_account).await
 }
 
 async fn restore_at(
     access: &Access<'_>,
-    instance: &Instance<'_>,
+    instance: Instance<'_>,
     account: &str,
     candidate: &Bundle,
     current: Option<&Bundle>,
@@ -123,15 +111,19 @@ async fn set(
 /// The change is done, so whatever is wrong now, something may have happened.
 async fn prove(access: &Access<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
     let others: Vec<&Bundle> = current.into_iter().collect();
-    match access.ask_password(candidate, &others, current.is_none()).await {
-        Answer::No { .. } => {}
-        Answer::Yes | Answer::Partly { .. } => {
-            return Err(RotatorError::unknown(
-                "not-restored",
-                "the target still accepts the candidate after the restore",
-            ));
+    match access.refused(candidate, &others, current.is_none()).await {
+        Ok(()) => {}
+        Err(Open::Accepted(at)) => {
+            let message = format!("{at} still accepts the candidate after the restore");
+            return Err(RotatorError::unknown("not-restored", message));
         }
-        Answer::Unknown(error) => return Err(after_change(error)),
+        Err(Open::Silent(error)) => {
+            let message = format!(
+                "restored, but whether the candidate is refused could not be seen everywhere: {}",
+                error.message
+            );
+            return Err(after_change(RotatorError { message, ..error }));
+        }
     }
     let Some(current) = current else { return Ok(()) };
     match access.ask(current, &[]).await {

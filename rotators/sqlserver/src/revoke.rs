@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RevokeHow, RotatorError};
+use keywheel_sdk::{Bundle, Call, Effect, Retry, RevokeHow, RotatorError};
 
 use crate::access::{Access, never};
 use crate::apply::{after_change, alter};
 use crate::instance::Instance;
+use crate::poll::{Open, on_each};
 use crate::settings::Kind;
 use crate::statement::Sql;
 use crate::{SqlServerRotator, scramble, sessions};
@@ -35,26 +36,13 @@ pub(crate) async fn revoke(
         }
         return prove(&access, previous, current, false).await;
     }
-    let (mut first_error, mut changed) = (None, false);
-    for instance in access.instances() {
-        match revoke_at(&access, &instance, &account, how).await {
-            Ok(()) => changed = true,
-            Err(error) => {
-                changed |= error.effect == Effect::Unknown;
-                first_error.get_or_insert(access.located(instance.address, error));
-            }
-        }
-    }
-    match first_error {
-        Some(error) if changed => Err(after_change(error)),
-        Some(error) => Err(error),
-        None => prove(&access, previous, current, true).await,
-    }
+    on_each(&access, |instance| revoke_at(&access, instance, &account, how)).await?;
+    prove(&access, previous, current, true).await
 }
 
 async fn revoke_at(
     access: &Access<'_>,
-    instance: &Instance<'_>,
+    instance: Instance<'_>,
     account: &str,
     how: RevokeHow,
 ) -> Result<(), RotatorError> {
@@ -89,14 +77,20 @@ pub(crate) fn disable(kind: Kind, account: &str) -> Sql {
 /// `changed` says whether this call has changed something before.
 async fn prove(access: &Access<'_>, previous: &Bundle, current: &Bundle, changed: bool) -> Result<(), RotatorError> {
     let effect = if changed { Effect::Unknown } else { Effect::None };
-    match access.ask_password(previous, &[current], changed).await {
-        Answer::No { .. } => Ok(()),
-        Answer::Yes | Answer::Partly { .. } => Err(RotatorError {
+    match access.refused(previous, &[current], changed).await {
+        Ok(()) => Ok(()),
+        Err(Open::Accepted(at)) => Err(RotatorError {
             effect,
             retry: Retry::After(Duration::from_secs(30)),
             code: "not-revoked".to_owned(),
-            message: "the previous credential is still the account's: somebody has set its password again".to_owned(),
+            message: format!(
+                "the previous credential is still the account's at {at}: somebody has set its password again"
+            ),
         }),
-        Answer::Unknown(error) => Err(RotatorError { effect, ..error }),
+        Err(Open::Silent(error)) => {
+            let message =
+                format!("whether the previous credential is refused could not be seen everywhere: {}", error.message);
+            Err(RotatorError { effect, message, ..error })
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::answer::{self, Moment, Says};
 use crate::budget::Budget;
+use crate::dial::dial;
 use crate::frame::Frame;
 use crate::settings::{Address, Encryption, Settings, Trust};
 use crate::statement::Sql;
@@ -115,8 +116,7 @@ async fn open_at(
     if let Some(name) = &settings.certificate_name {
         options.hostname_in_certificate(name);
     }
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(LoginError::Unreachable)?;
-    stream.set_nodelay(true).map_err(LoginError::Unreachable)?;
+    let stream = dial(address).await.map_err(LoginError::Unreachable)?;
     Client::connect(options, stream.compat_write()).await.map_err(LoginError::Driver)
 }
 

@@ -21,6 +21,7 @@ mod budget;
 mod connect;
 mod create;
 mod derive;
+mod dial;
 mod fence;
 mod frame;
 mod instance;

@@ -7,7 +7,7 @@ use keywheel_sdk::{Admin, Bundle, Call, Finding, Generates, GrantParity, Rotator
 use crate::access::Access;
 use crate::instance::{Instance, locked_out};
 use crate::settings::{Encryption, Kind};
-use crate::{SqlServerRotator, parity};
+use crate::{SqlServerRotator, create, parity, sessions};
 use facts::{AccountFacts, Facts, ServerFacts};
 
 /// The oldest version that Microsoft still mends (2017), as `ProductMajorVersion`.
@@ -32,7 +32,7 @@ pub(crate) async fn preflight(
     }
     let mut findings = Findings { list: Vec::new(), at: String::new() };
     findings.line(&access);
-    let (mut servers, mut replicas) = (Vec::new(), Vec::new());
+    let (mut servers, mut replicas, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
     for instance in access.instances() {
         if access.settings.is_group() {
             findings.at = format!("{}: ", instance.address);
@@ -48,11 +48,13 @@ pub(crate) async fn preflight(
                 }
                 servers.push(facts.server.name);
                 replicas.extend(facts.server.replicas);
+                accounts.extend(facts.accounts);
             }
         }
     }
     findings.at.clear();
     findings.group(&access, &servers, &replicas);
+    findings.sids(&access, &accounts);
     Ok(findings.list)
 }
 
@@ -64,13 +66,22 @@ async fn look(access: &Access<'_>, instance: &Instance<'_>, current: Option<&Bun
         }
         None => own_facts(access, instance, current).await?,
     };
+    let Some(mut pool) = instance.pool() else { return Ok(facts) };
     // Which replicas there are may be seen by few; it is only for a warning.
     if facts.server.hadr
-        && let Some(pool) = instance.pool()
-        && let Ok(rows) = pool.read(&access.frame, &facts::replicas(), facts::DOING).await
+        && let Ok(rows) = pool.read(&access.frame, &facts::replicas(&facts.server), facts::DOING).await
     {
         facts.server.replicas = facts::read_replicas(&rows);
     }
+    if facts.server.is_azure_database() && access.settings.kind == Kind::Login {
+        match sessions::applications_pool(instance) {
+            Ok(applications) => pool = applications,
+            // Said where it matters: neither right is there.
+            Err(_) => return Ok(facts),
+        }
+    }
+    let rows = pool.read(&access.frame, &facts::over_sessions(), facts::DOING).await?;
+    facts.server.read_over_sessions(&rows);
     Ok(facts)
 }
 
@@ -90,6 +101,10 @@ async fn own_facts(
     let facts = facts::read(&rows.map_err(failed)?)?;
     session.finish(&access.frame).await;
     Ok(facts)
+}
+
+fn creates(access: &Access<'_>) -> bool {
+    matches!(&access.target.strategy, Strategy::Alternating { create_missing: true, .. })
 }
 
 /// Findings, each with the instance where it was found.
@@ -141,7 +156,8 @@ impl Findings {
                 "allow SQL Server and Windows authentication, and restart the server",
             );
         }
-        if server.hadr && !access.settings.is_group() && access.settings.kind == Kind::Login {
+        // Azure keeps copies of its own, with the logins.
+        if server.hadr && !server.is_azure() && !access.settings.is_group() && access.settings.kind == Kind::Login {
             match server.replicas.len() {
                 0 => self.warning(
                     "the server may be in an availability group, whose instances each keep logins of their own"
@@ -190,11 +206,34 @@ impl Findings {
                 ),
             }
         }
+        if !server.may_shut {
+            self.warning(
+                "the admin may not take CONNECT from a user, or give it back: an idle user is shut by its password alone"
+                    .to_owned(),
+                "`ALTER ROLE db_accessadmin ADD MEMBER <admin>`",
+            );
+        }
+        self.over_sessions(access, server);
+    }
+
+    fn over_sessions(&mut self, access: &Access<'_>, server: &ServerFacts) {
+        let azure = server.is_azure_database();
+        if azure && access.settings.kind == Kind::Login && access.settings.database.eq_ignore_ascii_case("master") {
+            self.warning(
+                "the login's sessions cannot be seen from `master`, so `when: no-sessions` and `terminate_sessions` cannot work"
+                    .to_owned(),
+                "name the application's database in `target.database`",
+            );
+            return;
+        }
         if !server.sees_sessions {
             self.warning(
                 "the admin cannot see other accounts' sessions, so `when: no-sessions` and `terminate_sessions` cannot work"
                     .to_owned(),
-                "`GRANT VIEW SERVER STATE TO <admin>`",
+                match azure {
+                    true => "`GRANT VIEW DATABASE STATE TO <admin>` in the application's database",
+                    false => "`GRANT VIEW SERVER STATE TO <admin>`",
+                },
             );
         }
         if !server.may_kill {
@@ -202,8 +241,29 @@ impl Findings {
                 "the admin cannot end sessions: neither an application's with `revoke`, nor a leftover that holds an \
                  account's lock"
                     .to_owned(),
-                "`GRANT ALTER ANY CONNECTION TO <admin>`",
+                match azure {
+                    true => "`GRANT KILL DATABASE CONNECTION TO <admin>` in the application's database",
+                    false => "`GRANT ALTER ANY CONNECTION TO <admin>`",
+                },
             );
+        }
+    }
+
+    /// A database that moves to another replica finds its users by the SIDs of the logins there.
+    fn sids(&mut self, access: &Access<'_>, accounts: &[AccountFacts]) {
+        for name in access.target.strategy.users() {
+            let mut sids =
+                accounts.iter().filter(|account| account.name.eq_ignore_ascii_case(name)).map(|one| &one.sid);
+            let Some(first) = sids.next() else { continue };
+            if sids.any(|sid| sid != first) {
+                // A missing one is made with the SID of the others, if they have one.
+                let severity = if creates(access) { Severity::Error } else { Severity::Warning };
+                self.add(
+                    severity,
+                    format!("`{name}` has different SIDs on the replicas: after a failover its users in the databases are not its own"),
+                    "drop it on all replicas but one, and create it there with `SID = …` of that one",
+                );
+            }
         }
     }
 
@@ -215,11 +275,17 @@ impl Findings {
                     let needs_login = !access.alternates() || live.as_deref() == Some(name);
                     self.account(account, name, needs_login, access.target.generates);
                 }
-                None if matches!(&access.target.strategy, Strategy::Alternating { create_missing: true, .. }) => {
-                    self.warning(
-                        format!("there is no account `{name}` yet"),
-                        "it will be created as a copy of the other one",
-                    );
+                None if creates(access) => {
+                    match create::refusal(access.settings.kind, facts.server.is_azure_database()) {
+                        None => self.warning(
+                            format!("there is no account `{name}` yet"),
+                            "it will be created as a copy of the other one",
+                        ),
+                        Some(why) => self.error(
+                            format!("there is no account `{name}`, and {why}"),
+                            "create it, with the rights of the other one",
+                        ),
+                    }
                 }
                 None => self.error(
                     format!("there is no account `{name}`, or the admin may not see it"),

@@ -7,7 +7,7 @@ use crate::apply::{after_change, alter};
 use crate::fence::Fenced;
 use crate::instance::{Instance, locked_out};
 use crate::poll::{Open, on_each};
-use crate::revoke::disable;
+use crate::revoke::{disable, unlocks};
 use crate::settings::Kind;
 use crate::{SqlServerRotator, scramble};
 
@@ -70,7 +70,7 @@ async fn restore_at(
         }
         None => {
             if access.alternates() {
-                fenced.change(&disable(access.settings.kind, account), "disable the idle account").await?;
+                disable(&mut fenced, access.settings.kind, account).await?;
             }
             let nobody = scramble::nobodys(account);
             set(&mut fenced, access, account, &nobody, own).await.map_err(|error| match access.alternates() {
@@ -90,8 +90,10 @@ async fn set(
     own: Option<&Bundle>,
 ) -> Result<(), RotatorError> {
     let mut change = alter(access.settings.kind, account, credential)?;
-    if let Some(own) = own {
-        change = change.fixed(" OLD_PASSWORD = ").secret(own.password()?);
+    match own {
+        Some(own) => change = change.fixed(" OLD_PASSWORD = ").secret(own.password()?),
+        None if unlocks(fenced) => change = change.fixed(" UNLOCK"),
+        None => {}
     }
     fenced.change(&change, "restore the password").await.map_err(|error| match error.retry {
         // No other value can be restored.

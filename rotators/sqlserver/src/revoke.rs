@@ -6,11 +6,12 @@ use keywheel_sdk::{Bundle, Call, Effect, Retry, RevokeHow, RotatorError};
 
 use crate::access::{Access, never};
 use crate::apply::{after_change, alter};
+use crate::fence::Fenced;
 use crate::instance::Instance;
 use crate::poll::{Open, on_each};
 use crate::settings::Kind;
 use crate::statement::Sql;
-use crate::{SqlServerRotator, scramble, sessions};
+use crate::{SqlServerRotator, answer, scramble, sessions};
 
 /// In place the previous password went with `apply`, so this only proves it. Alternating: the idle account is disabled and
 /// gets a password that nobody holds, so that enabling it again lets nobody in; its sessions end if `how` says so; then it is
@@ -57,21 +58,42 @@ async fn revoke_at(
             Err(never("15151", format!("the admin may not see the account `{account}`: it needs ALTER ANY LOGIN")))
         };
     }
-    let scramble = alter(kind, account, &scramble::nobodys(account))?;
-    fenced.change(&disable(kind, account), "disable the previous account").await?;
+    let mut scramble = alter(kind, account, &scramble::nobodys(account))?;
+    if unlocks(&fenced) {
+        scramble = scramble.fixed(" UNLOCK");
+    }
+    disable(&mut fenced, kind, account).await?;
     fenced.change(&scramble, "take the password away").await.map_err(after_change)?;
     if how.terminate_sessions {
-        sessions::end(&mut fenced, access.settings.kind, account).await.map_err(after_change)?;
+        sessions::end(&instance, &mut fenced, account).await.map_err(after_change)?;
     }
     fenced.leave().await.map_err(after_change)
 }
 
-/// The statement that keeps an account from logging in.
-pub(crate) fn disable(kind: Kind, account: &str) -> Sql {
-    match kind {
+/// Keeps an account from logging in, before its password goes.
+///
+/// Whoever may change a contained user's password (ALTER ANY USER) need not have the right to take CONNECT from it. Then it
+/// keeps CONNECT: what shuts it is the password that nobody holds, and whether the previous one is refused is proved by a
+/// login. So nothing hangs on this, after promotion least of all; `preflight` names the right.
+pub(crate) async fn disable(fenced: &mut Fenced, kind: Kind, account: &str) -> Result<(), RotatorError> {
+    let doing = "disable the idle account";
+    let statement = match kind {
         Kind::Login => Sql::new("ALTER LOGIN ").identifier(account).fixed(" DISABLE"),
         Kind::ContainedUser => Sql::new("REVOKE CONNECT FROM ").identifier(account),
+    };
+    match fenced.change(&statement, doing).await {
+        Err(error) if kind == Kind::ContainedUser && answer::lacks_right(&error) => {
+            tracing::info!(account, code = error.code, "the user keeps CONNECT: the admin may not take it away");
+            Ok(())
+        }
+        done => done,
     }
+}
+
+/// Whether setting the password must also end a lock-out, which some servers refuse to set a password under. Azure SQL
+/// Database knows neither.
+pub(crate) fn unlocks(fenced: &Fenced) -> bool {
+    fenced.account.is_some_and(|account| account.locked) && !fenced.is_azure()
 }
 
 /// `changed` says whether this call has changed something before.

@@ -92,7 +92,7 @@ async fn statements(
     candidate: &Bundle,
     sid: Option<&[u8]>,
 ) -> Result<Sql, RotatorError> {
-    let server = rights::read(&fenced.run(&rights::of_server(model), READING).await?)?;
+    let server = rights::read(&fenced.run(&rights::of_server(model, false), READING).await?)?;
     if server.is_empty() {
         return Err(never("15151", format!("there is no login `{model}` to copy `{account}` from")));
     }

@@ -366,11 +366,14 @@ impl Findings {
             return;
         }
         let severity = if *grant_parity == GrantParity::Require { Severity::Error } else { Severity::Warning };
-        match parity::differences(access, instance, first, second).await {
-            Ok(differences) if differences.is_empty() => {
+        match parity::compare(access, instance, first, second).await {
+            Ok(compared) if compared.differences.is_empty() => {
                 self.fine(format!("`{first}` and `{second}` have the same rights"));
+                if let Some(hidden) = parity::hidden(&compared) {
+                    self.warning(hidden, "create a user for the admin there with VIEW DEFINITION");
+                }
             }
-            Ok(differences) => self.add(severity, parity::message(first, second, &differences), parity::HINT),
+            Ok(compared) => self.add(severity, parity::message(first, second, &compared), parity::HINT),
             Err(error) => self.add(severity, error.message, parity::HINT),
         }
     }

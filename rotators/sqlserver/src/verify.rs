@@ -46,9 +46,9 @@ pub(crate) async fn verify(
     };
     let live = access.account(current)?;
     for instance in access.instances() {
-        let differences = parity::differences(&access, &instance, &live, &account).await?;
-        if !differences.is_empty() {
-            let error = never("grant-parity", parity::message(&live, &account, &differences));
+        let compared = parity::compare(&access, &instance, &live, &account).await?;
+        if !compared.differences.is_empty() {
+            let error = never("grant-parity", parity::message(&live, &account, &compared));
             return Err(access.located(instance.address, error));
         }
     }

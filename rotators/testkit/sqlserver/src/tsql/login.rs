@@ -114,13 +114,14 @@ pub(crate) fn drop(scene: &mut Scene<'_>, name: &str) -> Outcome<()> {
 
 /// Whether this session may alter a login; `guarded` for changes that need more where the login is powerful.
 fn may_alter(scene: &Scene<'_>, login: &Principal, guarded: bool) -> bool {
-    let powerful = scene.world.is_sysadmin(login.id) || scene.world.allows(login.id, "CONTROL SERVER");
+    let admin = scene.is_azure() && login.id == SA;
+    let powerful = admin || scene.world.is_sysadmin(login.id) || scene.world.allows(login.id, "CONTROL SERVER");
     let allowed = scene.allowed_to("ALTER", login.id) || manages_logins(scene);
-    allowed && (!guarded || !powerful || scene.allowed("CONTROL SERVER"))
+    allowed && (!guarded || !powerful || scene.allowed("CONTROL SERVER") || scene.is_server_admin())
 }
 
-/// Whether this session is one of Azure's login managers.
-fn manages_logins(scene: &Scene<'_>) -> bool {
+/// Whether this session is one of Azure's login managers: `loginmanager` is a role of its `master`, not of the server.
+pub(crate) fn manages_logins(scene: &Scene<'_>) -> bool {
     let master = &scene.world.databases[&1];
     let role = master.user(LOGIN_MANAGERS).filter(|_| scene.is_azure()).map(|role| role.id);
     role.zip(scene.user_in(master)).is_some_and(|(role, me)| master.roles_of(me).contains(&role))

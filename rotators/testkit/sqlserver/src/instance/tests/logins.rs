@@ -276,3 +276,22 @@ async fn a_change_is_real_when_it_is_committed() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_comparison_with_nothing_is_no() {
+    let instance = instance();
+    let mut sa = instance.console();
+    check(
+        &mut sa,
+        &[
+            (APP, ""),
+            ("SELECT PWDCOMPARE(N'First-Passw0rd', NULL), PWDCOMPARE(NULL, NULL)", "0|0"),
+            ("GRANT ALTER ANY LOGIN TO app", ""),
+        ],
+    )
+    .await;
+    let mut app = enter(&instance, "app", "First-Passw0rd", "").unwrap();
+    let compare =
+        "SELECT password_hash, PWDCOMPARE(N'First-Passw0rd', password_hash) FROM sys.sql_logins WHERE name = 'app'";
+    check(&mut app, &[(compare, "NULL|0")]).await;
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogue::{Grant, PUBLIC, Permission, SYSADMIN, Securable, World};
+use super::catalogue::{Grant, PUBLIC, Permission, SA, SYSADMIN, Securable, World};
 use super::database::{self, DBO, Database, GUEST, OWNERS, User};
 
 /// Permissions of the server with those that hold them too.
@@ -146,7 +146,8 @@ impl World {
 
     /// Who a login is in a database: its user's id, or None if it may not come in.
     pub(crate) fn user_in(&self, database: &Database, login: i32) -> Option<i32> {
-        if self.is_sysadmin(login) || database.owner == login {
+        // `sa` also where it is Azure's server administrator, and no `sysadmin`.
+        if self.is_sysadmin(login) || login == SA || database.owner == login {
             return Some(DBO);
         }
         let sid = &self.principals.get(&login)?.sid;

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::catalogue::{Credentials, Principal, World};
+use super::clock;
 use super::hash::{self, verify};
 use super::message::{login_failed, with_class};
+use super::policy::{self, Manner};
 use super::state::{Guard, State};
-use super::{clock, policy};
 use crate::exchange::{Login, Message};
 
 /// Who has logged in, and where to.
@@ -97,14 +98,21 @@ impl State {
             return Ok(());
         };
         let version = self.options.version;
-        // 18464 to 18466 are documented; that the length has its own number here, too. The text is shortened.
         let checked = policy::check_length(version, candidate).and_then(|()| {
-            if credentials.policy { self.check_policy(&principal.name, Some(credentials), candidate) } else { Ok(()) }
+            if !credentials.policy {
+                return Ok(());
+            }
+            self.check_change(Some(principal.id), credentials)?;
+            self.check_policy(&principal.name, Some(credentials), candidate, Manner::Change)
         });
         if let Err(error) = checked {
+            // 18463 to 18466 are documented ("Changing Passwords Programmatically"), 18462 as an error only. The text is
+            // shortened. Who is locked out has been told before.
             let number = match error.number {
+                15114 => 18462,
+                15115 => 18463,
                 15116 => 18464,
-                15156 => 18465,
+                15117 | 15156 => 18465,
                 _ => 18466,
             };
             return Err(refused(number, "Password change failed. The password does not meet the policy."));
@@ -127,11 +135,27 @@ impl State {
     }
 
     /// Length, complexity and history, for where CHECK_POLICY is on.
-    pub(crate) fn check_policy(&self, name: &str, former: Option<&Credentials>, password: &str) -> Result<(), Message> {
+    pub(crate) fn check_policy(
+        &self,
+        name: &str,
+        former: Option<&Credentials>,
+        password: &str,
+        manner: Manner,
+    ) -> Result<(), Message> {
         let (version, policy) = (self.options.version, &self.options.password_policy);
-        policy::check(version, policy, name, password)?;
-        let hashes = former.into_iter().flat_map(|former| std::iter::once(&former.hash).chain(&former.history));
-        policy::check_history(version, policy, self.options.hash_format(), password, hashes)
+        if manner == Manner::Change || policy.history_on_reset {
+            let hashes = former.into_iter().flat_map(|former| std::iter::once(&former.hash).chain(&former.history));
+            policy::check_history(version, policy, self.options.hash_format(), password, hashes)?;
+        }
+        policy::check(version, policy, name, password)
+    }
+
+    /// Whether the password may be changed at all now, where CHECK_POLICY is on. Contained users are not locked out here.
+    pub(crate) fn check_change(&self, login: Option<i32>, present: &Credentials) -> Result<(), Message> {
+        let locked_out = login.is_some_and(|login| self.is_locked_out(login));
+        // One that must be changed counts as never set ([MS-SAMR] 3.1.5.13.7.3), so it is never too young.
+        let age = if present.must_change { i64::MAX } else { self.clock.now() - present.set };
+        policy::check_change(&self.options.password_policy, locked_out, age)
     }
 
     /// The credentials after a change of the password.

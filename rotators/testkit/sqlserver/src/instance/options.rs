@@ -82,14 +82,27 @@ impl Version {
 }
 
 /// What the server asks of passwords where CHECK_POLICY is on, and when it locks a login out.
+///
+/// The server asks Windows (NetValidatePasswordPolicy), which knows a *change*, of who gives the present password
+/// (`OLD_PASSWORD`, or a change at the login), and a *reset*. A change is refused while the login is locked out (15113), where
+/// the present password is too young (15114), where it is or was among the last ones (15115), and for length and complexity
+/// (15116 to 15118): [MS-SAMR] 3.1.5.13.7.2. A reset is asked for length and complexity only (3.1.5.13.7.3).
 #[derive(Debug, Clone)]
 pub struct PasswordPolicy {
     /// In UTF-16 units.
     pub min_length: usize,
     /// Three of the four: upper case, lower case, digits, others; and not the name of the login.
     pub complexity: bool,
-    /// How many former passwords may not be taken again.
+    /// With more UTF-16 units than this Windows finds it too long (15117). None: only the server's own limit of 128 (15156).
+    pub max_length: Option<usize>,
+    /// How many passwords, with the present one, may not be taken again.
     pub history: usize,
+    /// Whether a reset may not take a former password either. That `ALTER LOGIN` without `OLD_PASSWORD` is Windows' reset, and
+    /// so leaves history out, is an inference from [MS-SAMR], which no page of SQL Server confirms: a rotator has to work with
+    /// both. A change never takes one.
+    pub history_on_reset: bool,
+    /// A password younger than this is not changed. It is reset all the same.
+    pub min_age: Duration,
     /// So many bad passwords within the window lock the login. 0: never.
     pub lockout_threshold: u32,
     pub lockout_duration: Duration,
@@ -103,7 +116,10 @@ impl Default for PasswordPolicy {
         Self {
             min_length: 8,
             complexity: true,
+            max_length: None,
             history: 24,
+            history_on_reset: true,
+            min_age: Duration::ZERO,
             lockout_threshold: 5,
             lockout_duration: Duration::from_secs(1800),
             lockout_window: Duration::from_secs(1800),

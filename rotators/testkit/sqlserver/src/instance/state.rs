@@ -172,6 +172,10 @@ impl State {
 
     /// Counts a bad password, if the login's policy is on.
     pub(crate) fn count_bad_password(&mut self, login: i32) {
+        // Lock-out is the operating system's policy, which Azure does not have.
+        if self.options.version.is_azure() {
+            return;
+        }
         let policy = self.options.password_policy.clone();
         let checked = self.world.principals.get(&login).and_then(|login| login.credentials.as_ref());
         if policy.lockout_threshold == 0 || !checked.is_some_and(|credentials| credentials.policy) {

@@ -126,8 +126,9 @@ pub(crate) fn set_owner(scene: &mut Scene<'_>, name: &str, owner: &str) -> Outco
     let database = scene.world.database(name).cloned().ok_or_else(refused)?;
     let login = scene.world.login(owner).ok_or_else(|| missing("find", "principal", owner))?;
     let (id, sid) = (login.id, login.sid.clone());
-    let allowed =
-        scene.is_sysadmin() || (scene.allowed_in(&database, "TAKE OWNERSHIP") && scene.me.principal == Some(id));
+    let allowed = scene.is_sysadmin()
+        || scene.is_server_admin()
+        || (scene.allowed_in(&database, "TAKE OWNERSHIP") && scene.me.principal == Some(id));
     if !allowed {
         return Err(refused().into());
     }

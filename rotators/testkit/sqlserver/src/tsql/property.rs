@@ -36,6 +36,9 @@ const OF_NULL: [&str; 20] = [
     "HAS_DBACCESS",
 ];
 
+/// What Azure SQL Database knows permissions on.
+const AZURE_CLASSES: [&str; 5] = ["DATABASE", "OBJECT", "ROLE", "SCHEMA", "USER"];
+
 /// None for what is no such function, or has other arguments.
 pub(crate) fn call(scene: &Scene<'_>, name: &str, values: &[Value]) -> Option<Result<Value, Message>> {
     let texts: Vec<Option<String>> = values.iter().map(text).collect();
@@ -47,7 +50,8 @@ pub(crate) fn call(scene: &Scene<'_>, name: &str, values: &[Value]) -> Option<Re
     }
     let own = scene.me.principal.and_then(|id| scene.world.principals.get(&id));
     let value = match (name, values) {
-        ("PWDCOMPARE", [Value::Null, _, ..] | [_, Value::Null, ..]) => Value::Null,
+        // The documentation knows 1 and 0 only, and nothing of NULL: who takes NULL for "cannot be told" is caught by 0.
+        ("PWDCOMPARE", [Value::Null, _, ..] | [_, Value::Null, ..]) => Value::Int(0),
         ("PWDCOMPARE", [_, Value::Binary(stored), ..]) => {
             let format = hash_format(scene);
             Value::Int(i32::from(verify(format, &first.unwrap_or_default(), stored)))
@@ -262,9 +266,11 @@ fn server_property(scene: &Scene<'_>, property: &str) -> Value {
             }
         }
         "instancename" => text_or_null(options.server_name.split_once('\\').map(|(_, instance)| instance)),
-        "ishadrenabled" => Value::Int(i32::from(options.group.is_some() || azure)),
+        // Of Azure the documentation says nothing but that it is SQL Server's.
+        "ishadrenabled" if azure => Value::Null,
+        "ishadrenabled" => Value::Int(i32::from(options.group.is_some())),
         "hadrmanagerstatus" => {
-            if options.group.is_some() {
+            if options.group.is_some() && !azure {
                 Value::Int(1)
             } else {
                 Value::Null
@@ -325,15 +331,23 @@ fn role_member(scene: &Scene<'_>, role: &str, user: Option<&str>) -> Value {
 /// 1, 0, or NULL for what there is not.
 fn has_permission(scene: &Scene<'_>, securable: Option<&str>, class: Option<&str>, permission: &str) -> Value {
     let permission = permission.to_uppercase();
-    let found = match (securable, class.map(str::to_uppercase).as_deref()) {
+    let class = class.map(str::to_uppercase);
+    // "In Azure SQL Database, the securable_class argument must be set to one of the following" (HAS_PERMS_BY_NAME).
+    if scene.is_azure() && !class.as_ref().is_some_and(|class| AZURE_CLASSES.contains(&class.as_str())) {
+        return Value::Null;
+    }
+    let found = match (securable, class.as_deref()) {
         (None, None | Some("SERVER")) => {
             if permission != "ANY" && !access::is_server_permission(&permission) {
                 return Value::Null;
             }
             scene.allowed(&permission) || permission == "ANY"
         }
-        (Some(name), Some("DATABASE")) => {
-            let Some(database) = scene.world.database(name) else { return Value::Null };
+        // "A null stands for the current database."
+        (name, Some("DATABASE")) => {
+            let current = scene.database();
+            let named = name.map_or(Some(&current), |name| scene.world.database(&unquoted(name)));
+            let Some(database) = named else { return Value::Null };
             if permission == "ANY" {
                 scene.user_in(database).is_some()
             } else if access::is_database_permission(&permission) {

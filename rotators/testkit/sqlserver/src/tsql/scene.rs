@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::relation::Relation;
 use crate::exchange::{Kind, Message, Reply, Value};
-use crate::instance::catalogue::{Key, Principal, Securable, World};
+use crate::instance::catalogue::{Key, Principal, SA, Securable, World};
 use crate::instance::database::{DBO, Database};
 use crate::instance::message;
 use crate::instance::session::Me;
@@ -126,6 +126,12 @@ impl Scene<'_> {
 
     pub(crate) fn is_sysadmin(&self) -> bool {
         self.me.principal.is_some_and(|me| self.world.is_sysadmin(me))
+    }
+
+    /// Whether this is the administrator that Azure SQL Database makes with the server. It has most of what a `sysadmin` has,
+    /// and is none.
+    pub(crate) fn is_server_admin(&self) -> bool {
+        self.is_azure() && self.me.principal == Some(SA)
     }
 
     /// The current database.

@@ -43,7 +43,7 @@ async fn users_with_passwords_log_in_where_they_are() {
     check(
         &mut sa,
         &[
-            ("ALTER USER app WITH PASSWORD = N'Second-Passw0rd'", "!15118"),
+            ("ALTER USER app WITH PASSWORD = N'Second-Passw0rd'", "!15115"),
             ("ALTER USER app WITH PASSWORD = N'Third-Passw0rd'", ""),
             ("ALTER USER nobody WITH PASSWORD = N'Third-Passw0rd'", "!15151"),
             ("ALTER USER dbo WITH PASSWORD = N'Third-Passw0rd'", "!15150"),

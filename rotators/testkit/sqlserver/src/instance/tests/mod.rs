@@ -7,6 +7,7 @@ mod contained;
 mod language;
 mod locking;
 mod logins;
+mod passwords;
 mod permissions;
 
 use std::net::SocketAddr;

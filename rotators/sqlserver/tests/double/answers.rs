@@ -35,7 +35,7 @@ async fn committed_and_then_cut() {
 async fn committed_and_then_silent_past_the_deadline() {
     let scene = Scene::in_place(site());
     let struck = site().server.faults().arm(Fault::at_text(scene.live(), Effect::ApplyThenStall).skip(1));
-    let call = within(&scene.target, Duration::from_secs(2));
+    let call = within(&scene.target, Duration::from_secs(5));
     let error = scene.rotator.apply(&call, &scene.candidate, Some(&scene.current)).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str(), struck.count()), (Did::Unknown, "timeout", 1), "{error:?}");
     assert!(accepted(&scene, &scene.candidate).await);

@@ -155,7 +155,15 @@ impl Instance<'_> {
         // A no counts only when nothing of ours can still change it: fence with a credential that works, then ask again.
         let Some((fenced, _)) = self.enter(name, others, None).await? else { return Err(locked_out(name)) };
         fenced.leave().await?;
-        self.by_login(credential, None).await
+        let seen = self.by_login(credential, None).await?;
+        // A login that works sets the server's count back to none, and ours: so asking again and again locks nobody out. The
+        // answer stands without it.
+        if matches!(seen, Seen::No { .. })
+            && let Ok(Some((session, _))) = self.own_session(name, others).await
+        {
+            session.finish(&self.frame).await;
+        }
+        Ok(seen)
     }
 
     async fn by_login(&self, credential: &Bundle, counted: Option<u32>) -> Result<Seen, RotatorError> {

@@ -8,6 +8,7 @@ use keywheel_testkit::exam::{Line, Stage, Subject, sit};
 use serde_json::{Map, Value, json};
 
 use crate::scene::{CONTAINED, Site, alternating, fresh, in_place, login, policy, sa};
+use crate::sessions::sql_in;
 
 /// Who changes the accounts.
 #[derive(Clone, Copy, PartialEq)]
@@ -94,9 +95,19 @@ impl Examined {
         self.contained.then_some(CONTAINED)
     }
 
-    fn admin(&self) -> Option<Bundle> {
+    async fn admin(&self) -> Option<Bundle> {
         match self.who {
             Who::Sysadmin => Some(sa()),
+            // Sessions are the server's, so it is a login with a user in the database.
+            Who::Least if self.contained && self.alternates => {
+                let admin = self.sites[0].admin(&["VIEW SERVER STATE", "ALTER ANY CONNECTION"]);
+                let name = admin.username().unwrap();
+                self.sites[0].sql(&format!(
+                    "USE {CONTAINED}; CREATE USER {name} FOR LOGIN {name}; \
+                     GRANT ALTER ANY USER TO {name}; GRANT VIEW DEFINITION TO {name}"
+                ));
+                Some(admin)
+            }
             Who::Least if self.contained => {
                 let name = fresh("keeper");
                 self.sites[0].create_contained_user(&name, "Keepers-own-password-1");
@@ -109,10 +120,9 @@ impl Examined {
                 let name = admin.username().unwrap();
                 self.sites[0]
                     .sql(&format!("CREATE USER {name} FOR LOGIN {name}; ALTER ROLE loginmanager ADD MEMBER {name}"));
-                self.sites[0].sql(&format!(
-                    "USE {CONTAINED}; CREATE USER {name} FOR LOGIN {name}; \
-                     GRANT VIEW DATABASE STATE, KILL DATABASE CONNECTION, VIEW DEFINITION TO {name}"
-                ));
+                let rights = "VIEW DATABASE STATE, KILL DATABASE CONNECTION, VIEW DEFINITION";
+                let sql = format!("CREATE USER {name} FOR LOGIN {name}; GRANT {rights} TO {name}");
+                sql_in(&self.sites[0], CONTAINED, &sql).await;
                 Some(admin)
             }
             // To end sessions takes more than to change passwords; so does comparing what the server keeps secret.
@@ -128,14 +138,14 @@ impl Examined {
         }
     }
 
-    fn create(&self, name: &str, password: &str) {
+    async fn create(&self, name: &str, password: &str) {
         for site in &self.sites {
             match self.contained {
                 true => site.create_contained_user(name, password),
                 false => site.create_login(name, password),
             }
             if self.azure {
-                site.sql(&format!("USE {CONTAINED}; CREATE USER {name} FOR LOGIN {name}"));
+                sql_in(site, CONTAINED, &format!("CREATE USER {name} FOR LOGIN {name}")).await;
             }
         }
     }
@@ -197,13 +207,13 @@ impl Subject for Kept {
             site.server.faults().disarm();
         }
         let (first, second) = (fresh("app"), fresh("app"));
-        examined.create(&first, "Current-password-1");
+        examined.create(&first, "Current-password-1").await;
         if examined.alternates {
-            examined.create(&second, "Idle-password-2");
+            examined.create(&second, "Idle-password-2").await;
         }
         let strategy =
             || -> Strategy { if examined.alternates { alternating(&first, &second) } else { in_place(&first) } };
-        let admin = examined.admin();
+        let admin = examined.admin().await;
         let target = |admin| Target { settings: examined.settings(), strategy: strategy(), admin, generates: None };
         let authorised = || match &admin {
             Some(admin) => Admin::Credential(admin.duplicate()),

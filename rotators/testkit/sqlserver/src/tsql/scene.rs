@@ -151,10 +151,14 @@ impl Scene<'_> {
 
     /// Whether this session holds a permission on the whole of a database.
     pub(crate) fn allowed_in(&self, database: &Database, permission: &str) -> bool {
-        self.user_in(database).is_some_and(|user| user == DBO || database.allows(user, permission))
+        // What covers it on the server: "Permissions: database engine", the column of the covering permission.
+        let covered = permission == "VIEW DEFINITION" && self.allowed("VIEW ANY DEFINITION");
+        self.user_in(database).is_some_and(|user| user == DBO || covered || database.allows(user, permission))
     }
 
     pub(crate) fn allowed_on(&self, database: &Database, permission: &str, places: &[Securable]) -> bool {
-        self.user_in(database).is_some_and(|user| user == DBO || database.allows_on(user, permission, places))
+        let covered = permission == "VIEW DEFINITION" && self.allowed("VIEW ANY DEFINITION");
+        self.user_in(database)
+            .is_some_and(|user| user == DBO || covered || database.allows_on(user, permission, places))
     }
 }

@@ -2,7 +2,7 @@
 
 use keywheel_sdk::{Bundle, Effect as Did, Finding, Rotator, Severity, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
-use keywheel_sqlserver_double::Version;
+use keywheel_sqlserver_double::{Effect, Fault, Message, Version};
 use serde_json::json;
 use tiberius::Client;
 use tokio::net::TcpStream;
@@ -132,6 +132,25 @@ async fn a_login_manager_tells_a_missing_account_from_a_hidden_one() {
     assert!(said.contains("no such account"), "{said}");
     let logins = cloud.site.server.logins_heard();
     assert!(!logins.iter().any(|heard| heard.login == cloud.candidate.username().unwrap()), "nobody knocked");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_know_the_new_password_yet_is_waited_for() {
+    let cloud = Cloud::new().await;
+    let (target, rotator) = (cloud.target(&cloud.database, sa()), SqlServerRotator::new());
+    rotator.apply(&call(&target), &cloud.candidate, Some(&cloud.current)).await.unwrap();
+    let refusal = Message { number: 18456, state: 1, class: 14, text: "Login failed.".to_owned() };
+    let late = |times| {
+        let fault = Fault::at_login(Effect::FailWith(refusal.clone()));
+        cloud.site.server.faults().arm(fault.only_login(cloud.candidate.username().unwrap()).times(times))
+    };
+    let stale = late(3);
+    rotator.verify(&call(&target), &cloud.candidate, Some(&cloud.current), &[]).await.unwrap();
+    assert_eq!(stale.count(), 3);
+    // Not for ever.
+    let wrong = late(100);
+    let error = rotator.verify(&call(&target), &cloud.candidate, Some(&cloud.current), &[]).await.unwrap_err();
+    assert_eq!((error.code.as_str(), wrong.count()), ("18456", 6), "{error:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::relation::{NOWHERE, Relation};
 use super::scene::{Outcome, Scene, Stop};
 use super::statement::Statement;
 use super::value::{integer, text};
-use super::{database, login, permission, procedure, role, run, session, user};
+use super::{database, group, login, permission, procedure, role, run, session, user};
 use crate::exchange::{Column, Message, Reply, Value};
 use crate::instance::message::{error, info, syntax, with_class};
 
@@ -64,6 +64,7 @@ pub(crate) fn statement(scene: &mut Scene<'_>, statement: &Statement) -> Outcome
         Statement::CreateDatabase { name, contained } => database::create(scene, name, *contained)?,
         Statement::AlterDatabase { name, change } => database::alter(scene, name.as_deref(), change)?,
         Statement::DropDatabase { name, if_exists } => database::drop(scene, name, *if_exists)?,
+        Statement::Group { databases, join } => group::alter(scene, databases, *join)?,
         Statement::DatabaseOwner { name, owner } => database::set_owner(scene, name, owner)?,
         Statement::CreateSchema { name, owner } => database::create_schema(scene, name, owner.as_deref())?,
         Statement::CreateTable { name, columns } => database::create_table(scene, name, columns)?,

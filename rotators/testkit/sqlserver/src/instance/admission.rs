@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::catalogue::{Credentials, Principal, World};
+use super::catalogue::{Credentials, Principal};
 use super::clock;
 use super::hash::{self, verify};
 use super::message::{login_failed, with_class};
@@ -66,6 +66,9 @@ impl State {
         let Some(database) = self.world.database(&login.database).filter(|database| database.contained).cloned() else {
             return Ok(None);
         };
+        if let Some(barred) = self.bars(&database, login.read_only) {
+            return Err(vec![barred, login_failed(&login.user)]);
+        }
         let Some(user) = database.user(user).filter(|user| user.credentials.is_some()) else { return Ok(None) };
         let credentials = user.credentials.as_ref().expect("just seen");
         let enabled = self.world.settings.in_use("contained database authentication") != 0;
@@ -172,22 +175,20 @@ impl State {
     }
 
     fn destination(&self, principal: &Principal, login: &Login) -> Result<i32, Vec<Message>> {
-        let open = |world: &World, name: &str| {
-            let database = world.database(name)?;
-            world.user_in(database, principal.id).map(|_| database.id)
+        let default = login.database.is_empty();
+        let name = if default { &principal.default_database } else { &login.database };
+        let last = || {
+            let text = format!("Cannot open database \"{name}\" requested by the login. The login failed.");
+            let default_text = "Cannot open user default database. Login failed.".to_owned();
+            let (number, text) = if default { (4064, default_text) } else { (4060, text) };
+            vec![with_class(number, 11, text), login_failed(&login.user)]
         };
-        if login.database.is_empty() {
-            return open(&self.world, &principal.default_database).ok_or_else(|| {
-                vec![
-                    with_class(4064, 11, "Cannot open user default database. Login failed."),
-                    login_failed(&login.user),
-                ]
-            });
+        let database = self.world.database(name).ok_or_else(last)?;
+        // What follows 976, 978 and 983 is not confirmed by documentation.
+        if let Some(barred) = self.bars(database, login.read_only) {
+            return Err(std::iter::once(barred).chain(last()).collect());
         }
-        open(&self.world, &login.database).ok_or_else(|| {
-            let text = format!("Cannot open database \"{}\" requested by the login. The login failed.", login.database);
-            vec![with_class(4060, 11, text), login_failed(&login.user)]
-        })
+        self.world.user_in(database, principal.id).map(|_| database.id).ok_or_else(last)
     }
 
     /// Without the server's name, which clients of Azure may append.

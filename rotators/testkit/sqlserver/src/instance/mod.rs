@@ -30,7 +30,7 @@ use message::{info, killed};
 use session::{Flags, Me};
 use state::{Presence, State};
 
-pub use group::AvailabilityGroup;
+pub use group::{AvailabilityGroup, Secondaries};
 pub use options::{Options, PasswordPolicy, Version};
 
 /// One SQL Server instance. Clones are the same instance. Nothing here waits but [`Session::batch`] and [`Session::procedure`].
@@ -150,6 +150,7 @@ impl Instance {
             database: admitted.database,
             home: admitted.database,
             encrypted: login.is_some_and(|login| login.encrypted),
+            reads: login.is_some_and(|login| login.read_only),
             client: client.clone(),
             flags: Flags::default(),
             transaction: None,

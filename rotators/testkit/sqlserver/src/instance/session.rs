@@ -18,6 +18,8 @@ pub(crate) struct Me {
     /// The database after the login, and after a reset.
     pub(crate) home: i32,
     pub(crate) encrypted: bool,
+    /// It said in its login that it only reads.
+    pub(crate) reads: bool,
     pub(crate) client: String,
     pub(crate) flags: Flags,
     pub(crate) transaction: Option<Transaction>,

@@ -323,6 +323,10 @@ fn plain(scene: &Scene<'_>, name: &str, values: &[Value]) -> Option<Result<Value
         ("ERROR_MESSAGE", []) => {
             scene.me.caught.as_ref().map_or(Value::Null, |message| Value::Text(message.text.clone()))
         }
+        ("ERROR_PROCEDURE", []) => {
+            let named = scene.me.caught.as_ref().filter(|message| !message.procedure.is_empty());
+            named.map_or(Value::Null, |message| Value::Text(message.procedure.clone()))
+        }
         ("ERROR_SEVERITY", []) => {
             scene.me.caught.as_ref().map_or(Value::Null, |message| Value::Int(i32::from(message.class)))
         }

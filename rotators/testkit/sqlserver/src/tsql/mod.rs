@@ -6,6 +6,7 @@ mod database;
 mod eval;
 mod execute;
 mod function;
+mod group;
 mod lexer;
 mod login;
 mod order;

@@ -82,6 +82,11 @@ pub(crate) enum Statement {
         name: String,
         if_exists: bool,
     },
+    /// ALTER AVAILABILITY GROUP … ADD or REMOVE DATABASE.
+    Group {
+        databases: Vec<String>,
+        join: bool,
+    },
     DatabaseOwner {
         name: String,
         owner: String,

@@ -302,6 +302,7 @@ fn kill_state() -> Message {
         number: 596,
         state: 1,
         class: 21,
+        procedure: String::new(),
         text: "Cannot continue the execution because the session is in the kill state.".to_owned(),
     }
 }

@@ -162,6 +162,7 @@ fn untrusted_domain() -> Message {
         number: 18452,
         state: 1,
         class: 14,
+        procedure: String::new(),
         text: "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication."
             .to_owned(),
     }

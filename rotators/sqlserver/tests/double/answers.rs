@@ -8,7 +8,7 @@ use keywheel_sqlserver_double::{Effect, Encryption, Fault, Message, Options, Pas
 use crate::scene::{CANARY, Scene, Site, fresh, login, policy, site, within};
 
 fn message(number: i32, class: u8) -> Message {
-    Message { number, state: 1, class, text: format!("said with number {number}") }
+    Message { class, ..Message::error(number, format!("said with number {number}")) }
 }
 
 async fn apply(scene: &Scene) -> Result<(), RotatorError> {
@@ -83,6 +83,19 @@ async fn committed_and_then_an_error_is_unknown() {
     for (number, class) in [(50_000, 16), (40_143, 16), (102, 15), (3609, 16)] {
         let scene = Scene::in_place(site());
         let fault = Fault::at_text(scene.live(), Effect::ExecuteThenFailWith(message(number, class))).skip(1);
+        let struck = site().server.faults().arm(fault);
+        let error = apply(&scene).await.unwrap_err();
+        assert_eq!((error.effect, struck.count()), (Did::Unknown, 1), "{number}: {error:?}");
+        assert!(accepted(&scene, &scene.candidate).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_a_trigger_raises_proves_nothing_whatever_its_number() {
+    for number in [15118, 15151, 4613, 15247] {
+        let scene = Scene::in_place(site());
+        let raised = message(number, 16).raised_by("on_alter_login");
+        let fault = Fault::at_text(scene.live(), Effect::ExecuteThenFailWith(raised)).skip(1);
         let struck = site().server.faults().arm(fault);
         let error = apply(&scene).await.unwrap_err();
         assert_eq!((error.effect, struck.count()), (Did::Unknown, 1), "{number}: {error:?}");

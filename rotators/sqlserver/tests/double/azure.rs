@@ -139,7 +139,7 @@ async fn a_database_that_does_not_know_the_new_password_yet_is_waited_for() {
     let cloud = Cloud::new().await;
     let (target, rotator) = (cloud.target(&cloud.database, sa()), SqlServerRotator::new());
     rotator.apply(&call(&target), &cloud.candidate, Some(&cloud.current)).await.unwrap();
-    let refusal = Message { number: 18456, state: 1, class: 14, text: "Login failed.".to_owned() };
+    let refusal = Message { class: 14, ..Message::error(18456, "Login failed.") };
     let late = |times| {
         let fault = Fault::at_login(Effect::FailWith(refusal.clone()));
         cloud.site.server.faults().arm(fault.only_login(cloud.candidate.username().unwrap()).times(times))

@@ -118,6 +118,32 @@ async fn an_admin_that_cannot_log_in_is_a_finding() {
 }
 
 #[tokio::test]
+async fn a_group_whose_replicas_are_not_named_is_an_error() {
+    // (The view knows contained groups from 2022 on.)
+    for version in [Version::V2017, Version::V2022] {
+        let group = keywheel_sqlserver_double::AvailabilityGroup::new();
+        let sites = ["SQL1", "SQL2"].map(|server_name| {
+            let (server_name, group) = (server_name.to_owned(), Some(group.clone()));
+            Site::start(
+                Options { version, server_name, group, password_policy: policy(), ..Options::default() },
+                Encryption::Offer,
+            )
+        });
+        let scene = Scene::in_place(&sites[0]);
+        let found = findings(&scene.target, &scene).await;
+        assert!(has(&found, Severity::Error, "in an availability group with SQL1, SQL2"), "{found:#?}");
+        // One of the two is named.
+        let replicas = json!([format!("127.0.0.1:{}", sites[0].server.port())]);
+        let settings = sites[0].settings_with(json!({ "replicas": replicas }));
+        let found = findings(&crate::scene::target(settings, scene.target.strategy.clone(), sa()), &scene).await;
+        assert!(
+            has(&found, Severity::Error, "the instance `SQL2` of the availability group is not among"),
+            "{found:#?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_contained_user_is_not_promised() {
     let (first, second) = (crate::scene::fresh("held_a"), crate::scene::fresh("held_b"));
     site().create_contained_user(&first, "First-password-1");

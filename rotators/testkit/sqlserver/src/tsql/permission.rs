@@ -9,14 +9,16 @@ use crate::instance::database::{DBO, Database};
 use crate::instance::message::{error, invalid_object, missing, no_permission, syntax, with_class};
 
 pub(crate) fn change(scene: &mut Scene<'_>, change: &PermissionChange) -> Outcome<()> {
+    let version = scene.state.options.version;
     let on_server = match &change.on {
-        None => {
-            change.names.iter().all(|name| access::is_server_permission(name) && !access::is_database_permission(name))
-        }
+        None => change
+            .names
+            .iter()
+            .all(|name| access::is_server_permission(version, name) && !access::is_database_permission(version, name)),
         Some((class, _)) => matches!(class.as_str(), "LOGIN" | "SERVER ROLE"),
     };
     for name in &change.names {
-        let known = access::is_server_permission(name) || access::is_database_permission(name);
+        let known = access::is_server_permission(version, name) || access::is_database_permission(version, name);
         if !known && name != "ALL" {
             return Err(syntax(name).into());
         }

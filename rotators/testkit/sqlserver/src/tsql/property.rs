@@ -193,7 +193,7 @@ pub(crate) fn user_name(scene: &Scene<'_>) -> Value {
 pub(crate) fn version(scene: &Scene<'_>) -> String {
     let version = scene.state.options.version;
     let edition = if version.is_azure() { "" } else { "\n\tDeveloper Edition (64-bit) on Linux" };
-    format!("{} - {} (X64){edition}", version.title(), version.product())
+    format!("{} - {} (X64){edition}", version.title(), scene.state.options.product())
 }
 
 fn hash_format(scene: &Scene<'_>) -> hash::Format {
@@ -244,7 +244,7 @@ pub(crate) fn may_see_hashes(scene: &Scene<'_>) -> bool {
 
 fn server_property(scene: &Scene<'_>, property: &str) -> Value {
     let options = &scene.state.options;
-    let product = options.version.product();
+    let product = options.product();
     let part = |at: usize| text_or_null(product.split('.').nth(at));
     let azure = options.version.is_azure();
     let plain = |text: &str| Value::Text(text.to_owned());
@@ -276,7 +276,8 @@ fn server_property(scene: &Scene<'_>, property: &str) -> Value {
                 Value::Null
             }
         }
-        "isintegratedsecurityonly" | "isclustered" | "issingleuser" => Value::Int(0),
+        "isintegratedsecurityonly" => Value::Int(i32::from(options.integrated_security_only)),
+        "isclustered" | "issingleuser" => Value::Int(0),
         "collation" => plain(COLLATION),
         "processid" => Value::Int(44),
         _ => Value::Null,
@@ -331,6 +332,7 @@ fn role_member(scene: &Scene<'_>, role: &str, user: Option<&str>) -> Value {
 /// 1, 0, or NULL for what there is not.
 fn has_permission(scene: &Scene<'_>, securable: Option<&str>, class: Option<&str>, permission: &str) -> Value {
     let permission = permission.to_uppercase();
+    let version = scene.state.options.version;
     let class = class.map(str::to_uppercase);
     // "In Azure SQL Database, the securable_class argument must be set to one of the following" (HAS_PERMS_BY_NAME).
     if scene.is_azure() && !class.as_ref().is_some_and(|class| AZURE_CLASSES.contains(&class.as_str())) {
@@ -338,7 +340,7 @@ fn has_permission(scene: &Scene<'_>, securable: Option<&str>, class: Option<&str
     }
     let found = match (securable, class.as_deref()) {
         (None, None | Some("SERVER")) => {
-            if permission != "ANY" && !access::is_server_permission(&permission) {
+            if permission != "ANY" && !access::is_server_permission(version, &permission) {
                 return Value::Null;
             }
             scene.allowed(&permission) || permission == "ANY"
@@ -350,7 +352,7 @@ fn has_permission(scene: &Scene<'_>, securable: Option<&str>, class: Option<&str
             let Some(database) = named else { return Value::Null };
             if permission == "ANY" {
                 scene.user_in(database).is_some()
-            } else if access::is_database_permission(&permission) {
+            } else if access::is_database_permission(version, &permission) {
                 scene.allowed_in(database, &permission)
             } else {
                 return Value::Null;

@@ -10,6 +10,8 @@ mod locking;
 mod logins;
 mod passwords;
 mod permissions;
+mod settings;
+mod versions;
 
 use std::net::SocketAddr;
 

@@ -4,6 +4,7 @@
 
 mod azure;
 mod contained;
+mod grants;
 mod groups;
 mod language;
 mod locking;

@@ -201,8 +201,12 @@ fn hash_format(scene: &Scene<'_>) -> hash::Format {
     scene.state.options.hash_format()
 }
 
+/// LOGINPROPERTY. Of a login that CHECK_POLICY is off for, Windows keeps nothing, and so there is nothing but the password's own
+/// and the defaults. What is about age needs CHECK_EXPIRATION too. The documentation wants both for all of it, but for
+/// HistoryLength, which it says is 0 without a policy; that lock-out is seen with CHECK_POLICY alone is this double's reading.
 fn login_property(scene: &Scene<'_>, name: &str, property: &str) -> Value {
-    let Some(login) = scene.world.login(name) else { return Value::Null };
+    // "Applies to: SQL Server, Azure SQL Managed Instance". What Azure SQL Database answers is not documented.
+    let Some(login) = scene.world.login(name).filter(|_| !scene.is_azure()) else { return Value::Null };
     let own = scene.me.principal == Some(login.id);
     if !own && !scene.allowed_to("VIEW DEFINITION", login.id) {
         return Value::Null;
@@ -210,27 +214,32 @@ fn login_property(scene: &Scene<'_>, name: &str, property: &str) -> Value {
     let credentials = login.credentials.as_ref().expect("a login has some");
     let guard = scene.state.guards.get(&login.id);
     let policy = &scene.state.options.password_policy;
+    let (checked, ages) = (credentials.policy, credentials.policy && credentials.expiration);
     let flag = |flag: bool| Value::Int(i32::from(flag));
+    let count = |count: usize| Value::Int(i32::try_from(count).unwrap_or(i32::MAX));
     match property.to_lowercase().as_str() {
-        "badpasswordcount" => Value::Int(guard.map_or(0, |guard| i32::try_from(guard.bad).unwrap_or(i32::MAX))),
-        "badpasswordtime" => Value::DateTime(guard.and_then(|guard| guard.bad_at).unwrap_or(0)),
-        "daysuntilexpiration" => match policy.max_age {
-            Some(max) if credentials.policy && credentials.expiration => {
-                let left = clock::millis(max) - (scene.now() - credentials.set);
-                Value::Int(i32::try_from(left.div_euclid(86_400_000)).unwrap_or(i32::MAX).max(0))
-            }
-            _ => Value::Null,
-        },
         "defaultdatabase" => Value::Text(login.default_database.clone()),
         "defaultlanguage" => Value::Text(login.default_language.clone()),
-        "historylength" => Value::Int(i32::try_from(credentials.history.len()).unwrap_or(i32::MAX)),
-        "isexpired" => flag(scene.state.has_expired(credentials)),
-        "islocked" => flag(scene.state.is_locked_out(login.id)),
-        "ismustchange" => flag(credentials.must_change),
-        "lockouttime" => Value::DateTime(guard.and_then(|guard| guard.locked_at).unwrap_or(0)),
         "passwordhash" if may_see_hashes(scene) => Value::Binary(credentials.hash.clone()),
         "passwordlastsettime" => Value::DateTime(credentials.set),
         "passwordhashalgorithm" => Value::Int(if credentials.hash.first() == Some(&3) { 3 } else { 2 }),
+        // "Resuming password policy enforcement restarts at 1": the present password is one of those tracked.
+        "historylength" if checked => count((credentials.history.len() + 1).min(policy.history.max(1))),
+        "historylength" => Value::Int(0),
+        "badpasswordcount" if checked => count(guard.map_or(0, |guard| guard.bad as usize)),
+        "badpasswordtime" if checked => Value::DateTime(guard.and_then(|guard| guard.bad_at).unwrap_or(0)),
+        "islocked" if checked => flag(scene.state.is_locked_out(login.id)),
+        "lockouttime" if checked => Value::DateTime(guard.and_then(|guard| guard.locked_at).unwrap_or(0)),
+        "isexpired" if ages => flag(scene.state.has_expired(credentials)),
+        "ismustchange" if ages => flag(credentials.must_change),
+        "daysuntilexpiration" if ages => match policy.max_age {
+            // "-1 if the local security policy in Windows never expires the password."
+            None => Value::Int(-1),
+            Some(max) => {
+                let left = clock::millis(max) - (scene.now() - credentials.set);
+                Value::Int(i32::try_from(left.div_euclid(86_400_000)).unwrap_or(i32::MAX).max(0))
+            }
+        },
         _ => Value::Null,
     }
 }

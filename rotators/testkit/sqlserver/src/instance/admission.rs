@@ -26,7 +26,10 @@ impl State {
     pub(crate) fn admit(&mut self, login: &Login, trial: bool) -> Result<Admitted, Vec<Message>> {
         let user = self.plain_name(&login.user);
         let failed = || vec![login_failed(&login.user)];
-        if login.token.is_some() {
+        if let Some(token) = &login.token {
+            return self.admit_token(token, login);
+        }
+        if self.options.integrated_security_only {
             return Err(failed());
         }
         if let Some(admitted) = self.admit_contained(login, user)? {
@@ -58,6 +61,16 @@ impl State {
         if !trial {
             self.guards.insert(principal.id, Guard::default());
         }
+        Ok(Admitted { principal: Some(principal.id), contained: None, name: principal.name.clone(), database })
+    }
+
+    /// A federated token stands for its login: no password is asked for, so none is counted, and none can be too old.
+    fn admit_token(&self, token: &str, login: &Login) -> Result<Admitted, Vec<Message>> {
+        let failed = || vec![login_failed(&login.user)];
+        let known = self.options.version.is_azure() || self.options.version >= super::Version::V2022;
+        let name = self.options.tokens.get(token).filter(|_| known).ok_or_else(failed)?;
+        let principal = self.world.login(name).filter(|principal| !principal.disabled).ok_or_else(failed)?;
+        let database = self.destination(principal, login)?;
         Ok(Admitted { principal: Some(principal.id), contained: None, name: principal.name.clone(), database })
     }
 

@@ -28,4 +28,4 @@ mod value;
 mod view;
 
 pub(crate) use lexer::is_reserved;
-pub(crate) use run::{call, run};
+pub(crate) use run::{back_to, call, run};

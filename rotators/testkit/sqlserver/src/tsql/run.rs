@@ -18,7 +18,7 @@ use super::{execute, parse};
 use crate::exchange::{Kind, Message, Parameter, Reply, Value};
 use crate::instance::Shared;
 use crate::instance::message::{error, killed, lock_timeout, syntax, undeclared};
-use crate::instance::session::{Me, Transaction};
+use crate::instance::session::{Flags, Me, Transaction};
 use crate::instance::state::State;
 
 /// How deep EXEC may go.
@@ -69,11 +69,13 @@ struct Frame {
     variables: Variables,
     /// Output parameters of `sp_executesql`: the name inside, and the variable outside.
     outputs: Vec<(String, String)>,
+    /// SET options and database of before, which come back when `sp_executesql` or EXEC ends.
+    before: Option<(Flags, i32)>,
 }
 
 impl Frame {
     fn new(program: Program, variables: Variables) -> Self {
-        Self { program: Arc::new(program), at: 0, catches: Vec::new(), variables, outputs: Vec::new() }
+        Self { program: Arc::new(program), at: 0, catches: Vec::new(), variables, outputs: Vec::new(), before: None }
     }
 }
 
@@ -134,7 +136,8 @@ impl Machine<'_> {
 
     /// The frame on top is done; its outputs go to the one below.
     fn leave(&mut self) -> Option<Variables> {
-        let done = self.frames.pop()?;
+        let mut done = self.frames.pop()?;
+        self.restore(done.before.take());
         if let Some(below) = self.frames.last_mut() {
             for (inside, outside) in &done.outputs {
                 if let Some((_, value)) = done.variables.get(inside) {
@@ -143,6 +146,19 @@ impl Machine<'_> {
             }
         }
         Some(done.variables)
+    }
+
+    /// Ends all frames but the outermost `kept`.
+    fn unwind(&mut self, kept: usize) {
+        for mut frame in self.frames.split_off(kept.min(self.frames.len())).into_iter().rev() {
+            self.restore(frame.before.take());
+        }
+    }
+
+    fn restore(&mut self, before: Option<(Flags, i32)>) {
+        let Some((flags, database)) = before else { return };
+        self.me.flags = flags;
+        self.replies.extend(back_to(self.shared, self.me, database));
     }
 
     fn condition(&mut self, condition: &sqlparser::ast::Expr) -> Result<bool, Message> {
@@ -275,8 +291,11 @@ impl Machine<'_> {
         }
         // EXEC of NULL does nothing, and says nothing.
         let Some(text) = text else { return Ok(true) };
+        let before = (self.me.flags.clone(), self.me.database);
         if self.enter(&text, variables) {
-            self.frames.last_mut().expect("just entered").outputs = outputs;
+            let frame = self.frames.last_mut().expect("just entered");
+            frame.outputs = outputs;
+            frame.before = Some(before);
         }
         Ok(true)
     }
@@ -353,7 +372,7 @@ impl Machine<'_> {
             transaction.doomed = true;
         }
         if let Some(at) = catcher.filter(|_| last.class < 20) {
-            self.frames.truncate(at + 1);
+            self.unwind(at + 1);
             let frame = self.frames.last_mut().expect("just found");
             frame.at = frame.catches.pop().expect("just found");
             self.me.caught = Some(last);
@@ -374,7 +393,7 @@ impl Machine<'_> {
             self.shared.tell();
         }
         if aborts && !is_raised(&last) {
-            self.frames.clear();
+            self.unwind(0);
         }
     }
 
@@ -382,8 +401,18 @@ impl Machine<'_> {
     fn end(&mut self, message: Message) {
         self.me.error = message.number;
         self.replies.push(Reply::Message(message));
-        self.frames.clear();
+        self.unwind(0);
     }
+}
+
+/// Goes back to the database of before, if it is another; the client is told.
+pub(crate) fn back_to(shared: &Shared, me: &mut Me, database: i32) -> Option<Reply> {
+    let former = std::mem::replace(&mut me.database, database);
+    let mut state = shared.state();
+    state.show(me);
+    let name = |id: i32| state.world.databases.get(&id).map(|database| database.name.clone());
+    let (from, to) = (name(former)?, name(database)?);
+    (former != database).then_some(Reply::Database { from, to })
 }
 
 /// RAISERROR does not end the batch; THROW, of another state than its, does.

@@ -212,7 +212,7 @@ impl<'a> Conversation<'a> {
         let work = async {
             match call {
                 Call::Batch { text } => Executed::of(session.batch(text, &[]).await),
-                Call::Statement { text, parameters, .. } => Executed::of(session.batch(text, parameters).await),
+                Call::Statement { text, parameters, .. } => Executed::of(session.statement(text, parameters).await),
                 Call::Procedure { name, parameters, .. } => {
                     let (replies, status) = session.procedure(name, parameters).await;
                     Executed { replies, status }

@@ -98,6 +98,7 @@ async fn the_server_has_no_permissions_to_ask_for_and_no_sysadmin() {
                 "dbo|NULL|NULL",
             ),
             ("SELECT COUNT(*) FROM sys.sql_logins WHERE password_hash IS NOT NULL", "0"),
+            ("SELECT LOGINPROPERTY('app', 'IsLocked'), LOGINPROPERTY('app', 'IsExpired')", "NULL|NULL"),
             ("SELECT 1 FROM sys.server_permissions", "!208"),
             ("GRANT VIEW SERVER STATE TO app", "!40520"),
             ("GRANT CONTROL ON LOGIN::app TO sa", "!40520"),

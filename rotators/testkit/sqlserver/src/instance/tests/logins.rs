@@ -85,7 +85,7 @@ async fn the_policy_holds_where_it_is_on() {
             ("ALTER LOGIN app WITH PASSWORD = N'Second-Passw0rd'", ""),
             ("ALTER LOGIN app WITH PASSWORD = N'Second-Passw0rd'", "!15115"),
             ("ALTER LOGIN app WITH PASSWORD = N'First-Passw0rd'", "!15115"),
-            ("SELECT LOGINPROPERTY('app', 'HistoryLength')", "2"),
+            ("SELECT LOGINPROPERTY('app', 'HistoryLength')", "3"),
             ("ALTER LOGIN app WITH CHECK_POLICY = OFF", ""),
             ("SELECT LOGINPROPERTY('app', 'HistoryLength')", "0"),
             ("ALTER LOGIN app WITH CHECK_POLICY = ON, CHECK_EXPIRATION = OFF", ""),
@@ -294,4 +294,36 @@ async fn a_comparison_with_nothing_is_no() {
     let compare =
         "SELECT password_hash, PWDCOMPARE(N'First-Passw0rd', password_hash) FROM sys.sql_logins WHERE name = 'app'";
     check(&mut app, &[(compare, "NULL|0")]).await;
+}
+
+#[tokio::test]
+async fn properties_are_there_where_the_policy_is() {
+    let instance = instance();
+    let mut sa = instance.console();
+    let lockout = "SELECT LOGINPROPERTY('app', 'IsLocked'), LOGINPROPERTY('app', 'BadPasswordCount'),
+                   DATEDIFF(day, '19000101', LOGINPROPERTY('app', 'LockoutTime'))";
+    let age = "SELECT LOGINPROPERTY('app', 'IsExpired'), LOGINPROPERTY('app', 'IsMustChange'),
+               LOGINPROPERTY('app', 'DaysUntilExpiration')";
+    let history = "SELECT LOGINPROPERTY('app', 'HistoryLength')";
+    let always = "SELECT DATALENGTH(LOGINPROPERTY('app', 'PasswordHash')), LOGINPROPERTY('app', 'DefaultDatabase')";
+    check(
+        &mut sa,
+        &[
+            (APP, ""),
+            (lockout, "0|0|0"),
+            (age, "NULL|NULL|NULL"),
+            (history, "1"),
+            ("ALTER LOGIN app WITH CHECK_EXPIRATION = ON", ""),
+            (age, "0|0|42"),
+            ("ALTER LOGIN app WITH CHECK_EXPIRATION = OFF", ""),
+            ("ALTER LOGIN app WITH CHECK_POLICY = OFF", ""),
+            (lockout, "NULL|NULL|NULL"),
+            (age, "NULL|NULL|NULL"),
+            (history, "0"),
+            (always, "70|master"),
+            ("ALTER LOGIN app WITH CHECK_POLICY = ON", ""),
+            (history, "1"),
+        ],
+    )
+    .await;
 }

@@ -121,7 +121,7 @@ async fn statements(
         };
     }
     let databases = fenced.run(&rights::databases(), READING).await?;
-    for database in databases.iter().filter_map(|row| text(row, "name")) {
+    for database in databases.iter().filter(|row| rights::is_shown(row)).filter_map(|row| text(row, "name")) {
         let query = rights::of_database(Mapping::Sid, model, &database);
         let rights = rights::read(&fenced.run(&query, READING).await?)?;
         sql = in_database(sql, &rights, &database, account);

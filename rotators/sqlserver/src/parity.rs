@@ -39,6 +39,8 @@ pub(crate) struct Compared {
     pub(crate) differences: Vec<String>,
     /// Databases that the admin cannot look into.
     pub(crate) hidden: Vec<String>,
+    /// Whether the application's own database was compared. Of a group it is the primary's only.
+    pub(crate) own: bool,
 }
 
 /// Compares two accounts on the server and in the databases that the admin can look into. The application's own database must
@@ -51,9 +53,11 @@ pub(crate) async fn compare(
 ) -> Result<Compared, RotatorError> {
     let (scopes, hidden) = scopes(access, instance).await?;
     let (mut differences, mut powerful) = (Vec::new(), false);
+    let mut own = access.settings.database.eq_ignore_ascii_case("master");
     for scope in scopes {
         let one = scope.rights(access, first).await?;
         let other = scope.rights(access, second).await?;
+        own |= matches!(scope.place, Kept::InDatabase { own: true, .. });
         powerful |= one.iter().chain(&other).any(is_sysadmin);
         if let Kept::InDatabase { name, own: true, .. } = &scope.place
             && !powerful
@@ -69,7 +73,7 @@ pub(crate) async fn compare(
         differences.extend(missing(&one, &other).map(|right| format!("`{first}` has {right}, `{second}` has not")));
         differences.extend(missing(&other, &one).map(|right| format!("`{second}` has {right}, `{first}` has not")));
     }
-    Ok(Compared { differences, hidden })
+    Ok(Compared { differences, hidden, own })
 }
 
 /// A member needs no user anywhere.
@@ -110,7 +114,7 @@ async fn scopes(access: &Access<'_>, instance: &Instance<'_>) -> Result<(Vec<Sco
         scopes.push(within(&pool, own, Mapping::Name));
         return Ok((scopes, Vec::new()));
     }
-    let (shown, hidden): (Vec<_>, Vec<_>) = rows.iter().partition(|row| number(row, "shown") == Some(1));
+    let (shown, hidden): (Vec<_>, Vec<_>) = rows.iter().partition(|row| rights::is_shown(row));
     let names = |rows: Vec<&Row>| rows.into_iter().filter_map(|row| text(row, "name")).collect::<Vec<_>>();
     let (shown, hidden) = (names(shown), names(hidden));
     // On a secondary the application's database may not be readable; there it is the primary's anyway.
@@ -135,7 +139,8 @@ async fn sees_users(access: &Access<'_>, pool: &Arc<Pool>) -> Result<(), Rotator
     }
 }
 
-fn blind(database: &str) -> RotatorError {
+/// The application's database was compared nowhere.
+pub(crate) fn blind(database: &str) -> RotatorError {
     never(
         "grant-parity",
         format!(

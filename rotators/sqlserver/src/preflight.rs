@@ -30,7 +30,7 @@ pub(crate) async fn preflight(
     for name in access.target.strategy.users() {
         access.account(&Bundle::login(name, Secret::new(String::new())))?;
     }
-    let mut findings = Findings { list: Vec::new(), at: String::new() };
+    let mut findings = Findings { list: Vec::new(), at: String::new(), compared: None };
     findings.line(&access);
     let (mut servers, mut replicas, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
     for instance in access.instances() {
@@ -55,6 +55,9 @@ pub(crate) async fn preflight(
     findings.at.clear();
     findings.group(&access, &servers, &replicas);
     findings.sids(&access, &accounts);
+    if findings.compared == Some(false) {
+        findings.blind(&access);
+    }
     Ok(findings.list)
 }
 
@@ -111,6 +114,8 @@ fn creates(access: &Access<'_>) -> bool {
 struct Findings {
     list: Vec<Finding>,
     at: String,
+    /// Whether rights were compared, and in the application's database too.
+    compared: Option<bool>,
 }
 
 impl Findings {
@@ -366,7 +371,11 @@ impl Findings {
             return;
         }
         let severity = if *grant_parity == GrantParity::Require { Severity::Error } else { Severity::Warning };
-        match parity::compare(access, instance, first, second).await {
+        let compared = parity::compare(access, instance, first, second).await;
+        if let Ok(compared) = &compared {
+            self.compared = Some(compared.own || self.compared == Some(true));
+        }
+        match compared {
             Ok(compared) if compared.differences.is_empty() => {
                 self.fine(format!("`{first}` and `{second}` have the same rights"));
                 if let Some(hidden) = parity::hidden(&compared) {
@@ -375,6 +384,14 @@ impl Findings {
             }
             Ok(compared) => self.add(severity, parity::message(first, second, &compared), parity::HINT),
             Err(error) => self.add(severity, error.message, parity::HINT),
+        }
+    }
+
+    /// On none of a group's instances was the application's database one that can be written and looked into.
+    fn blind(&mut self, access: &Access<'_>) {
+        if let Strategy::Alternating { grant_parity, .. } = &access.target.strategy {
+            let severity = if *grant_parity == GrantParity::Require { Severity::Error } else { Severity::Warning };
+            self.add(severity, parity::blind(&access.settings.database).message, parity::HINT);
         }
     }
 

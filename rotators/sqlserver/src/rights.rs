@@ -5,7 +5,7 @@ use std::fmt;
 use keywheel_sdk::RotatorError;
 use tiberius::Row;
 
-use crate::statement::{Sql, text};
+use crate::statement::{Sql, number, text};
 
 /// One right or attribute of an account. Two accounts have the same if all their rights are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,16 +71,21 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Asks for the databases that whoever asks can look into, and what kind of server this is.
+/// Asks for the databases that can be written here, which of them whoever asks can look into, and what kind of server this is.
 pub(crate) fn databases() -> Sql {
     Sql::new(
-        "SELECT d.name AS name, CONVERT(int, SERVERPROPERTY(N'EngineEdition')) AS edition, CASE WHEN HAS_PERMS_BY_NAME(",
+        "SELECT d.name AS name, CONVERT(int, SERVERPROPERTY(N'EngineEdition')) AS edition, CASE WHEN HAS_DBACCESS(d.name) = 1 ",
     )
     // Without the right the views show one's own user only, which would look like two accounts without any rights.
-    .fixed("QUOTENAME(d.name), N'DATABASE', N'VIEW DEFINITION') = 1 THEN 1 ELSE 0 END AS shown FROM sys.databases AS d ")
-    .fixed("WHERE d.state = 0 AND d.source_database_id IS NULL AND HAS_DBACCESS(d.name) = 1 ")
+    .fixed("AND HAS_PERMS_BY_NAME(QUOTENAME(d.name), N'DATABASE', N'VIEW DEFINITION') = 1 THEN 1 ELSE 0 END AS shown ")
+    .fixed("FROM sys.databases AS d WHERE d.state = 0 AND d.source_database_id IS NULL ")
     // Snapshots, read-only databases and those of a secondary: users are made, and compared, where they can be written.
     .fixed("AND CONVERT(nvarchar(20), DATABASEPROPERTYEX(d.name, N'Updateability')) = N'READ_WRITE' ORDER BY d.name")
+}
+
+/// Whether the row of a database says that it can be looked into.
+pub(crate) fn is_shown(row: &Row) -> bool {
+    number(row, "shown") == Some(1)
 }
 
 /// How an account's user in a database is found.

@@ -242,6 +242,31 @@ async fn a_proof_that_lacks_a_replica_does_not_say_that_the_credential_still_wor
 }
 
 #[tokio::test]
+async fn a_group_whose_database_nobody_looked_into_has_no_parity() {
+    let mut group = turns();
+    for site in &group.sites {
+        site.create_login("keeper", "Guarded-word-of-its-own-1");
+        site.sql("GRANT ALTER ANY LOGIN TO keeper; GRANT VIEW SERVER STATE TO keeper");
+    }
+    group.target.settings.insert("database".to_owned(), "shop".into());
+    let (settings, strategy) = (group.target.settings.clone(), group.target.strategy.clone());
+    let target = crate::scene::target(settings, strategy, login("keeper", "Guarded-word-of-its-own-1"));
+    let blind = async || {
+        let found = group.rotator.preflight(&call(&target), Some(&group.current)).await.unwrap();
+        found.iter().any(|finding| finding.what.contains("cannot look into `shop`"))
+    };
+    assert!(blind().await, "it is nowhere");
+    // It is the first one's alone, as it would be the primary's.
+    group.sites[0].sql("CREATE DATABASE shop");
+    for user in ["orders", "orders_b"] {
+        group.sites[0].sql(&format!("USE shop; CREATE USER {user} FOR LOGIN {user}"));
+    }
+    assert!(blind().await, "it cannot be looked into");
+    group.sites[0].sql("USE shop; CREATE USER keeper FOR LOGIN keeper; GRANT VIEW DEFINITION TO keeper");
+    assert!(!blind().await);
+}
+
+#[tokio::test]
 async fn one_instance_under_two_names_is_found() {
     let mut group = Group::new();
     let port = group.sites[0].server.port();

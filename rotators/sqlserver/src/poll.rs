@@ -1,10 +1,11 @@
 //! What all instances of a target say of one credential, taken together.
 
 use futures_util::future::join_all;
-use keywheel_sdk::{Answer, Bundle, RotatorError};
+use keywheel_sdk::{Answer, Bundle, Effect, RotatorError};
 
 use crate::access::Access;
-use crate::instance::Seen;
+use crate::apply::after_change;
+use crate::instance::{Instance, Seen};
 use crate::settings::Address;
 
 /// The instances by what they say.
@@ -108,10 +109,7 @@ impl Poll {
 /// Does the same on all instances at once, each as if it were alone: one that fails, or hangs until the time is over, keeps
 /// none of the others from it. Of several errors the first instance's is told; if anything may have changed anywhere, it says
 /// so.
-pub(crate) async fn on_each<'i, F>(
-    access: &'i Access<'_>,
-    work: impl Fn(crate::instance::Instance<'i>) -> F,
-) -> Result<(), RotatorError>
+pub(crate) async fn on_each<'i, F>(access: &'i Access<'_>, work: impl Fn(Instance<'i>) -> F) -> Result<(), RotatorError>
 where
     F: Future<Output = Result<(), RotatorError>>,
 {
@@ -125,13 +123,13 @@ where
         match done {
             Ok(()) => changed = true,
             Err(error) => {
-                changed |= error.effect == keywheel_sdk::Effect::Unknown;
+                changed |= error.effect == Effect::Unknown;
                 first.get_or_insert(access.located(address, error));
             }
         }
     }
     match first {
-        Some(error) if changed => Err(crate::apply::after_change(error)),
+        Some(error) if changed => Err(after_change(error)),
         Some(error) => Err(error),
         None => Ok(()),
     }

@@ -264,3 +264,20 @@ async fn checks_run_as_the_candidate_and_leave_nothing() {
     let error = verify("SELEKT 1".to_owned()).await.unwrap_err();
     assert!(error.message.starts_with("check 2 failed"), "{error:?}");
 }
+
+#[tokio::test]
+async fn an_account_that_changes_itself_waits_for_the_minimum_age() {
+    let young = PasswordPolicy { min_age: Duration::from_secs(86_400), ..policy() };
+    let own = Site::start(Options { password_policy: young, ..Options::default() }, Encryption::Offer);
+    let scene = Scene::in_place(&own);
+    let (settings, strategy) = (own.settings(), scene.target.strategy.clone());
+    let itself = keywheel_sdk::Target { settings, strategy, admin: keywheel_sdk::Admin::Own, generates: None };
+    let call = crate::scene::call(&itself);
+    let error = scene.rotator.apply(&call, &scene.candidate, Some(&scene.current)).await.unwrap_err();
+    let day = Retry::After(Duration::from_secs(86_400));
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Did::None, day, "15114"), "{error:?}");
+    assert!(error.message.contains("admin: self") && own.accepts(&scene.current, None), "{error:?}");
+    // For an admin it is a reset, which has no minimum age.
+    apply(&scene).await.unwrap();
+    assert!(own.accepts(&scene.candidate, None));
+}

@@ -135,7 +135,7 @@ async fn a_login_manager_tells_a_missing_account_from_a_hidden_one() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_know_the_new_password_yet_is_waited_for() {
+async fn a_database_that_does_not_know_the_candidate_yet_is_waited_for() {
     let cloud = Cloud::new().await;
     let (target, rotator) = (cloud.target(&cloud.database, sa()), SqlServerRotator::new());
     rotator.apply(&call(&target), &cloud.candidate, Some(&cloud.current)).await.unwrap();

@@ -103,7 +103,7 @@ pub(super) fn query(kind: Kind, names: &[String]) -> Sql {
         Kind::Login => sql.fixed("1 AS may_shut, ").fixed(account::CHANGES_LOGINS),
         Kind::ContainedUser => sql
             .fixed("CASE WHEN HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'CONTROL') = 1 ")
-            .fixed("OR IS_ROLEMEMBER(N'db_accessadmin') = 1 OR IS_ROLEMEMBER(N'db_securityadmin') = 1 ")
+            .fixed("OR IS_ROLEMEMBER(N'db_accessadmin') = 1 ")
             .fixed("OR EXISTS (SELECT 1 FROM sys.database_permissions AS p WHERE p.class = 0 AND p.state = N'W' ")
             .fixed("AND p.permission_name = N'CONNECT' AND p.grantee_principal_id = DATABASE_PRINCIPAL_ID()) ")
             .fixed("THEN 1 ELSE 0 END AS may_shut, ")

@@ -6,7 +6,7 @@ use super::relation::{NOWHERE, Relation};
 use super::scene::{Outcome, Scene, Stop};
 use super::statement::Statement;
 use super::value::{integer, text};
-use super::{database, group, login, permission, procedure, role, run, session, user};
+use super::{database, group, login, permission, procedure, role, session, user, wait};
 use crate::exchange::{Column, Message, Reply, Value};
 use crate::instance::message::{error, info, syntax, with_class};
 
@@ -38,7 +38,7 @@ pub(crate) fn statement(scene: &mut Scene<'_>, statement: &Statement) -> Outcome
         Statement::RaiseError(arguments) => raise(scene, arguments)?,
         Statement::Throw(arguments) => return Err(throw(scene, arguments.as_ref())),
         Statement::WaitFor(expr) => {
-            let delay = run::delay(&eval(scene, &NOWHERE, expr)?)?;
+            let delay = wait::delay(&eval(scene, &NOWHERE, expr)?)?;
             if scene.waited.is_none() {
                 return Err(Stop::Delay(delay));
             }

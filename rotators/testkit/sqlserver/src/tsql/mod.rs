@@ -26,6 +26,7 @@ mod statement;
 mod user;
 mod value;
 mod view;
+mod wait;
 
 pub(crate) use lexer::is_reserved;
 pub(crate) use run::{back_to, call, run};

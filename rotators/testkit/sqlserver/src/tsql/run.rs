@@ -13,7 +13,8 @@ use super::eval::{eval, truth};
 use super::relation::NOWHERE;
 use super::scene::{Outcome, Scene, Stop, Variables};
 use super::statement::{Execute, Program, Statement, Step};
-use super::value::{integer, kind_of, parse_instant, text};
+use super::value::{integer, kind_of, text};
+use super::wait::Waiting;
 use super::{execute, parse};
 use crate::exchange::{Kind, Message, Parameter, Reply, Value};
 use crate::instance::Shared;
@@ -206,7 +207,7 @@ impl Machine<'_> {
                     }
                 }
                 Err(Stop::Lock { ticket, timeout }) => {
-                    let waiting = Waiting { shared: Arc::clone(self.shared), ticket };
+                    let waiting = Waiting::new(self.shared, ticket);
                     let granted = async {
                         while !waiting.is_granted() {
                             let _ = changes.changed().await;
@@ -480,31 +481,4 @@ fn execute_sql(
         }
     }
     Ok((text(statement), variables, outputs))
-}
-
-/// A wait for an application lock, given up when it is dropped.
-struct Waiting {
-    shared: Arc<Shared>,
-    ticket: u64,
-}
-
-impl Waiting {
-    fn is_granted(&self) -> bool {
-        self.shared.state().locks.is_granted(self.ticket)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.shared.state().locks.give_up(self.ticket);
-        self.shared.tell();
-    }
-}
-
-/// `WAITFOR DELAY '00:00:02.5'`.
-pub(crate) fn delay(value: &Value) -> Result<Duration, Message> {
-    let time = text(value).unwrap_or_default();
-    let bad = || error(148, format!("Incorrect time syntax in time string '{time}' used with WAITFOR."));
-    let millis = parse_instant(&format!("19000101 {time}")).map_err(|_| bad())?;
-    u64::try_from(millis).map(Duration::from_millis).map_err(|_| bad())
 }

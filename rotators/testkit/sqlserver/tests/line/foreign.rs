@@ -23,7 +23,8 @@ fn environment(name: &str) -> Option<String> {
 fn not_run(client: &str) {
     let required = environment("KEYWHEEL_TEST_CLIENTS").unwrap_or_default();
     assert!(!required.split_whitespace().any(|name| name == client), "{client} is required, and absent");
-    writeln!(std::io::stderr(), "not run: the test with {client}, since it is absent").unwrap();
+    let told = format!("not run: the test with {client}, since it is absent\n");
+    std::io::stderr().write_all(told.as_bytes()).unwrap();
 }
 
 /// The Python that has a module, looked for as `keywheel-testkit` does; `None` if it is absent.

@@ -4,7 +4,8 @@ use keywheel_sdk::{Admin, Answer, Bundle, Call, Retry, RotatorError, Secret, Str
 
 use crate::SqlServerRotator;
 use crate::frame::Frame;
-use crate::instance::{Instance, Seen};
+use crate::instance::Instance;
+use crate::poll::{Open, Poll};
 use crate::settings::{Address, Kind, Settings};
 use crate::statement::{Sql, text};
 
@@ -31,7 +32,7 @@ impl<'a> Access<'a> {
                 format!("`{first}` and `{second}` are one account, so they cannot take turns"),
             ));
         }
-        if matches!(call.target.admin, Admin::Own) && access.settings.lockout_budget < 2 {
+        if matches!(call.target.admin, Admin::Own) && access.settings.limits.ours < 2 {
             return Err(never(
                 "settings",
                 "`admin: self` takes two failed logins at times, so it needs `lockout_budget: 2` at least".to_owned(),
@@ -118,44 +119,20 @@ impl<'a> Access<'a> {
 
     /// Whether all instances accept `credential`, or all refuse it.
     pub(crate) async fn ask(&self, credential: &Bundle, others: &[&Bundle]) -> Answer {
-        self.answer(credential, others, false).await
+        match usable(credential) {
+            Ok(()) => Poll::of(self, credential, others, false).await.answer(),
+            Err(error) => Answer::Unknown(error),
+        }
     }
 
-    /// As [`Access::ask`], but a no must be about the password: an account that is only disabled may be enabled again.
+    /// Whether all instances refuse `credential`, and not only because its account is disabled.
     ///
     /// `scrambled` says that this call has just set a password that nobody holds, under the account's lock. Of a contained
     /// user that may not connect nothing more can be seen, and with that it is enough.
-    pub(crate) async fn ask_password(&self, credential: &Bundle, others: &[&Bundle], scrambled: bool) -> Answer {
+    pub(crate) async fn refused(&self, credential: &Bundle, others: &[&Bundle], scrambled: bool) -> Result<(), Open> {
+        usable(credential).map_err(Open::Silent)?;
         let enough = scrambled && self.settings.kind == Kind::ContainedUser;
-        self.answer(credential, others, !enough).await
-    }
-
-    async fn answer(&self, credential: &Bundle, others: &[&Bundle], about_password: bool) -> Answer {
-        if let Err(error) = credential.username().map_err(RotatorError::from).and_then(|name| check_name(&name)) {
-            return Answer::Unknown(error);
-        }
-        let (mut accepting, mut refusing) = (Vec::new(), Vec::new());
-        for instance in self.instances() {
-            match instance.sees(credential, others).await {
-                Seen::Yes => accepting.push(instance.address),
-                Seen::No { password: false, .. } if about_password => accepting.push(instance.address),
-                Seen::No { reason, .. } => refusing.push((instance.address, reason)),
-                Seen::Unknown(error) => return Answer::Unknown(self.located(instance.address, error)),
-            }
-        }
-        match (accepting.first(), refusing.first()) {
-            (Some(_), None) => Answer::Yes,
-            (Some(accepts), Some((refuses, reason))) => {
-                Answer::Partly { reason: format!("{accepts} accepts it, {refuses} does not: {reason}") }
-            }
-            (None, first) => Answer::No {
-                reason: match first {
-                    Some((address, reason)) if self.settings.is_group() => format!("{address}: {reason}"),
-                    Some((_, reason)) => reason.clone(),
-                    None => "there is no instance".to_owned(),
-                },
-            },
-        }
+        Poll::of(self, credential, others, !enough).await.refused()
     }
 
     /// Says at which instance it went wrong, where there are several.
@@ -165,6 +142,10 @@ impl<'a> Access<'a> {
             false => error,
         }
     }
+}
+
+fn usable(credential: &Bundle) -> Result<(), RotatorError> {
+    check_name(&credential.username()?)
 }
 
 pub(crate) fn never(code: &str, message: String) -> RotatorError {

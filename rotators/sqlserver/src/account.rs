@@ -20,6 +20,19 @@ pub(crate) struct Account {
     pub(crate) matches: Option<bool>,
 }
 
+/// 1 where the one who asks may see and change all logins, else 0.
+///
+/// Azure SQL Database knows no permissions of the server (HAS_PERMS_BY_NAME gives NULL for them): there it is the role
+/// `loginmanager` of `master`, its successor of the server, or who made the server, and so is `dbo` in `master`
+/// (documentation of Azure SQL, "Authorize server and database access").
+pub(crate) const CHANGES_LOGINS: &str = "CASE WHEN HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY LOGIN') = 1 \
+     OR (CONVERT(int, SERVERPROPERTY(N'EngineEdition')) = 5 AND (IS_ROLEMEMBER(N'loginmanager') = 1 \
+     OR IS_SRVROLEMEMBER(N'##MS_LoginManager##') = 1 OR HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'CONTROL') = 1)) \
+     THEN 1 ELSE 0 END";
+/// 1 where the one who asks may see and change all users of this database, else 0.
+pub(crate) const CHANGES_USERS: &str =
+    "CASE WHEN HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'ALTER ANY USER') = 1 THEN 1 ELSE 0 END";
+
 /// Which facts an instance can give.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
@@ -40,7 +53,10 @@ pub(crate) fn query(kind: Kind, name: &str, asked: Asked) -> Sql {
                 .fixed("CONVERT(int, LOGINPROPERTY(l.name, N'IsMustChange')) AS must_change, ")
                 .fixed("CONVERT(int, LOGINPROPERTY(l.name, N'BadPasswordCount')) AS failed_logins, ");
             let facts = match asked.password {
-                true => facts.fixed("CONVERT(int, PWDCOMPARE(@asked, l.password_hash)) AS matches "),
+                true => facts
+                    // Of a hash that may not be seen nothing is said, and not "no".
+                    .fixed("CASE WHEN l.password_hash IS NULL THEN CONVERT(int, NULL) ")
+                    .fixed("ELSE CONVERT(int, PWDCOMPARE(@asked, l.password_hash)) END AS matches "),
                 false => facts.fixed("CONVERT(int, NULL) AS matches "),
             };
             facts.fixed("FROM sys.sql_logins AS l WHERE l.name = ").literal(name)

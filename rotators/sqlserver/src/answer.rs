@@ -37,6 +37,8 @@ const SHORT: Retry = Retry::After(Duration::from_secs(5));
 const LONG: Retry = Retry::After(Duration::from_secs(30));
 /// Lock-outs last minutes to hours.
 const LOCKED: Retry = Retry::After(Duration::from_secs(300));
+/// The minimum age of a password is counted in days.
+const DAY: Retry = Retry::After(Duration::from_secs(86_400));
 
 /// One row of the table: a number, what helps, and a word of advice.
 struct Known {
@@ -52,6 +54,10 @@ const fn known(number: u32, retry: Retry, advice: &'static str) -> Known {
 const TOO_SHORT: &str = "the server's password policy refuses this value: make `generate` longer or more mixed";
 const NO_RIGHT: &str = "the login does not exist, or the admin lacks the right: it needs ALTER ANY LOGIN, and CONTROL SERVER \
                         where the login is a member of sysadmin or has CONTROL SERVER itself";
+const NO_GRANT: &str = "the admin may not pass this right on: for CONNECT of contained users it needs the role db_accessadmin in \
+                        the database";
+const TOO_RECENT: &str = "the machine's password policy has a minimum age, within which an account may not change its own password: \
+                          give an admin instead of `admin: self`, or rotate less often";
 const BUSY: &str = "the server is busy";
 
 const TABLE: &[Known] = &[
@@ -79,10 +85,16 @@ const TABLE: &[Known] = &[
     known(33064, Retry::NewCandidate, TOO_SHORT),
     known(40630, Retry::NewCandidate, TOO_SHORT),
     known(40632, Retry::NewCandidate, TOO_SHORT),
+    known(4613, Retry::Never, NO_GRANT),
+    known(4624, Retry::Never, NO_GRANT),
+    known(15113, LOCKED, "the login is locked out: unlock it, or wait"),
+    known(15114, DAY, TOO_RECENT),
+    known(15120, LONG, "the machine's password policy could not be asked"),
     known(15151, Retry::Never, NO_RIGHT),
     known(15156, Retry::Never, "the password is longer than 128 characters"),
     known(40631, Retry::Never, "the password is longer than 128 characters"),
     known(15247, Retry::Never, "the account lacks the right"),
+    known(15434, LONG, "the login is logged in now, so it cannot be dropped"),
     known(17142, LONG, "the server is paused"),
     known(17892, Retry::Never, "a logon trigger refuses the session"),
     known(18451, LONG, "the server is shutting down"),
@@ -112,8 +124,8 @@ const TABLE: &[Known] = &[
 /// Errors that come before a change has happened: no such account, no right, a value that is refused. Any other error may
 /// follow a change that stays, such as that of a trigger on it, and so proves nothing.
 const BEFORE_THE_CHANGE: &[u32] = &[
-    229, 262, 297, 300, 3906, 15007, 15023, 15025, 15115, 15116, 15117, 15118, 15119, 15151, 15156, 15247, 33062,
-    33064, 40630, 40631, 40632,
+    229, 262, 297, 300, 3906, 4613, 4624, 15007, 15023, 15025, 15113, 15114, 15115, 15116, 15117, 15118, 15119, 15120,
+    15151, 15156, 15247, 15434, 33062, 33064, 40630, 40631, 40632,
 ];
 /// Errors that speak of a statement's text and of rights only.
 const ABOUT_STATEMENT: &[u32] = &[102, 105, 156, 195, 207, 208, 229, 230, 262, 297, 300, 371, 916, 2812, 4104];
@@ -173,6 +185,12 @@ pub(crate) fn check_failure(error: &Error, number: usize) -> RotatorError {
     let retry = if about_statement || own { Retry::Never } else { general.retry };
     let message = format!("check {number} failed: {what} (error {})", answer.code());
     RotatorError::not_done(retry, &general.code, message)
+}
+
+/// Whether a change was refused for want of a right alone, and did not happen.
+pub(crate) fn lacks_right(error: &RotatorError) -> bool {
+    let numbers = ["229", "262", "297", "300", "4613", "4624", "15151", "15247"];
+    error.effect == Effect::None && numbers.contains(&error.code.as_str())
 }
 
 /// What a failed login says of the credential; `None` if nothing.

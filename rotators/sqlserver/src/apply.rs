@@ -1,11 +1,14 @@
 //! `apply`: the target accepts the candidate.
 
-use keywheel_sdk::{Bundle, Call, Effect, Retry, RotatorError, Shape, Strategy};
+use std::time::Duration;
+
+use keywheel_sdk::{Bundle, Call, Effect, Retry, RotatorError, Strategy};
 
 use crate::access::{Access, check_candidate, never};
 use crate::account::Account;
 use crate::fence::Fenced;
 use crate::instance::{Instance, locked_out};
+use crate::revoke::unlocks;
 use crate::settings::Kind;
 use crate::statement::Sql;
 use crate::{SqlServerRotator, create};
@@ -34,14 +37,14 @@ pub(crate) async fn apply(
         ));
     }
     access.check_instances().await?;
-    let mut fences = Vec::new();
+    let mut fences: Vec<(Instance<'_>, Entered<'_>)> = Vec::new();
     for instance in access.instances() {
         let fence = enter(&access, &instance, &account, candidate, current).await;
         let fence = fence.map_err(|error| access.located(instance.address, error))?;
         fences.push((instance, fence));
     }
     let model = current.map(Bundle::username).transpose()?;
-    let mut sid = None;
+    let mut sid = create::known_sid(&access, &account, &mut fences).await?;
     let mut changed = false;
     for (instance, (fence, own)) in fences {
         let done = match fence.account {
@@ -58,6 +61,9 @@ pub(crate) async fn apply(
     Ok(())
 }
 
+/// A fence, and the credential by which an account logged in that manages itself.
+pub(crate) type Entered<'b> = (Fenced, Option<&'b Bundle>);
+
 /// Takes the fence, and sees that the account may be changed. The password by which an account logged in to change itself
 /// comes with it.
 async fn enter<'b>(
@@ -66,18 +72,28 @@ async fn enter<'b>(
     account: &str,
     candidate: &'b Bundle,
     current: Option<&'b Bundle>,
-) -> Result<(Fenced, Option<&'b Bundle>), RotatorError> {
+) -> Result<Entered<'b>, RotatorError> {
     let known: Vec<&Bundle> = current.into_iter().chain([candidate]).collect();
     let password = candidate.password()?;
     let compares = Some(password).filter(|_| access.settings.kind == Kind::Login);
     let Some((fenced, which)) = instance.enter(account, &known, compares).await? else {
         return Err(locked_out(account));
     };
+    let own = which.map(|which| known[which]);
     let refusal = match fenced.account {
         Some(state) if state.disabled && !access.alternates() => {
             // In place, an account that cannot log in was made so by somebody on purpose.
             Some(never("disabled", format!("the account `{account}` may not log in: enable it first")))
         }
+        // In place, whoever knocks with the wrong password locks it again. And the server ends a lock-out by itself.
+        Some(state) if state.locked && !access.alternates() => Some(RotatorError::not_done(
+            Retry::After(Duration::from_secs(300)),
+            "18486",
+            format!(
+                "the account `{account}` is locked out, so a new password would let nobody in: see who uses a wrong one, and \
+                 unlock it or wait"
+            ),
+        )),
         None if !creates(access, current) => Some(never(
             "15151",
             format!(
@@ -91,7 +107,7 @@ async fn enter<'b>(
             fenced.leave().await?;
             Err(refusal)
         }
-        None => Ok((fenced, which.map(|which| known[which]))),
+        None => Ok((fenced, own)),
     }
 }
 
@@ -113,8 +129,7 @@ async fn set(
         Some(own) => own.password()?.same_as(password),
         None => state.matches == Some(true) && !state.must_change,
     };
-    let idle = instance.strategy.shape() == Shape::Alternating;
-    let unlocks = idle && state.locked;
+    let unlocks = unlocks(&fenced);
     if !already || unlocks {
         let mut change = alter(instance.settings.kind, account, candidate)?;
         match own {

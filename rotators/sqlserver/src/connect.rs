@@ -14,6 +14,7 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::answer::{self, Moment, Says};
 use crate::budget::Budget;
+use crate::dial::dial;
 use crate::frame::Frame;
 use crate::settings::{Address, Encryption, Settings, Trust};
 use crate::statement::Sql;
@@ -115,8 +116,7 @@ async fn open_at(
     if let Some(name) = &settings.certificate_name {
         options.hostname_in_certificate(name);
     }
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(LoginError::Unreachable)?;
-    stream.set_nodelay(true).map_err(LoginError::Unreachable)?;
+    let stream = dial(address).await.map_err(LoginError::Unreachable)?;
     Client::connect(options, stream.compat_write()).await.map_err(LoginError::Driver)
 }
 
@@ -193,8 +193,8 @@ pub(crate) struct Pool {
     permits: Arc<Semaphore>,
     /// Whether somebody waits to close what stays idle.
     sweeping: AtomicBool,
-    /// Refused logins of the admin with this credential: it can be locked out too. Another credential is another pool.
-    budget: Budget,
+    /// The rotator's: pools of other policies and databases log in as the same admin.
+    budget: Arc<Budget>,
 }
 
 impl Pool {
@@ -236,19 +236,18 @@ impl Pool {
     }
 
     async fn log_in(&self, frame: &Frame, doing: &str) -> Result<Box<Line>, RotatorError> {
-        // With a token there may be no name.
-        let (at, name) = (&self.place.address, self.admin.username().unwrap_or_default());
-        self.budget.check(at, &name, self.settings.lockout_budget, None)?;
+        let who = self.budget.admin(&self.place.address, &self.admin);
+        self.budget.check(&who, self.settings.limits, None)?;
         match login(&self.settings, &self.place, frame, &self.admin).await? {
             Ok(line) => {
-                self.budget.worked(at, &name);
+                self.budget.worked(&who);
                 Ok(line)
             }
             Err(error) => {
                 let refused =
                     matches!(&error, LoginError::Driver(error) if answer::login_says(error) == Some(Says::Wrong));
                 if refused {
-                    self.budget.failed(at, &name);
+                    self.budget.failed(&who);
                     self.close_idle(Duration::ZERO);
                 }
                 let failure = error.into_failure(doing);
@@ -302,13 +301,17 @@ async fn sweep(pool: Weak<Pool>) {
 /// The pools of one rotator, by settings, place and account. A changed admin credential gets a new pool, and the old one
 /// goes.
 #[derive(Default)]
-pub(crate) struct Pools(Mutex<HashMap<(Settings, Place, String), Arc<Pool>>>);
+pub(crate) struct Pools {
+    pools: Mutex<HashMap<(Settings, Place, String), Arc<Pool>>>,
+    /// Outlives the pools.
+    budget: Arc<Budget>,
+}
 
 impl Pools {
     pub(crate) fn of(&self, settings: &Settings, place: &Place, admin: &Bundle) -> Arc<Pool> {
         // With a token there may be no name.
         let key = (settings.clone(), place.clone(), admin.username().unwrap_or_default());
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(&key).filter(|pool| pool.admin.same_as(admin)) {
             return Arc::clone(pool);
         }
@@ -319,7 +322,7 @@ impl Pools {
             admin: admin.duplicate(),
             idle: Mutex::default(),
             sweeping: AtomicBool::new(false),
-            budget: Budget::default(),
+            budget: Arc::clone(&self.budget),
         });
         pools.insert(key, Arc::clone(&pool));
         pool

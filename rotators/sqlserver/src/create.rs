@@ -3,11 +3,12 @@
 use keywheel_sdk::{Bundle, RotatorError};
 
 use crate::access::{Access, never};
-use crate::apply::after_change;
+use crate::apply::{Entered, after_change};
 use crate::fence::Fenced;
+use crate::instance::Instance;
 use crate::rights::{self, Mapping, Permission, Right};
 use crate::settings::Kind;
-use crate::statement::{Sql, text};
+use crate::statement::{Sql, bytes, text};
 
 const READING: &str = "read the login to copy";
 
@@ -28,13 +29,7 @@ pub(crate) async fn sibling(
 ) -> Result<(), RotatorError> {
     let refusal = match model {
         None => Some("there is no live account to copy it from"),
-        Some(_) if access.settings.kind == Kind::ContainedUser => {
-            Some("contained users are not copied: create it by hand")
-        }
-        Some(_) if fenced.is_azure() => {
-            Some("Azure SQL Database makes logins one statement at a time: create it by hand")
-        }
-        Some(_) => None,
+        Some(_) => refusal(access.settings.kind, fenced.is_azure()),
     };
     let (Some(model), None) = (model, refusal) else {
         fenced.leave().await?;
@@ -49,6 +44,47 @@ pub(crate) async fn sibling(
     fenced.leave().await.map_err(after_change)
 }
 
+/// Why accounts are not made there; `None` if they are.
+pub(crate) fn refusal(kind: Kind, azure: bool) -> Option<&'static str> {
+    if kind == Kind::ContainedUser {
+        Some("contained users are not copied: create it by hand")
+    } else if azure {
+        Some("Azure SQL Database makes logins one statement at a time: create it by hand")
+    } else {
+        None
+    }
+}
+
+/// The SID that a login has on the instances where it is there already, as after a call that was cut between two instances:
+/// those where it is made now must get the same one. `None` if there is nothing to make, or it is nowhere yet.
+///
+/// All fences are held already, so what is read here stays so.
+pub(crate) async fn known_sid(
+    access: &Access<'_>,
+    account: &str,
+    fences: &mut [(Instance<'_>, Entered<'_>)],
+) -> Result<Option<Vec<u8>>, RotatorError> {
+    let creates = fences.iter().any(|(_, (fenced, _))| fenced.account.is_none());
+    if !creates || access.settings.kind != Kind::Login {
+        return Ok(None);
+    }
+    let mut known: Option<Vec<u8>> = None;
+    for (instance, (fenced, _)) in fences.iter_mut().filter(|(_, (fenced, _))| fenced.account.is_some()) {
+        let located = |error| access.located(instance.address, error);
+        let sid = sid_of(fenced, account).await.map_err(located)?;
+        let sid = sid.ok_or_else(|| located(never("sid", format!("the SID of `{account}` cannot be read"))))?;
+        if known.as_ref().is_some_and(|known| *known != sid) {
+            let message = format!(
+                "`{account}` has another SID here than on another replica, so which one it must get where it is missing \
+                 cannot be known: make it by hand there, or drop all but one"
+            );
+            return Err(located(never("sid", message)));
+        }
+        known = Some(sid);
+    }
+    Ok(known)
+}
+
 async fn statements(
     fenced: &mut Fenced,
     account: &str,
@@ -56,7 +92,7 @@ async fn statements(
     candidate: &Bundle,
     sid: Option<&[u8]>,
 ) -> Result<Sql, RotatorError> {
-    let server = rights::read(&fenced.run(&rights::of_server(model), READING).await?)?;
+    let server = rights::read(&fenced.run(&rights::of_server(model, false), READING).await?)?;
     if server.is_empty() {
         return Err(never("15151", format!("there is no login `{model}` to copy `{account}` from")));
     }
@@ -85,7 +121,7 @@ async fn statements(
         };
     }
     let databases = fenced.run(&rights::databases(), READING).await?;
-    for database in databases.iter().filter_map(|row| text(row, "name")) {
+    for database in databases.iter().filter(|row| rights::is_shown(row)).filter_map(|row| text(row, "name")) {
         let query = rights::of_database(Mapping::Sid, model, &database);
         let rights = rights::read(&fenced.run(&query, READING).await?)?;
         sql = in_database(sql, &rights, &database, account);
@@ -152,6 +188,6 @@ fn grant(sql: Sql, permission: &Permission, account: &str) -> Sql {
 
 async fn sid_of(fenced: &mut Fenced, account: &str) -> Result<Option<Vec<u8>>, RotatorError> {
     let query = Sql::new("SELECT l.sid AS sid FROM sys.sql_logins AS l WHERE l.name = ").literal(account);
-    let rows = fenced.run(&query, "read the new login's SID").await?;
-    Ok(rows.first().and_then(|row| row.try_get::<&[u8], _>("sid").ok().flatten()).map(<[u8]>::to_vec))
+    let rows = fenced.run(&query, "read the login's SID").await?;
+    Ok(rows.first().and_then(|row| bytes(row, "sid")))
 }

@@ -29,8 +29,13 @@ fn encrypt(settings: &Settings) -> &'static str {
     }
 }
 
-fn trusts(settings: &Settings) -> bool {
-    !settings.is_verified()
+fn trusts(settings: &Settings) -> &'static str {
+    if settings.is_verified() { "false" } else { "true" }
+}
+
+/// The parts in one buffer of the right length: one that grows leaves copies of a password behind.
+fn joined(parts: &[&str]) -> Secret {
+    Secret::new(parts.concat())
 }
 
 /// As go-mssqldb, SQLAlchemy and others read it; everything but the plainest characters is escaped.
@@ -38,50 +43,81 @@ fn url(settings: &Settings, bundle: &Bundle) -> Option<Secret> {
     let (user, password) = (bundle.username().ok()?, bundle.password().ok()?.expose(escaped));
     let host = &settings.listener.host;
     let host = if host.contains(':') { format!("[{host}]") } else { escaped(host).to_string() };
-    let url = Zeroizing::new(format!(
-        "sqlserver://{}:{}@{host}:{}?database={}&encrypt={}&TrustServerCertificate={}",
-        *escaped(&user),
-        *password,
-        settings.listener.port,
-        *escaped(&settings.database),
+    Some(joined(&[
+        "sqlserver://",
+        &escaped(&user),
+        ":",
+        &password,
+        "@",
+        &host,
+        ":",
+        &settings.listener.port.to_string(),
+        "?database=",
+        &escaped(&settings.database),
+        "&encrypt=",
         encrypt(settings),
+        "&TrustServerCertificate=",
         trusts(settings),
-    ));
-    Some(Secret::new(url.to_string()))
+    ]))
 }
 
 /// An ADO.NET connection string (Microsoft.Data.SqlClient, "Connection string syntax").
 fn ado(settings: &Settings, bundle: &Bundle) -> Option<Secret> {
-    let quoted = |text: &str| Zeroizing::new(format!("\"{}\"", text.replace('"', "\"\"")));
+    let quoted = |text: &str| within('"', text, '"');
     let (user, password) = (bundle.username().ok()?, bundle.password().ok()?.expose(quoted));
-    let text = Zeroizing::new(format!(
-        "Server=tcp:{},{};Database={};User ID={};Password={};Encrypt={};TrustServerCertificate={}",
-        settings.listener.host,
-        settings.listener.port,
-        *quoted(&settings.database),
-        *quoted(&user),
-        *password,
+    Some(joined(&[
+        "Server=tcp:",
+        &settings.listener.host,
+        ",",
+        &settings.listener.port.to_string(),
+        ";Database=",
+        &quoted(&settings.database),
+        ";User ID=",
+        &quoted(&user),
+        ";Password=",
+        &password,
+        ";Encrypt=",
         encrypt(settings),
+        ";TrustServerCertificate=",
         trusts(settings),
-    ));
-    Some(Secret::new(text.to_string()))
+    ]))
 }
 
 /// A JDBC URL (Microsoft JDBC Driver, "Building the connection URL": values in braces, `}` doubled).
 fn jdbc(settings: &Settings, bundle: &Bundle) -> Option<Secret> {
-    let braced = |text: &str| Zeroizing::new(format!("{{{}}}", text.replace('}', "}}")));
+    let braced = |text: &str| within('{', text, '}');
     let (user, password) = (bundle.username().ok()?, bundle.password().ok()?.expose(braced));
-    let text = Zeroizing::new(format!(
-        "jdbc:sqlserver://;serverName={};portNumber={};databaseName={};user={};password={};encrypt={};trustServerCertificate={}",
-        *braced(&settings.listener.host),
-        settings.listener.port,
-        *braced(&settings.database),
-        *braced(&user),
-        *password,
+    Some(joined(&[
+        "jdbc:sqlserver://;serverName=",
+        &braced(&settings.listener.host),
+        ";portNumber=",
+        &settings.listener.port.to_string(),
+        ";databaseName=",
+        &braced(&settings.database),
+        ";user=",
+        &braced(&user),
+        ";password=",
+        &password,
+        ";encrypt=",
         encrypt(settings),
+        ";trustServerCertificate=",
         trusts(settings),
-    ));
-    Some(Secret::new(text.to_string()))
+    ]))
+}
+
+/// Between two marks, the second one doubled inside. Written into one buffer that is long enough, so that no copy of a
+/// password is left behind.
+fn within(open: char, text: &str, close: char) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(text.len() * 2 + 2));
+    out.push(open);
+    for c in text.chars() {
+        out.push(c);
+        if c == close {
+            out.push(c);
+        }
+    }
+    out.push(close);
+    out
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.
@@ -91,7 +127,10 @@ fn escaped(text: &str) -> Zeroizing<String> {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            for half in [byte >> 4, byte & 0x0f] {
+                out.push(char::from(b"0123456789ABCDEF"[usize::from(half)]));
+            }
         }
     }
     out

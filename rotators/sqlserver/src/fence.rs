@@ -188,7 +188,7 @@ impl Fenced {
     async fn end_holders(&mut self, name: &str) -> Result<String, RotatorError> {
         let query = Sql::new("SELECT CONVERT(int, l.request_session_id) AS session, s.login_name AS login ")
             .fixed("FROM sys.dm_tran_locks AS l JOIN sys.dm_exec_sessions AS s ON s.session_id = l.request_session_id ")
-            .fixed("WHERE l.resource_type = N'APPLICATION' AND l.request_status = N'GRANT' ")
+            .fixed("WHERE l.resource_type = N'APPLICATION' AND l.request_status LIKE N'GRANT%' ")
             .fixed("AND l.resource_database_id = DB_ID() AND l.request_session_id <> @@SPID AND CHARINDEX(")
             .literal(&self.lock)
             .fixed(", l.resource_description) > 0");
@@ -209,7 +209,9 @@ impl Fenced {
             let kill = Sql::new(
                 "IF EXISTS (SELECT 1 FROM sys.dm_tran_locks AS l WHERE l.resource_type = N'APPLICATION' ",
             )
-            .fixed("AND l.request_status = N'GRANT' AND l.resource_database_id = DB_ID() AND l.request_session_id = ")
+            .fixed(
+                "AND l.request_status LIKE N'GRANT%' AND l.resource_database_id = DB_ID() AND l.request_session_id = ",
+            )
             .number(session.into())
             .fixed(" AND CHARINDEX(")
             .literal(&self.lock)
@@ -302,11 +304,10 @@ fn facts(instance: &Instance<'_>, name: &str, compares: bool) -> Sql {
     same_account(instance)
         .fixed("SELECT @held AS held, @twins AS twins, CONVERT(int, SERVERPROPERTY(N'EngineEdition')) AS edition, ")
         .fixed(match kind {
-            Kind::Login => "CONVERT(int, HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY LOGIN')) AS sees; ",
-            Kind::ContainedUser => {
-                "CONVERT(int, HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'ALTER ANY USER')) AS sees; "
-            }
+            Kind::Login => account::CHANGES_LOGINS,
+            Kind::ContainedUser => account::CHANGES_USERS,
         })
+        .fixed(" AS sees; ")
         .then(&account::query(kind, name, Asked { password: compares }))
 }
 

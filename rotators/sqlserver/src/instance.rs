@@ -7,6 +7,7 @@ use keywheel_sdk::{Admin, Bundle, Retry, RotatorError, Secret, Strategy};
 use crate::SqlServerRotator;
 use crate::account::Account;
 use crate::answer::{self, Moment, Says};
+use crate::budget::Who;
 use crate::connect::{self, LoginError, Place, Pool, Session};
 use crate::fence::{self, Fenced};
 use crate::frame::Frame;
@@ -154,7 +155,15 @@ impl Instance<'_> {
         // A no counts only when nothing of ours can still change it: fence with a credential that works, then ask again.
         let Some((fenced, _)) = self.enter(name, others, None).await? else { return Err(locked_out(name)) };
         fenced.leave().await?;
-        self.by_login(credential, None).await
+        let seen = self.by_login(credential, None).await?;
+        // A login that works sets the server's count back to none, and ours: so asking again and again locks nobody out. The
+        // answer stands without it.
+        if matches!(seen, Seen::No { .. })
+            && let Ok(Some((session, _))) = self.own_session(name, others).await
+        {
+            session.finish(&self.frame).await;
+        }
+        Ok(seen)
     }
 
     async fn by_login(&self, credential: &Bundle, counted: Option<u32>) -> Result<Seen, RotatorError> {
@@ -177,32 +186,33 @@ impl Instance<'_> {
     }
 
     async fn try_login(&self, credential: &Bundle, place: &Place, counted: Option<u32>) -> Result<Tried, RotatorError> {
-        let (name, budget) = (credential.username()?, &self.rotator.budget);
-        budget.check(self.address, &name, self.settings.lockout_budget, counted)?;
+        let (who, budget) = (Who::account(self.address, &credential.username()?), &self.rotator.budget);
+        budget.check(&who, self.settings.limits, counted)?;
         let doing = "log in as the account";
         Ok(match connect::login(self.settings, place, &self.frame, credential).await? {
             Ok(line) => {
-                budget.worked(self.address, &name);
+                budget.worked(&who);
                 Tried::In(Session::own(line))
             }
             Err(LoginError::Driver(error)) => match answer::login_says(&error) {
                 Some(says) => {
                     match says {
-                        Says::Wrong => budget.failed(self.address, &name),
-                        Says::Right | Says::MustChange => budget.worked(self.address, &name),
-                        Says::Disabled | Says::LockedOut => {}
+                        Says::Wrong => budget.failed(&who),
+                        Says::Right | Says::MustChange => budget.worked(&who),
+                        Says::LockedOut => budget.exhausted(&who, self.settings.limits),
+                        Says::Disabled => {}
                     }
                     Tried::Refused(says)
                 }
                 None => {
                     // The server may have counted it.
-                    budget.failed(self.address, &name);
+                    budget.failed(&who);
                     Tried::Failed(answer::failure(&error, Moment::Reading, doing))
                 }
             },
             Err(error) => {
                 if matches!(error, LoginError::Late) {
-                    budget.failed(self.address, &name);
+                    budget.failed(&who);
                 }
                 Tried::Failed(error.into_failure(doing))
             }

@@ -5,7 +5,7 @@
 //! - No late effect of an earlier call can win (`fence`).
 //! - Probes ask the admin's view of the password where they can, and log in within a budget where they must (`instance`,
 //!   `budget`).
-//! - An availability group keeps logins on each instance: all are changed, all are verified (`access`).
+//! - An availability group keeps logins on each instance: all are changed, all are verified (`access`, `poll`).
 //! - What the server's answers mean is one table (`answer`).
 //!
 //! One file per verb of [`keywheel_sdk::Rotator`]; this one only hands on.
@@ -21,10 +21,12 @@ mod budget;
 mod connect;
 mod create;
 mod derive;
+mod dial;
 mod fence;
 mod frame;
 mod instance;
 mod parity;
+mod poll;
 mod preflight;
 mod probe;
 mod restore;

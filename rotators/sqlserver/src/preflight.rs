@@ -7,7 +7,7 @@ use keywheel_sdk::{Admin, Bundle, Call, Finding, Generates, GrantParity, Rotator
 use crate::access::Access;
 use crate::instance::{Instance, locked_out};
 use crate::settings::{Encryption, Kind};
-use crate::{SqlServerRotator, parity};
+use crate::{SqlServerRotator, create, parity, sessions};
 use facts::{AccountFacts, Facts, ServerFacts};
 
 /// The oldest version that Microsoft still mends (2017), as `ProductMajorVersion`.
@@ -30,9 +30,9 @@ pub(crate) async fn preflight(
     for name in access.target.strategy.users() {
         access.account(&Bundle::login(name, Secret::new(String::new())))?;
     }
-    let mut findings = Findings { list: Vec::new(), at: String::new() };
+    let mut findings = Findings { list: Vec::new(), at: String::new(), compared: None };
     findings.line(&access);
-    let (mut servers, mut replicas) = (Vec::new(), Vec::new());
+    let (mut servers, mut replicas, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
     for instance in access.instances() {
         if access.settings.is_group() {
             findings.at = format!("{}: ", instance.address);
@@ -48,11 +48,16 @@ pub(crate) async fn preflight(
                 }
                 servers.push(facts.server.name);
                 replicas.extend(facts.server.replicas);
+                accounts.extend(facts.accounts);
             }
         }
     }
     findings.at.clear();
     findings.group(&access, &servers, &replicas);
+    findings.sids(&access, &accounts);
+    if findings.compared == Some(false) {
+        findings.blind(&access);
+    }
     Ok(findings.list)
 }
 
@@ -64,13 +69,22 @@ async fn look(access: &Access<'_>, instance: &Instance<'_>, current: Option<&Bun
         }
         None => own_facts(access, instance, current).await?,
     };
+    let Some(mut pool) = instance.pool() else { return Ok(facts) };
     // Which replicas there are may be seen by few; it is only for a warning.
     if facts.server.hadr
-        && let Some(pool) = instance.pool()
-        && let Ok(rows) = pool.read(&access.frame, &facts::replicas(), facts::DOING).await
+        && let Ok(rows) = pool.read(&access.frame, &facts::replicas(&facts.server), facts::DOING).await
     {
         facts.server.replicas = facts::read_replicas(&rows);
     }
+    if facts.server.is_azure_database() && access.settings.kind == Kind::Login {
+        match sessions::applications_pool(instance) {
+            Ok(applications) => pool = applications,
+            // Said where it matters: neither right is there.
+            Err(_) => return Ok(facts),
+        }
+    }
+    let rows = pool.read(&access.frame, &facts::over_sessions(), facts::DOING).await?;
+    facts.server.read_over_sessions(&rows);
     Ok(facts)
 }
 
@@ -92,10 +106,16 @@ async fn own_facts(
     Ok(facts)
 }
 
+fn creates(access: &Access<'_>) -> bool {
+    matches!(&access.target.strategy, Strategy::Alternating { create_missing: true, .. })
+}
+
 /// Findings, each with the instance where it was found.
 struct Findings {
     list: Vec<Finding>,
     at: String,
+    /// Whether rights were compared, and in the application's database too.
+    compared: Option<bool>,
 }
 
 impl Findings {
@@ -141,7 +161,8 @@ impl Findings {
                 "allow SQL Server and Windows authentication, and restart the server",
             );
         }
-        if server.hadr && !access.settings.is_group() && access.settings.kind == Kind::Login {
+        // Azure keeps copies of its own, with the logins.
+        if server.hadr && !server.is_azure() && !access.settings.is_group() && access.settings.kind == Kind::Login {
             match server.replicas.len() {
                 0 => self.warning(
                     "the server may be in an availability group, whose instances each keep logins of their own"
@@ -190,11 +211,34 @@ impl Findings {
                 ),
             }
         }
+        if !server.may_shut {
+            self.warning(
+                "the admin may not take CONNECT from a user, or give it back: an idle user is shut by its password alone"
+                    .to_owned(),
+                "`ALTER ROLE db_accessadmin ADD MEMBER <admin>`",
+            );
+        }
+        self.over_sessions(access, server);
+    }
+
+    fn over_sessions(&mut self, access: &Access<'_>, server: &ServerFacts) {
+        let azure = server.is_azure_database();
+        if azure && access.settings.kind == Kind::Login && access.settings.database.eq_ignore_ascii_case("master") {
+            self.warning(
+                "the login's sessions cannot be seen from `master`, so `when: no-sessions` and `terminate_sessions` cannot work"
+                    .to_owned(),
+                "name the application's database in `target.database`",
+            );
+            return;
+        }
         if !server.sees_sessions {
             self.warning(
                 "the admin cannot see other accounts' sessions, so `when: no-sessions` and `terminate_sessions` cannot work"
                     .to_owned(),
-                "`GRANT VIEW SERVER STATE TO <admin>`",
+                match azure {
+                    true => "`GRANT VIEW DATABASE STATE TO <admin>` in the application's database",
+                    false => "`GRANT VIEW SERVER STATE TO <admin>`",
+                },
             );
         }
         if !server.may_kill {
@@ -202,8 +246,29 @@ impl Findings {
                 "the admin cannot end sessions: neither an application's with `revoke`, nor a leftover that holds an \
                  account's lock"
                     .to_owned(),
-                "`GRANT ALTER ANY CONNECTION TO <admin>`",
+                match azure {
+                    true => "`GRANT KILL DATABASE CONNECTION TO <admin>` in the application's database",
+                    false => "`GRANT ALTER ANY CONNECTION TO <admin>`",
+                },
             );
+        }
+    }
+
+    /// A database that moves to another replica finds its users by the SIDs of the logins there.
+    fn sids(&mut self, access: &Access<'_>, accounts: &[AccountFacts]) {
+        for name in access.target.strategy.users() {
+            let mut sids =
+                accounts.iter().filter(|account| account.name.eq_ignore_ascii_case(name)).map(|one| &one.sid);
+            let Some(first) = sids.next() else { continue };
+            if sids.any(|sid| sid != first) {
+                // A missing one is made with the SID of the others, if they have one.
+                let severity = if creates(access) { Severity::Error } else { Severity::Warning };
+                self.add(
+                    severity,
+                    format!("`{name}` has different SIDs on the replicas: after a failover its users in the databases are not its own"),
+                    "drop it on all replicas but one, and create it there with `SID = …` of that one",
+                );
+            }
         }
     }
 
@@ -215,11 +280,17 @@ impl Findings {
                     let needs_login = !access.alternates() || live.as_deref() == Some(name);
                     self.account(account, name, needs_login, access.target.generates);
                 }
-                None if matches!(&access.target.strategy, Strategy::Alternating { create_missing: true, .. }) => {
-                    self.warning(
-                        format!("there is no account `{name}` yet"),
-                        "it will be created as a copy of the other one",
-                    );
+                None if creates(access) => {
+                    match create::refusal(access.settings.kind, facts.server.is_azure_database()) {
+                        None => self.warning(
+                            format!("there is no account `{name}` yet"),
+                            "it will be created as a copy of the other one",
+                        ),
+                        Some(why) => self.error(
+                            format!("there is no account `{name}`, and {why}"),
+                            "create it, with the rights of the other one",
+                        ),
+                    }
                 }
                 None => self.error(
                     format!("there is no account `{name}`, or the admin may not see it"),
@@ -300,12 +371,27 @@ impl Findings {
             return;
         }
         let severity = if *grant_parity == GrantParity::Require { Severity::Error } else { Severity::Warning };
-        match parity::differences(access, instance, first, second).await {
-            Ok(differences) if differences.is_empty() => {
+        let compared = parity::compare(access, instance, first, second).await;
+        if let Ok(compared) = &compared {
+            self.compared = Some(compared.own || self.compared == Some(true));
+        }
+        match compared {
+            Ok(compared) if compared.differences.is_empty() => {
                 self.fine(format!("`{first}` and `{second}` have the same rights"));
+                if let Some(hidden) = parity::hidden(&compared) {
+                    self.warning(hidden, "create a user for the admin there with VIEW DEFINITION");
+                }
             }
-            Ok(differences) => self.add(severity, parity::message(first, second, &differences), parity::HINT),
+            Ok(compared) => self.add(severity, parity::message(first, second, &compared), parity::HINT),
             Err(error) => self.add(severity, error.message, parity::HINT),
+        }
+    }
+
+    /// On none of a group's instances was the application's database one that can be written and looked into.
+    fn blind(&mut self, access: &Access<'_>) {
+        if let Strategy::Alternating { grant_parity, .. } = &access.target.strategy {
+            let severity = if *grant_parity == GrantParity::Require { Severity::Error } else { Severity::Warning };
+            self.add(severity, parity::blind(&access.settings.database).message, parity::HINT);
         }
     }
 

@@ -1,12 +1,13 @@
 //! `restore`: undo `apply`.
 
-use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
+use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 
 use crate::access::{Access, never};
 use crate::apply::{after_change, alter};
 use crate::fence::Fenced;
 use crate::instance::{Instance, locked_out};
-use crate::revoke::disable;
+use crate::poll::{Open, on_each};
+use crate::revoke::{disable, unlocks};
 use crate::settings::Kind;
 use crate::{SqlServerRotator, scramble};
 
@@ -32,26 +33,13 @@ pub(crate) async fn restore(
     {
         return Err(never("account", "candidate and current are the same: there is nothing to restore".to_owned()));
     }
-    let (mut first_error, mut changed) = (None, false);
-    for instance in access.instances() {
-        match restore_at(&access, &instance, &account, candidate, same_account).await {
-            Ok(()) => changed = true,
-            Err(error) => {
-                changed |= error.effect == Effect::Unknown;
-                first_error.get_or_insert(access.located(instance.address, error));
-            }
-        }
-    }
-    match first_error {
-        Some(error) if changed => Err(RotatorError { effect: Effect::Unknown, ..error }),
-        Some(error) => Err(error),
-        None => prove(&access, candidate, same_account).await,
-    }
+    on_each(&access, |instance| restore_at(&access, instance, &account, candidate, same_account)).await?;
+    prove(&access, candidate, same_account).await
 }
 
 async fn restore_at(
     access: &Access<'_>,
-    instance: &Instance<'_>,
+    instance: Instance<'_>,
     account: &str,
     candidate: &Bundle,
     current: Option<&Bundle>,
@@ -82,7 +70,7 @@ async fn restore_at(
         }
         None => {
             if access.alternates() {
-                fenced.change(&disable(access.settings.kind, account), "disable the idle account").await?;
+                disable(&mut fenced, access.settings.kind, account).await?;
             }
             let nobody = scramble::nobodys(account);
             set(&mut fenced, access, account, &nobody, own).await.map_err(|error| match access.alternates() {
@@ -102,8 +90,10 @@ async fn set(
     own: Option<&Bundle>,
 ) -> Result<(), RotatorError> {
     let mut change = alter(access.settings.kind, account, credential)?;
-    if let Some(own) = own {
-        change = change.fixed(" OLD_PASSWORD = ").secret(own.password()?);
+    match own {
+        Some(own) => change = change.fixed(" OLD_PASSWORD = ").secret(own.password()?),
+        None if unlocks(fenced) => change = change.fixed(" UNLOCK"),
+        None => {}
     }
     fenced.change(&change, "restore the password").await.map_err(|error| match error.retry {
         // No other value can be restored.
@@ -123,15 +113,19 @@ async fn set(
 /// The change is done, so whatever is wrong now, something may have happened.
 async fn prove(access: &Access<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
     let others: Vec<&Bundle> = current.into_iter().collect();
-    match access.ask_password(candidate, &others, current.is_none()).await {
-        Answer::No { .. } => {}
-        Answer::Yes | Answer::Partly { .. } => {
-            return Err(RotatorError::unknown(
-                "not-restored",
-                "the target still accepts the candidate after the restore",
-            ));
+    match access.refused(candidate, &others, current.is_none()).await {
+        Ok(()) => {}
+        Err(Open::Accepted(at)) => {
+            let message = format!("{at} still accepts the candidate after the restore");
+            return Err(RotatorError::unknown("not-restored", message));
         }
-        Answer::Unknown(error) => return Err(after_change(error)),
+        Err(Open::Silent(error)) => {
+            let message = format!(
+                "restored, but whether the candidate is refused could not be seen everywhere: {}",
+                error.message
+            );
+            return Err(after_change(RotatorError { message, ..error }));
+        }
     }
     let Some(current) = current else { return Ok(()) };
     match access.ask(current, &[]).await {

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RevokeHow, RotatorError};
+use keywheel_sdk::{Bundle, Call, Effect, Retry, RevokeHow, RotatorError};
 
 use crate::access::{Access, never};
 use crate::apply::{after_change, alter};
+use crate::fence::Fenced;
 use crate::instance::Instance;
+use crate::poll::{Open, on_each};
 use crate::settings::Kind;
 use crate::statement::Sql;
-use crate::{SqlServerRotator, scramble, sessions};
+use crate::{SqlServerRotator, answer, scramble, sessions};
 
 /// In place the previous password went with `apply`, so this only proves it. Alternating: the idle account is disabled and
 /// gets a password that nobody holds, so that enabling it again lets nobody in; its sessions end if `how` says so; then it is
@@ -35,26 +37,13 @@ pub(crate) async fn revoke(
         }
         return prove(&access, previous, current, false).await;
     }
-    let (mut first_error, mut changed) = (None, false);
-    for instance in access.instances() {
-        match revoke_at(&access, &instance, &account, how).await {
-            Ok(()) => changed = true,
-            Err(error) => {
-                changed |= error.effect == Effect::Unknown;
-                first_error.get_or_insert(access.located(instance.address, error));
-            }
-        }
-    }
-    match first_error {
-        Some(error) if changed => Err(after_change(error)),
-        Some(error) => Err(error),
-        None => prove(&access, previous, current, true).await,
-    }
+    on_each(&access, |instance| revoke_at(&access, instance, &account, how)).await?;
+    prove(&access, previous, current, true).await
 }
 
 async fn revoke_at(
     access: &Access<'_>,
-    instance: &Instance<'_>,
+    instance: Instance<'_>,
     account: &str,
     how: RevokeHow,
 ) -> Result<(), RotatorError> {
@@ -69,34 +58,61 @@ async fn revoke_at(
             Err(never("15151", format!("the admin may not see the account `{account}`: it needs ALTER ANY LOGIN")))
         };
     }
-    let scramble = alter(kind, account, &scramble::nobodys(account))?;
-    fenced.change(&disable(kind, account), "disable the previous account").await?;
+    let mut scramble = alter(kind, account, &scramble::nobodys(account))?;
+    if unlocks(&fenced) {
+        scramble = scramble.fixed(" UNLOCK");
+    }
+    disable(&mut fenced, kind, account).await?;
     fenced.change(&scramble, "take the password away").await.map_err(after_change)?;
     if how.terminate_sessions {
-        sessions::end(&mut fenced, access.settings.kind, account).await.map_err(after_change)?;
+        sessions::end(&instance, &mut fenced, account).await.map_err(after_change)?;
     }
     fenced.leave().await.map_err(after_change)
 }
 
-/// The statement that keeps an account from logging in.
-pub(crate) fn disable(kind: Kind, account: &str) -> Sql {
-    match kind {
+/// Keeps an account from logging in, before its password goes.
+///
+/// Whoever may change a contained user's password (ALTER ANY USER) need not have the right to take CONNECT from it. Then it
+/// keeps CONNECT: what shuts it is the password that nobody holds, and whether the previous one is refused is proved by a
+/// login. So nothing hangs on this, after promotion least of all; `preflight` names the right.
+pub(crate) async fn disable(fenced: &mut Fenced, kind: Kind, account: &str) -> Result<(), RotatorError> {
+    let doing = "disable the idle account";
+    let statement = match kind {
         Kind::Login => Sql::new("ALTER LOGIN ").identifier(account).fixed(" DISABLE"),
         Kind::ContainedUser => Sql::new("REVOKE CONNECT FROM ").identifier(account),
+    };
+    match fenced.change(&statement, doing).await {
+        Err(error) if kind == Kind::ContainedUser && answer::lacks_right(&error) => {
+            tracing::info!(account, code = error.code, "the user keeps CONNECT: the admin may not take it away");
+            Ok(())
+        }
+        done => done,
     }
+}
+
+/// Whether setting the password must also end a lock-out, which some servers refuse to set a password under. Azure SQL
+/// Database knows neither.
+pub(crate) fn unlocks(fenced: &Fenced) -> bool {
+    fenced.account.is_some_and(|account| account.locked) && !fenced.is_azure()
 }
 
 /// `changed` says whether this call has changed something before.
 async fn prove(access: &Access<'_>, previous: &Bundle, current: &Bundle, changed: bool) -> Result<(), RotatorError> {
     let effect = if changed { Effect::Unknown } else { Effect::None };
-    match access.ask_password(previous, &[current], changed).await {
-        Answer::No { .. } => Ok(()),
-        Answer::Yes | Answer::Partly { .. } => Err(RotatorError {
+    match access.refused(previous, &[current], changed).await {
+        Ok(()) => Ok(()),
+        Err(Open::Accepted(at)) => Err(RotatorError {
             effect,
             retry: Retry::After(Duration::from_secs(30)),
             code: "not-revoked".to_owned(),
-            message: "the previous credential is still the account's: somebody has set its password again".to_owned(),
+            message: format!(
+                "the previous credential is still the account's at {at}: somebody has set its password again"
+            ),
         }),
-        Answer::Unknown(error) => Err(RotatorError { effect, ..error }),
+        Err(Open::Silent(error)) => {
+            let message =
+                format!("whether the previous credential is refused could not be seen everywhere: {}", error.message);
+            Err(RotatorError { effect, message, ..error })
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use keywheel_sdk::RotatorError;
 use tiberius::Row;
 
-use crate::statement::{Sql, text};
+use crate::statement::{Sql, number, text};
 
 /// One right or attribute of an account. Two accounts have the same if all their rights are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,14 +71,21 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Asks for the databases that whoever asks can look into, and what kind of server this is.
+/// Asks for the databases that can be written here, which of them whoever asks can look into, and what kind of server this is.
 pub(crate) fn databases() -> Sql {
     Sql::new(
-        "SELECT d.name AS name, CONVERT(int, SERVERPROPERTY(N'EngineEdition')) AS edition FROM sys.databases AS d ",
+        "SELECT d.name AS name, CONVERT(int, SERVERPROPERTY(N'EngineEdition')) AS edition, CASE WHEN HAS_DBACCESS(d.name) = 1 ",
     )
-    .fixed("WHERE d.state = 0 AND d.source_database_id IS NULL AND HAS_DBACCESS(d.name) = 1 ")
+    // Without the right the views show one's own user only, which would look like two accounts without any rights.
+    .fixed("AND HAS_PERMS_BY_NAME(QUOTENAME(d.name), N'DATABASE', N'VIEW DEFINITION') = 1 THEN 1 ELSE 0 END AS shown ")
+    .fixed("FROM sys.databases AS d WHERE d.state = 0 AND d.source_database_id IS NULL ")
     // Snapshots, read-only databases and those of a secondary: users are made, and compared, where they can be written.
     .fixed("AND CONVERT(nvarchar(20), DATABASEPROPERTYEX(d.name, N'Updateability')) = N'READ_WRITE' ORDER BY d.name")
+}
+
+/// Whether the row of a database says that it can be looked into.
+pub(crate) fn is_shown(row: &Row) -> bool {
+    number(row, "shown") == Some(1)
 }
 
 /// How an account's user in a database is found.
@@ -92,8 +99,8 @@ pub(crate) enum Mapping {
     Contained,
 }
 
-/// Asks for a login's rights on the server.
-pub(crate) fn of_server(login: &str) -> Sql {
+/// Asks for a login's rights on the server. Azure SQL Database has none but roles.
+pub(crate) fn of_server(login: &str, azure: bool) -> Sql {
     let principal = |sql: Sql| sql.fixed(" = p.principal_id WHERE p.name = ").literal(login);
     let attributes =
         Sql::new("SELECT N'attribute' AS kind, N'default database' AS name, l.default_database_name AS value ")
@@ -111,6 +118,9 @@ pub(crate) fn of_server(login: &str) -> Sql {
         .fixed("; SELECT N'role' AS kind, N'' AS db, r.name AS name FROM sys.server_role_members AS m ")
         .fixed("JOIN sys.server_principals AS r ON r.principal_id = m.role_principal_id ")
         .fixed("JOIN sys.server_principals AS p ON m.member_principal_id");
+    if azure {
+        return principal(roles);
+    }
     let permissions = principal(roles)
         .fixed("; SELECT N'permission' AS kind, N'' AS db, q.state_desc AS state, q.permission_name AS name, ")
         .fixed("q.class_desc AS class, CASE WHEN q.class = 100 THEN N'' ELSE CONVERT(nvarchar(20), q.major_id) END AS scope, ")

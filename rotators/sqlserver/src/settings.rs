@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use keywheel_sdk::{Retry, RotatorError, Setting, SettingKind};
 use serde_json::{Map, Value};
 
+use crate::budget::Limits;
+
 /// What kind of account is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -64,8 +66,8 @@ pub(crate) struct Settings {
     pub(crate) certificate_name: Option<String>,
     /// Most admin sessions open at one time, for each instance.
     pub(crate) max_connections: u32,
-    /// Failed logins in a row that probes of one account may cost.
-    pub(crate) lockout_budget: u32,
+    /// How many failed logins an account may have.
+    pub(crate) limits: Limits,
 }
 
 const LOWEST_PORT: i64 = 1;
@@ -136,7 +138,7 @@ impl Settings {
                 "lockout_threshold",
                 number(3, 1000),
                 false,
-                "the server's account lock-out threshold, where it has one: the budget must stay two below it",
+                "the server's account lock-out threshold, where it has one: the budget must stay two below it, and where the server has counted as many by itself no login is tried",
             ),
         ]
     }
@@ -164,7 +166,7 @@ impl Settings {
             trust: trust(map)?,
             certificate_name: text(map, "certificate_name")?,
             max_connections: small(integer(map, "max_connections", 1, 100)?.unwrap_or(4)),
-            lockout_budget: lockout_budget(map)?,
+            limits: limits(map)?,
             instances: if replicas.is_empty() { vec![listener.clone()] } else { replicas },
             listener,
         })
@@ -243,7 +245,7 @@ fn trust(map: &Map<String, Value>) -> Result<Trust, RotatorError> {
     Ok(file.map_or(Trust::System, |file| Trust::File(PathBuf::from(file))))
 }
 
-fn lockout_budget(map: &Map<String, Value>) -> Result<u32, RotatorError> {
+fn limits(map: &Map<String, Value>) -> Result<Limits, RotatorError> {
     let threshold = integer(map, "lockout_threshold", 3, 1000)?;
     let most = threshold.map_or(100, |threshold| threshold - LOCKOUT_MARGIN);
     let budget = integer(map, "lockout_budget", 1, 100)?.unwrap_or(2.min(most));
@@ -253,7 +255,7 @@ fn lockout_budget(map: &Map<String, Value>) -> Result<u32, RotatorError> {
             most + LOCKOUT_MARGIN
         )));
     }
-    Ok(small(budget))
+    Ok(Limits { ours: small(budget), all: threshold.map(|threshold| small(threshold - LOCKOUT_MARGIN)) })
 }
 
 fn port(number: i64) -> u16 {
@@ -261,7 +263,7 @@ fn port(number: i64) -> u16 {
 }
 
 fn small(number: i64) -> u32 {
-    u32::try_from(number).expect("checked against 100")
+    u32::try_from(number).expect("checked against 1000")
 }
 
 fn setting(name: &str, kind: SettingKind, required: bool, help: &str) -> Setting {
@@ -328,7 +330,7 @@ mod tests {
             (settings.kind, settings.encryption, &settings.trust),
             (Kind::Login, Encryption::Required, &Trust::System)
         );
-        assert_eq!((settings.database.as_str(), settings.max_connections, settings.lockout_budget), ("master", 4, 2));
+        assert_eq!((settings.database.as_str(), settings.max_connections, settings.limits.ours), ("master", 4, 2));
         assert!(settings.is_verified() && !settings.is_group());
     }
 
@@ -343,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_budget_stays_two_below_the_threshold() {
-        let budget = |map: Value| read(map).map(|settings| settings.lockout_budget);
+        let budget = |map: Value| read(map).map(|settings| settings.limits.ours);
         assert_eq!(budget(json!({ "host": "h", "lockout_threshold": 3 })), Ok(1));
         assert_eq!(budget(json!({ "host": "h", "lockout_threshold": 10, "lockout_budget": 8 })), Ok(8));
         assert!(budget(json!({ "host": "h", "lockout_threshold": 3, "lockout_budget": 2 })).is_err());

@@ -28,7 +28,7 @@ impl Sql {
 
     /// Text from this program's source.
     pub(crate) fn fixed(mut self, text: &'static str) -> Self {
-        self.0.push_str(text);
+        self.push(text);
         self
     }
 
@@ -55,15 +55,15 @@ impl Sql {
 
     /// A whole number.
     pub(crate) fn number(mut self, value: i64) -> Self {
-        self.0.push_str(&value.to_string());
+        self.push(&value.to_string());
         self
     }
 
     /// Bytes, as VARBINARY.
     pub(crate) fn binary(mut self, value: &[u8]) -> Self {
-        self.0.push_str("0x");
+        self.push("0x");
         for byte in value {
-            self.0.push_str(&format!("{byte:02X}"));
+            self.push(&format!("{byte:02X}"));
         }
         self
     }
@@ -102,7 +102,7 @@ impl Sql {
         self
     }
 
-    /// A growing text leaves its old buffer behind; this one is zeroed.
+    /// The only way in which the text grows. Growing leaves the old buffer behind, which may hold a password: it is zeroed.
     fn push(&mut self, text: &str) {
         if self.0.capacity() - self.0.len() < text.len() {
             let mut grown = Zeroizing::new(String::with_capacity((self.0.len() + text.len()) * 2));
@@ -146,6 +146,11 @@ pub(crate) fn number(row: &Row, name: &str) -> Option<i32> {
     row.try_get::<i32, _>(name).ok().flatten()
 }
 
+/// A column of type VARBINARY; `None` for NULL, and where the row has no such column.
+pub(crate) fn bytes(row: &Row, name: &str) -> Option<Vec<u8>> {
+    row.try_get::<&[u8], _>(name).ok().flatten().map(<[u8]>::to_vec)
+}
+
 /// Whether the row has this column.
 pub(crate) fn has(row: &Row, name: &str) -> bool {
     row.columns().iter().any(|column| column.name() == name)
@@ -167,6 +172,26 @@ mod tests {
             *sql.0,
             "ALTER LOGIN [we]]ird'; DROP LOGIN [sa]]--] WITH PASSWORD = N'it''s '''' a ] \u{1F511} ''', SID = 0x0FA0"
         );
+    }
+
+    #[test]
+    fn nothing_grows_past_the_buffer_but_by_push() {
+        // A buffer that is grown in place would be left behind uncleaned. `push` makes room for twice what is needed.
+        let secret = Secret::new("x".repeat(100));
+        for more in [|sql: Sql| sql.fixed(", and so on"), |sql: Sql| sql.number(1), |sql: Sql| sql.binary(&[1])] {
+            let mut sql = Sql::default().secret(&secret);
+            while sql.0.len() < sql.0.capacity() {
+                sql.push("x");
+            }
+            let full = sql.0.len();
+            let sql = more(sql);
+            assert_eq!(sql.0.capacity(), 2 * (full + first_growth(&sql.0[full..])), "{}", &sql.0[full..]);
+        }
+    }
+
+    /// The first piece that did not fit: texts come whole, bytes after their mark.
+    fn first_growth(added: &str) -> usize {
+        if added.starts_with("0x") { 2 } else { added.len() }
     }
 
     #[test]

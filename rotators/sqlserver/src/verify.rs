@@ -4,9 +4,14 @@ use keywheel_sdk::{Bundle, Call, Check, GrantParity, Retry, RotatorError, Strate
 
 use crate::access::{Access, never};
 use crate::answer::{self, Moment, Says};
+use crate::budget::Who;
 use crate::connect::{self, LoginError, Place, Session, late};
-use crate::statement::{Sql, run_check, text};
+use crate::fence::AZURE_SQL_DATABASE;
+use crate::statement::{Sql, number, run_check, text};
 use crate::{SqlServerRotator, parity};
+
+/// How often a login is tried that Azure SQL Database refuses.
+const STALE: usize = 6;
 
 /// Changes nothing of its own: a session as the candidate where applications log in, and one on each instance of a group. The
 /// server has no read-only sessions, so each check runs in a transaction that is rolled back. With `grant_parity: require` the
@@ -44,14 +49,16 @@ pub(crate) async fn verify(
         return Ok(());
     };
     let live = access.account(current)?;
+    let mut own = false;
     for instance in access.instances() {
-        let differences = parity::differences(&access, &instance, &live, &account).await?;
-        if !differences.is_empty() {
-            let error = never("grant-parity", parity::message(&live, &account, &differences));
+        let compared = parity::compare(&access, &instance, &live, &account).await?;
+        own |= compared.own;
+        if !compared.differences.is_empty() {
+            let error = never("grant-parity", parity::message(&live, &account, &compared));
             return Err(access.located(instance.address, error));
         }
     }
-    Ok(())
+    if own { Ok(()) } else { Err(parity::blind(&access.settings.database)) }
 }
 
 async fn log_in(
@@ -61,29 +68,46 @@ async fn log_in(
     account: &str,
 ) -> Result<Session, RotatorError> {
     let doing = "log in as the candidate";
-    let budget = &access.rotator.budget;
+    let (budget, who) = (&access.rotator.budget, Who::account(&place.address, account));
     // What was refused before is refused again, and each refusal counts against an account that is in use: go back instead.
-    budget
-        .check(&place.address, account, access.settings.lockout_budget, None)
-        .map_err(|error| RotatorError { retry: Retry::Never, ..error })?;
-    let mut session = match connect::login(&access.settings, place, &access.frame, candidate).await? {
-        Ok(line) => {
-            budget.worked(&place.address, account);
-            Session::own(line)
-        }
-        Err(LoginError::Driver(error)) => {
-            let mut failure = answer::failure(&error, Moment::Reading, doing);
-            // `apply` has set it a moment ago, so a replica or Azure's gateway may just be behind.
-            if answer::login_says(&error) == Some(Says::Wrong) {
-                failure.retry = Retry::Now;
-                budget.failed(&place.address, account);
+    budget.check(&who, access.settings.limits, None).map_err(|error| RotatorError { retry: Retry::Never, ..error })?;
+    let mut stale = 0;
+    let mut session = loop {
+        match connect::login(&access.settings, place, &access.frame, candidate).await? {
+            Ok(line) => {
+                budget.worked(&who);
+                break Session::own(line);
             }
-            return Err(failure);
+            Err(LoginError::Driver(error)) => {
+                let mut failure = answer::failure(&error, Moment::Reading, doing);
+                // `apply` has set it a moment ago, so a replica or Azure's gateway may just be behind.
+                if answer::login_says(&error) == Some(Says::Wrong) {
+                    stale += 1;
+                    if stale < STALE && is_behind(access).await {
+                        continue;
+                    }
+                    failure.retry = Retry::Now;
+                    budget.failed(&who);
+                }
+                return Err(failure);
+            }
+            Err(error) => return Err(error.into_failure(doing)),
         }
-        Err(error) => return Err(error.into_failure(doing)),
     };
     see_who_we_are(access, &mut session, account).await?;
     Ok(session)
+}
+
+/// Whether this is Azure SQL Database, whose databases keep what they know of logins for a while ("DBCC FLUSHAUTHCACHE"). Then
+/// it waits a second there. It locks nobody out, so asking again costs nothing.
+async fn is_behind(access: &Access<'_>) -> bool {
+    let Some(pool) = access.instances().next().and_then(|instance| instance.pool()) else { return false };
+    let query = Sql::new("IF CONVERT(int, SERVERPROPERTY(N'EngineEdition')) = 5 WAITFOR DELAY '00:00:01'; ")
+        .fixed("SELECT CONVERT(int, SERVERPROPERTY(N'EngineEdition')) AS edition");
+    match pool.read(&access.frame, &query, "wait for Azure SQL Database").await {
+        Ok(rows) => rows.first().and_then(|row| number(row, "edition")) == Some(AZURE_SQL_DATABASE),
+        Err(_) => false,
+    }
 }
 
 /// A logon trigger or gateway may have put somebody else in.

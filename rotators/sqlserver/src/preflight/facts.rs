@@ -4,9 +4,13 @@ use keywheel_sdk::RotatorError;
 use tiberius::Row;
 
 use crate::access::never;
-use crate::answer;
+use crate::fence::AZURE_SQL_DATABASE;
 use crate::settings::Kind;
-use crate::statement::{Sql, has, number, text};
+use crate::statement::{Sql, bytes, has, number, text};
+use crate::{account, answer, sessions};
+
+/// The version (2022) from which on availability groups can be contained.
+const CONTAINED_GROUPS: u32 = 16;
 
 pub(super) const DOING: &str = "look at the server and its accounts";
 
@@ -26,6 +30,8 @@ pub(super) struct ServerFacts {
     pub(super) hadr: bool,
     pub(super) may_alter: bool,
     pub(super) may_control: bool,
+    /// May say whether an account may connect.
+    pub(super) may_shut: bool,
     pub(super) may_kill: bool,
     pub(super) sees_sessions: bool,
     /// The instances of its availability groups, where they may be seen.
@@ -46,6 +52,7 @@ pub(super) struct AccountFacts {
     pub(super) history: i32,
     /// Member of sysadmin.
     pub(super) powerful: bool,
+    pub(super) sid: Option<Vec<u8>>,
     /// Whether its password can be compared.
     pub(super) shows_password: bool,
 }
@@ -53,7 +60,11 @@ pub(super) struct AccountFacts {
 impl ServerFacts {
     /// `EngineEdition` (Transact-SQL reference, "SERVERPROPERTY").
     pub(super) fn is_azure(&self) -> bool {
-        matches!(self.edition, 5 | 8)
+        self.is_azure_database() || self.edition == 8
+    }
+
+    pub(super) fn is_azure_database(&self) -> bool {
+        self.edition == AZURE_SQL_DATABASE
     }
 
     pub(super) fn product(&self) -> &'static str {
@@ -80,33 +91,32 @@ pub(super) fn query(kind: Kind, names: &[String]) -> Sql {
             .fixed(alias)
             .fixed(", ")
     };
-    let right = |sql: Sql, name: &'static str, alias: &'static str| {
-        sql.fixed("CONVERT(int, HAS_PERMS_BY_NAME(NULL, NULL, N'").fixed(name).fixed("')) AS ").fixed(alias).fixed(", ")
-    };
     let mut sql = Sql::new("SELECT ISNULL(@@SERVERNAME, N'') AS server, ");
     sql = property(sql, "ProductVersion", "nvarchar(128)", "version");
     sql = property(sql, "Edition", "nvarchar(128)", "edition_name");
     sql = property(sql, "EngineEdition", "int", "edition");
     sql = property(sql, "IsIntegratedSecurityOnly", "int", "windows_only");
     sql = property(sql, "IsHadrEnabled", "int", "hadr");
-    sql = right(sql, "CONTROL SERVER", "may_control");
-    sql = right(sql, "ALTER ANY CONNECTION", "may_kill");
-    sql = right(sql, "VIEW SERVER STATE", "sees_sessions");
+    sql = sql.fixed("CONVERT(int, HAS_PERMS_BY_NAME(NULL, NULL, N'CONTROL SERVER')) AS may_control, ");
     sql = match kind {
-        Kind::Login => sql
-            .fixed("CASE WHEN HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY LOGIN') = 1 ")
-            .fixed("OR IS_ROLEMEMBER(N'loginmanager') = 1 THEN 1 ELSE 0 END AS may_alter"),
-        Kind::ContainedUser => {
-            sql.fixed("CONVERT(int, HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'ALTER ANY USER')) AS may_alter")
-        }
+        // Whether an account may connect is no business of a login's.
+        Kind::Login => sql.fixed("1 AS may_shut, ").fixed(account::CHANGES_LOGINS),
+        Kind::ContainedUser => sql
+            .fixed("CASE WHEN HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'CONTROL') = 1 ")
+            .fixed("OR IS_ROLEMEMBER(N'db_accessadmin') = 1 ")
+            .fixed("OR EXISTS (SELECT 1 FROM sys.database_permissions AS p WHERE p.class = 0 AND p.state = N'W' ")
+            .fixed("AND p.permission_name = N'CONNECT' AND p.grantee_principal_id = DATABASE_PRINCIPAL_ID()) ")
+            .fixed("THEN 1 ELSE 0 END AS may_shut, ")
+            .fixed(account::CHANGES_USERS),
     };
+    sql = sql.fixed(" AS may_alter");
     for name in names {
-        sql = account(sql.fixed("; "), kind, name);
+        sql = of_account(sql.fixed("; "), kind, name);
     }
     sql
 }
 
-fn account(sql: Sql, kind: Kind, name: &str) -> Sql {
+fn of_account(sql: Sql, kind: Kind, name: &str) -> Sql {
     let property = |sql: Sql, name: &'static str, alias: &'static str| {
         sql.fixed("CONVERT(int, LOGINPROPERTY(l.name, N'").fixed(name).fixed("')) AS ").fixed(alias).fixed(", ")
     };
@@ -121,7 +131,7 @@ fn account(sql: Sql, kind: Kind, name: &str) -> Sql {
             sql.fixed(
                 "CONVERT(int, l.is_policy_checked) AS policy, IS_SRVROLEMEMBER(N'sysadmin', l.name) AS powerful, ",
             )
-            .fixed("CASE WHEN l.password_hash IS NULL THEN 0 ELSE 1 END AS shows_password ")
+            .fixed("CASE WHEN l.password_hash IS NULL THEN 0 ELSE 1 END AS shows_password, l.sid AS sid ")
             .fixed("FROM sys.sql_logins AS l WHERE l.name = ")
             .literal(name)
         }
@@ -150,8 +160,9 @@ pub(super) fn read(rows: &[Row]) -> Result<Facts, RotatorError> {
             hadr: is(server, "hadr"),
             may_alter: is(server, "may_alter"),
             may_control: is(server, "may_control"),
-            may_kill: is(server, "may_kill"),
-            sees_sessions: is(server, "sees_sessions"),
+            may_shut: is(server, "may_shut"),
+            may_kill: false,
+            sees_sessions: false,
             replicas: Vec::new(),
         },
         accounts: rows
@@ -166,15 +177,36 @@ pub(super) fn read(rows: &[Row]) -> Result<Facts, RotatorError> {
                 days_left: number(row, "days_left"),
                 history: number(row, "history").unwrap_or(0),
                 powerful: is(row, "powerful"),
+                sid: bytes(row, "sid"),
                 shows_password: is(row, "shows_password"),
             })
             .collect(),
     })
 }
 
-/// Asks for the instances of the server's availability groups.
-pub(super) fn replicas() -> Sql {
-    Sql::new("SELECT DISTINCT r.replica_server_name AS replica FROM sys.availability_replicas AS r")
+/// Asks whether other accounts' sessions are seen, and may be ended.
+pub(super) fn over_sessions() -> Sql {
+    Sql::new("SELECT ")
+        .fixed(sessions::SEES_ALL)
+        .fixed(" AS sees_sessions, ")
+        .fixed(sessions::ENDS)
+        .fixed(" AS may_kill")
+}
+
+impl ServerFacts {
+    /// Reads the row of [`over_sessions`].
+    pub(super) fn read_over_sessions(&mut self, rows: &[Row]) {
+        let is = |name| rows.iter().find_map(|row| number(row, name)) == Some(1);
+        (self.sees_sessions, self.may_kill) = (is("sees_sessions"), is("may_kill"));
+    }
+}
+
+/// Asks for the instances of the server's availability groups. Not of those that carry logins with them (contained ones, from
+/// 2022 on), nor of distributed ones, whose members are groups.
+pub(super) fn replicas(server: &ServerFacts) -> Sql {
+    let query = Sql::new("SELECT DISTINCT r.replica_server_name AS replica FROM sys.availability_replicas AS r ")
+        .fixed("JOIN sys.availability_groups AS g ON g.group_id = r.group_id WHERE g.is_distributed = 0");
+    if server.major() >= CONTAINED_GROUPS { query.fixed(" AND g.is_contained = 0") } else { query }
 }
 
 pub(super) fn read_replicas(rows: &[Row]) -> Vec<String> {

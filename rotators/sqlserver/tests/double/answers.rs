@@ -8,7 +8,7 @@ use keywheel_sqlserver_double::{Effect, Encryption, Fault, Message, Options, Pas
 use crate::scene::{CANARY, Scene, Site, fresh, login, policy, site, within};
 
 fn message(number: i32, class: u8) -> Message {
-    Message { number, state: 1, class, text: format!("said with number {number}") }
+    Message { class, ..Message::error(number, format!("said with number {number}")) }
 }
 
 async fn apply(scene: &Scene) -> Result<(), RotatorError> {
@@ -35,7 +35,7 @@ async fn committed_and_then_cut() {
 async fn committed_and_then_silent_past_the_deadline() {
     let scene = Scene::in_place(site());
     let struck = site().server.faults().arm(Fault::at_text(scene.live(), Effect::ApplyThenStall).skip(1));
-    let call = within(&scene.target, Duration::from_secs(2));
+    let call = within(&scene.target, Duration::from_secs(5));
     let error = scene.rotator.apply(&call, &scene.candidate, Some(&scene.current)).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str(), struck.count()), (Did::Unknown, "timeout", 1), "{error:?}");
     assert!(accepted(&scene, &scene.candidate).await);
@@ -52,6 +52,13 @@ async fn answers_to_the_change_are_read_as_the_table_says() {
         (33062, 16, Did::None, Retry::NewCandidate),
         (40632, 16, Did::None, Retry::NewCandidate),
         (15151, 16, Did::None, Retry::Never),
+        (4613, 16, Did::None, Retry::Never),
+        (4624, 16, Did::None, Retry::Never),
+        (15247, 16, Did::None, Retry::Never),
+        (15113, 16, Did::None, Retry::After(Duration::from_secs(300))),
+        (15114, 16, Did::None, Retry::After(Duration::from_secs(86_400))),
+        (15120, 16, Did::None, Retry::After(Duration::from_secs(30))),
+        (15434, 16, Did::None, Retry::After(Duration::from_secs(30))),
         (15156, 16, Did::None, Retry::Never),
         (40613, 17, Did::Unknown, Retry::After(Duration::from_secs(30))),
         (596, 21, Did::Unknown, now),
@@ -76,6 +83,19 @@ async fn committed_and_then_an_error_is_unknown() {
     for (number, class) in [(50_000, 16), (40_143, 16), (102, 15), (3609, 16)] {
         let scene = Scene::in_place(site());
         let fault = Fault::at_text(scene.live(), Effect::ExecuteThenFailWith(message(number, class))).skip(1);
+        let struck = site().server.faults().arm(fault);
+        let error = apply(&scene).await.unwrap_err();
+        assert_eq!((error.effect, struck.count()), (Did::Unknown, 1), "{number}: {error:?}");
+        assert!(accepted(&scene, &scene.candidate).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_a_trigger_raises_proves_nothing_whatever_its_number() {
+    for number in [15118, 15151, 4613, 15247] {
+        let scene = Scene::in_place(site());
+        let raised = message(number, 16).raised_by("on_alter_login");
+        let fault = Fault::at_text(scene.live(), Effect::ExecuteThenFailWith(raised)).skip(1);
         let struck = site().server.faults().arm(fault);
         let error = apply(&scene).await.unwrap_err();
         assert_eq!((error.effect, struck.count()), (Did::Unknown, 1), "{number}: {error:?}");
@@ -243,4 +263,21 @@ async fn checks_run_as_the_candidate_and_leave_nothing() {
     assert_eq!((error.effect, error.retry, error.code.as_str()), (Did::None, Retry::Never, "208"), "{error:?}");
     let error = verify("SELEKT 1".to_owned()).await.unwrap_err();
     assert!(error.message.starts_with("check 2 failed"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_changes_itself_waits_for_the_minimum_age() {
+    let young = PasswordPolicy { min_age: Duration::from_secs(86_400), ..policy() };
+    let own = Site::start(Options { password_policy: young, ..Options::default() }, Encryption::Offer);
+    let scene = Scene::in_place(&own);
+    let (settings, strategy) = (own.settings(), scene.target.strategy.clone());
+    let itself = keywheel_sdk::Target { settings, strategy, admin: keywheel_sdk::Admin::Own, generates: None };
+    let call = crate::scene::call(&itself);
+    let error = scene.rotator.apply(&call, &scene.candidate, Some(&scene.current)).await.unwrap_err();
+    let day = Retry::After(Duration::from_secs(86_400));
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Did::None, day, "15114"), "{error:?}");
+    assert!(error.message.contains("admin: self") && own.accepts(&scene.current, None), "{error:?}");
+    // For an admin it is a reset, which has no minimum age.
+    apply(&scene).await.unwrap();
+    assert!(own.accepts(&scene.candidate, None));
 }

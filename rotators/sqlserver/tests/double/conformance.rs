@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use keywheel_sdk::{Admin, Bundle, Rotator, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
-use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, SqlServer, Version};
+use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, PasswordPolicy, SqlServer, Version};
 use keywheel_testkit::exam::{Line, Stage, Subject, sit};
 use serde_json::{Map, Value, json};
 
 use crate::scene::{CONTAINED, Site, alternating, fresh, in_place, login, policy, sa};
+use crate::sessions::sql_in;
 
 /// Who changes the accounts.
 #[derive(Clone, Copy, PartialEq)]
@@ -24,14 +25,32 @@ struct Examined {
     /// One server, or the replicas of a group.
     sites: Vec<Site>,
     contained: bool,
+    /// Azure SQL Database: the logins work in a database of their own.
+    azure: bool,
     alternates: bool,
     who: Who,
+    /// `lockout_budget`, where it is not the usual one.
+    budget: Option<u32>,
     rotator: SqlServerRotator,
 }
 
 impl Examined {
     fn on(name: &'static str, site: Site, alternates: bool, who: Who) -> Self {
-        Examined { name, sites: vec![site], contained: false, alternates, who, rotator: SqlServerRotator::new() }
+        let rotator = SqlServerRotator::new();
+        // The exam asks for more failed logins of one account than the usual budget has.
+        let budget = Some(50);
+        Examined { name, sites: vec![site], contained: false, azure: false, alternates, who, budget, rotator }
+    }
+
+    fn azure(name: &'static str, alternates: bool, who: Who) -> Self {
+        let site = Site::of(Version::AzureSqlDatabase);
+        site.sql(&format!("CREATE DATABASE {CONTAINED}"));
+        Examined { azure: true, ..Self::on(name, site, alternates, who) }
+    }
+
+    /// With the usual budget, on a server that locks out at five.
+    fn within_the_budget(self) -> Self {
+        Examined { budget: None, ..self }
     }
 
     fn contained(name: &'static str, alternates: bool, who: Who) -> Self {
@@ -46,26 +65,49 @@ impl Examined {
     }
 
     fn settings(&self) -> Map<String, Value> {
+        let mut settings = self.plain_settings();
+        if let Some(budget) = self.budget {
+            settings.insert("lockout_budget".to_owned(), budget.into());
+        }
+        if self.budget.is_none() {
+            settings.insert("lockout_threshold".to_owned(), 5.into());
+        }
+        settings
+    }
+
+    fn plain_settings(&self) -> Map<String, Value> {
         let first = &self.sites[0];
         if self.contained {
-            return first
-                .settings_with(json!({ "account": "contained-user", "database": CONTAINED, "lockout_budget": 50 }));
+            return first.settings_with(json!({ "account": "contained-user", "database": CONTAINED }));
+        }
+        if self.azure {
+            return first.settings_with(json!({ "database": CONTAINED }));
         }
         let replicas: Vec<String> = self.sites.iter().map(|site| format!("localhost:{}", site.server.port())).collect();
         if replicas.len() > 1 {
             // All show certificates of their own, so each authority must be trusted.
             return first.settings_with(json!({ "replicas": replicas, "ca_file": bundle_of(&self.sites) }));
         }
-        first.settings_with(json!({ "lockout_budget": 50 }))
+        first.settings()
     }
 
     fn database(&self) -> Option<&str> {
         self.contained.then_some(CONTAINED)
     }
 
-    fn admin(&self) -> Option<Bundle> {
+    async fn admin(&self) -> Option<Bundle> {
         match self.who {
             Who::Sysadmin => Some(sa()),
+            // Sessions are the server's, so it is a login with a user in the database.
+            Who::Least if self.contained && self.alternates => {
+                let admin = self.sites[0].admin(&["VIEW SERVER STATE", "ALTER ANY CONNECTION"]);
+                let name = admin.username().unwrap();
+                self.sites[0].sql(&format!(
+                    "USE {CONTAINED}; CREATE USER {name} FOR LOGIN {name}; \
+                     GRANT ALTER ANY USER TO {name}; GRANT VIEW DEFINITION TO {name}"
+                ));
+                Some(admin)
+            }
             Who::Least if self.contained => {
                 let name = fresh("keeper");
                 self.sites[0].create_contained_user(&name, "Keepers-own-password-1");
@@ -73,16 +115,37 @@ impl Examined {
                     .sql(&format!("USE {CONTAINED}; GRANT ALTER ANY USER TO {name}; GRANT VIEW DEFINITION TO {name}"));
                 Some(login(&name, "Keepers-own-password-1"))
             }
+            Who::Least if self.azure => {
+                let admin = self.sites[0].admin(&[]);
+                let name = admin.username().unwrap();
+                self.sites[0]
+                    .sql(&format!("CREATE USER {name} FOR LOGIN {name}; ALTER ROLE loginmanager ADD MEMBER {name}"));
+                let rights = "VIEW DATABASE STATE, KILL DATABASE CONNECTION, VIEW DEFINITION";
+                let sql = format!("CREATE USER {name} FOR LOGIN {name}; GRANT {rights} TO {name}");
+                sql_in(&self.sites[0], CONTAINED, &sql).await;
+                Some(admin)
+            }
+            // To end sessions takes more than to change passwords; so does comparing what the server keeps secret.
+            Who::Least if self.alternates => Some(self.sites[0].admin(&[
+                "ALTER ANY LOGIN",
+                "ALTER ANY CONNECTION",
+                "VIEW SERVER STATE",
+                "VIEW ANY DEFINITION",
+                "CONNECT ANY DATABASE",
+            ])),
             Who::Least => Some(self.sites[0].admin(&["ALTER ANY LOGIN"])),
             Who::Itself => None,
         }
     }
 
-    fn create(&self, name: &str, password: &str) {
+    async fn create(&self, name: &str, password: &str) {
         for site in &self.sites {
             match self.contained {
                 true => site.create_contained_user(name, password),
                 false => site.create_login(name, password),
+            }
+            if self.azure {
+                sql_in(site, CONTAINED, &format!("CREATE USER {name} FOR LOGIN {name}")).await;
             }
         }
     }
@@ -144,13 +207,13 @@ impl Subject for Kept {
             site.server.faults().disarm();
         }
         let (first, second) = (fresh("app"), fresh("app"));
-        examined.create(&first, "Current-password-1");
+        examined.create(&first, "Current-password-1").await;
         if examined.alternates {
-            examined.create(&second, "Idle-password-2");
+            examined.create(&second, "Idle-password-2").await;
         }
         let strategy =
             || -> Strategy { if examined.alternates { alternating(&first, &second) } else { in_place(&first) } };
-        let admin = examined.admin();
+        let admin = examined.admin().await;
         let target = |admin| Target { settings: examined.settings(), strategy: strategy(), admin, generates: None };
         let authorised = || match &admin {
             Some(admin) => Admin::Credential(admin.duplicate()),
@@ -219,6 +282,28 @@ async fn alternating_with_a_sysadmin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn alternating_with_the_least_right() {
+    examine(Examined::on("alternating, least rights", Site::of(Version::V2019), true, Who::Least), 21).await;
+}
+
+/// Locks out after five wrong passwords.
+fn locking() -> Site {
+    let password_policy = PasswordPolicy { lockout_threshold: 5, ..policy() };
+    Site::start(Options { password_policy, ..Options::default() }, Encryption::Offer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_budget_is_enough_for_the_least_right() {
+    examine(Examined::on("in place, least right, budget of 2", locking(), false, Who::Least).within_the_budget(), 20)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_budget_is_enough_for_an_account_by_itself() {
+    examine(Examined::on("self-managed, budget of 2", locking(), false, Who::Itself).within_the_budget(), 19).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn alternating_over_strict_encryption() {
     let instance = Options { password_policy: policy(), ..Options::default() };
     let site = Site::start(instance, Encryption::Strict);
@@ -227,20 +312,17 @@ async fn alternating_over_strict_encryption() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_place_on_azure() {
-    examine(
-        Examined::on("in place, Azure SQL Database", Site::of(Version::AzureSqlDatabase), false, Who::Sysadmin),
-        20,
-    )
-    .await;
+    examine(Examined::azure("in place, Azure SQL Database", false, Who::Sysadmin), 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alternating_on_azure() {
-    examine(
-        Examined::on("alternating, Azure SQL Database", Site::of(Version::AzureSqlDatabase), true, Who::Sysadmin),
-        21,
-    )
-    .await;
+    examine(Examined::azure("alternating, Azure SQL Database", true, Who::Sysadmin), 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alternating_on_azure_with_the_least_right() {
+    examine(Examined::azure("alternating, Azure SQL Database, loginmanager", true, Who::Least), 21).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,6 +343,12 @@ async fn contained_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn contained_alternating() {
     examine(Examined::contained("contained users alternating", true, Who::Sysadmin), 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contained_alternating_with_the_least_right() {
+    // It may not take CONNECT away: the idle user is shut by its password alone.
+    examine(Examined::contained("contained users alternating, ALTER ANY USER", true, Who::Least), 21).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,13 +53,13 @@ async fn without_the_right_to_end_sessions_the_lock_is_waited_for_and_its_holder
     }
     let least = site().admin(&["ALTER ANY LOGIN", "VIEW SERVER STATE"]);
     let target = crate::scene::target(site().settings(), scene.target.strategy.clone(), least);
-    let call = within(&target, Duration::from_secs(3));
+    let call = within(&target, Duration::from_secs(8));
     let error = scene.rotator.apply(&call, &scene.candidate, Some(&scene.current)).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str()), (Did::None, "fence-held"), "{error:?}");
     assert!(error.message.contains("of `sa`"), "{error:?}");
     // The hanging client goes, and with it the lock.
     drop(late);
-    let call = within(&target, Duration::from_secs(20));
+    let call = within(&target, Duration::from_secs(60));
     scene.rotator.apply(&call, &scene.candidate, Some(&scene.current)).await.unwrap();
     assert!(site().accepts(&scene.candidate, None));
 }

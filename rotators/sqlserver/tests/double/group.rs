@@ -2,7 +2,7 @@
 
 use keywheel_sdk::{Answer, Bundle, Check, Effect as Did, Rotator, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
-use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options};
+use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, Reply};
 use serde_json::json;
 
 use crate::scene::{Site, call, in_place, login, policy, sa, target};
@@ -102,22 +102,168 @@ async fn a_replica_that_is_down_does_not_keep_the_others_from_being_restored() {
 
 #[tokio::test]
 async fn a_sibling_gets_one_sid_on_all_replicas() {
-    let strategy = Strategy::Alternating {
-        users: ["orders".to_owned(), "orders_b".to_owned()],
-        grant_parity: keywheel_sdk::GrantParity::Require,
-        create_missing: true,
-    };
-    let group = Group::with(strategy, "orders_b");
+    let group = Group::with(growing(), "orders_b");
     let call = call(&group.target);
     group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap();
     group.rotator.verify(&call, &group.candidate, Some(&group.current), &[Check::Login]).await.unwrap();
-    let sids: Vec<_> = group
-        .sites
-        .iter()
-        .map(|site| site.server.execute("SELECT sid FROM sys.sql_logins WHERE name = N'orders_b'").unwrap())
-        .collect();
+    let sids = sids(&group);
     assert!(sids.iter().all(|sid| *sid == sids[0]), "{sids:?}");
     assert_eq!(group.accepting(&group.candidate), [true; 3]);
+}
+
+/// Two logins that take turns, of which the second is made when it is needed.
+fn growing() -> Strategy {
+    Strategy::Alternating {
+        users: ["orders".to_owned(), "orders_b".to_owned()],
+        grant_parity: keywheel_sdk::GrantParity::Require,
+        create_missing: true,
+    }
+}
+
+fn sids(group: &Group) -> Vec<Vec<Reply>> {
+    let sid = |site: &Site| site.server.execute("SELECT sid FROM sys.sql_logins WHERE name = N'orders_b'").unwrap();
+    group.sites.iter().map(sid).collect()
+}
+
+#[tokio::test]
+async fn a_sibling_that_is_on_some_replicas_gives_its_sid_to_the_others() {
+    for cut in 1..3 {
+        let group = Group::with(growing(), "orders_b");
+        let call = call(&group.target);
+        // The first CREATE is done; that of a later replica is cut.
+        group.sites[cut].server.faults().arm(Fault::at_text("CREATE LOGIN", Effect::CloseBefore));
+        let error = group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap_err();
+        assert_eq!(error.effect, Did::Unknown, "{error:?}");
+        group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap();
+        group.rotator.verify(&call, &group.candidate, Some(&group.current), &[Check::Login]).await.unwrap();
+        let sids = sids(&group);
+        assert!(sids.iter().all(|sid| *sid == sids[0]), "{sids:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sibling_with_two_sids_gets_no_third() {
+    let group = Group::with(growing(), "orders_b");
+    for site in &group.sites[..2] {
+        site.create_login("orders_b", "Idle-password-1");
+    }
+    let error = group.rotator.apply(&call(&group.target), &group.candidate, Some(&group.current)).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Did::None, "sid"), "{error:?}");
+    let found = group.rotator.preflight(&call(&group.target), Some(&group.current)).await.unwrap();
+    let different = |name: &str| {
+        found.iter().any(|finding| finding.what.contains(&format!("`{name}` has different SIDs on the replicas")))
+    };
+    assert!(different("orders_b"), "{found:#?}");
+}
+
+/// A replica that is down: its sessions are cut, and nobody gets in.
+fn down(site: &Site) {
+    site.server.faults().arm(Fault::at_login(Effect::CloseBefore).times(1000));
+    site.server.fail_over();
+}
+
+fn up(site: &Site) {
+    site.server.faults().disarm();
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_after_apply_began_does_not_keep_the_doubt() {
+    let group = Group::new();
+    let call = call(&group.target);
+    group.sites[1].server.faults().arm(Fault::at_verb("ALTER LOGIN", Effect::CloseBefore));
+    group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap_err();
+    for dead in [1, 0] {
+        down(&group.sites[dead]);
+        // It is settled as not done, whoever is first in the list, …
+        let answer = group.rotator.probe(&call, &group.candidate, &[&group.current]).await;
+        assert!(matches!(answer, Answer::Partly { .. }), "{answer:?}");
+        // … begun again, which changes nothing, …
+        let error = group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap_err();
+        assert_eq!(error.effect, Did::None, "{error:?}");
+        assert_eq!(group.accepting(&group.candidate), [true, false, false]);
+        up(&group.sites[dead]);
+    }
+    down(&group.sites[1]);
+    // … and rolled back on those that answer.
+    let error = group.rotator.restore(&call, &group.candidate, Some(&group.current)).await.unwrap_err();
+    assert_eq!(error.effect, Did::Unknown, "{error:?}");
+    assert_eq!(group.accepting(&group.current), [true, true, true]);
+    let answer = group.rotator.probe(&call, &group.candidate, &[&group.current]).await;
+    assert!(matches!(&answer, Answer::Partly { reason } if reason.contains("refuses it")), "{answer:?}");
+    up(&group.sites[1]);
+    group.rotator.restore(&call, &group.candidate, Some(&group.current)).await.unwrap();
+    let answer = group.rotator.probe(&call, &group.candidate, &[&group.current]).await;
+    assert!(matches!(answer, Answer::No { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn replicas_that_die_in_turn_are_all_restored_in_the_end() {
+    let group = Group::new();
+    let call = call(&group.target);
+    group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap();
+    down(&group.sites[0]);
+    group.rotator.restore(&call, &group.candidate, Some(&group.current)).await.unwrap_err();
+    assert_eq!(group.accepting(&group.current), [false, true, true]);
+    up(&group.sites[0]);
+    down(&group.sites[1]);
+    let answer = group.rotator.probe(&call, &group.candidate, &[&group.current]).await;
+    assert!(matches!(answer, Answer::Partly { .. }), "{answer:?}");
+    group.rotator.restore(&call, &group.candidate, Some(&group.current)).await.unwrap_err();
+    assert_eq!(group.accepting(&group.current), [true, true, true]);
+    up(&group.sites[1]);
+    group.rotator.restore(&call, &group.candidate, Some(&group.current)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_that_hangs_takes_none_of_the_others_time() {
+    let group = turns();
+    let call = call(&group.target);
+    group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap();
+    group.sites[0].server.faults().arm(Fault::at_login(Effect::StallBefore).times(1000));
+    group.sites[0].server.fail_over();
+    let brief = || crate::scene::within(&group.target, std::time::Duration::from_secs(5));
+    let answer = group.rotator.probe(&brief(), &group.candidate, &[&group.current]).await;
+    assert!(matches!(answer, Answer::Partly { .. }), "the successor of a revoke is not known to work: {answer:?}");
+    let error =
+        group.rotator.revoke(&brief(), &group.current, &group.candidate, crate::sessions::KEEP).await.unwrap_err();
+    assert_eq!(error.effect, Did::Unknown, "{error:?}");
+    assert_eq!(group.accepting(&group.current), [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_proof_that_lacks_a_replica_does_not_say_that_the_credential_still_works() {
+    let group = Group::new();
+    let call = call(&group.target);
+    group.rotator.apply(&call, &group.candidate, Some(&group.current)).await.unwrap();
+    down(&group.sites[1]);
+    let error = group.rotator.revoke(&call, &group.current, &group.candidate, crate::sessions::KEEP).await.unwrap_err();
+    assert_eq!(error.effect, Did::None, "{error:?}");
+    assert!(error.message.contains("could not be seen everywhere"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_group_whose_database_nobody_looked_into_has_no_parity() {
+    let mut group = turns();
+    for site in &group.sites {
+        site.create_login("keeper", "Guarded-word-of-its-own-1");
+        site.sql("GRANT ALTER ANY LOGIN TO keeper; GRANT VIEW SERVER STATE TO keeper");
+    }
+    group.target.settings.insert("database".to_owned(), "shop".into());
+    let (settings, strategy) = (group.target.settings.clone(), group.target.strategy.clone());
+    let target = crate::scene::target(settings, strategy, login("keeper", "Guarded-word-of-its-own-1"));
+    let blind = async || {
+        let found = group.rotator.preflight(&call(&target), Some(&group.current)).await.unwrap();
+        found.iter().any(|finding| finding.what.contains("cannot look into `shop`"))
+    };
+    assert!(blind().await, "it is nowhere");
+    // It is the first one's alone, as it would be the primary's.
+    group.sites[0].sql("CREATE DATABASE shop");
+    for user in ["orders", "orders_b"] {
+        group.sites[0].sql(&format!("USE shop; CREATE USER {user} FOR LOGIN {user}"));
+    }
+    assert!(blind().await, "it cannot be looked into");
+    group.sites[0].sql("USE shop; CREATE USER keeper FOR LOGIN keeper; GRANT VIEW DEFINITION TO keeper");
+    assert!(!blind().await);
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod azure;
 mod conformance;
 mod fence;
 mod group;
 mod lockout;
+mod names;
 mod preflight;
 mod rights;
 mod scene;

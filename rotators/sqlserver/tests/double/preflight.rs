@@ -118,6 +118,68 @@ async fn an_admin_that_cannot_log_in_is_a_finding() {
 }
 
 #[tokio::test]
+async fn a_group_whose_replicas_are_not_named_is_an_error() {
+    // (The view knows contained groups from 2022 on.)
+    for version in [Version::V2017, Version::V2022] {
+        let group = keywheel_sqlserver_double::AvailabilityGroup::new();
+        let sites = ["SQL1", "SQL2"].map(|server_name| {
+            let (server_name, group) = (server_name.to_owned(), Some(group.clone()));
+            Site::start(
+                Options { version, server_name, group, password_policy: policy(), ..Options::default() },
+                Encryption::Offer,
+            )
+        });
+        let scene = Scene::in_place(&sites[0]);
+        let found = findings(&scene.target, &scene).await;
+        assert!(has(&found, Severity::Error, "in an availability group with SQL1, SQL2"), "{found:#?}");
+        // One of the two is named.
+        let replicas = json!([format!("127.0.0.1:{}", sites[0].server.port())]);
+        let settings = sites[0].settings_with(json!({ "replicas": replicas }));
+        let found = findings(&crate::scene::target(settings, scene.target.strategy.clone(), sa()), &scene).await;
+        assert!(
+            has(&found, Severity::Error, "the instance `SQL2` of the availability group is not among"),
+            "{found:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_contained_user_is_not_promised() {
+    let (first, second) = (crate::scene::fresh("held_a"), crate::scene::fresh("held_b"));
+    site().create_contained_user(&first, "First-password-1");
+    let settings = site().settings_with(json!({ "account": "contained-user", "database": crate::scene::CONTAINED }));
+    let mut target = crate::scene::target(settings, crate::scene::alternating(&first, &second), sa());
+    if let keywheel_sdk::Strategy::Alternating { create_missing, .. } = &mut target.strategy {
+        *create_missing = true;
+    }
+    let current = login(&first, "First-password-1");
+    let found = SqlServerRotator::new().preflight(&call(&target), Some(&current)).await.unwrap();
+    assert!(has(&found, Severity::Error, "contained users are not copied"), "{found:#?}");
+}
+
+#[tokio::test]
+async fn the_right_to_shut_a_contained_user_is_asked_for() {
+    let (first, second, keeper) =
+        (crate::scene::fresh("shut_a"), crate::scene::fresh("shut_b"), crate::scene::fresh("keeper"));
+    let database = crate::scene::CONTAINED;
+    for name in [&first, &second, &keeper] {
+        site().create_contained_user(name, "First-password-1");
+    }
+    site().sql(&format!("USE {database}; GRANT ALTER ANY USER, VIEW DEFINITION TO {keeper}"));
+    let settings = site().settings_with(json!({ "account": "contained-user", "database": database }));
+    let strategy = crate::scene::alternating(&first, &second);
+    let target = crate::scene::target(settings, strategy, login(&keeper, "First-password-1"));
+    let current = login(&first, "First-password-1");
+    let shuts = async || {
+        let found = SqlServerRotator::new().preflight(&call(&target), Some(&current)).await.unwrap();
+        !found.iter().any(|finding| finding.hint.contains("db_accessadmin"))
+    };
+    assert!(!shuts().await);
+    site().sql(&format!("USE {database}; ALTER ROLE db_accessadmin ADD MEMBER {keeper}"));
+    assert!(shuts().await);
+}
+
+#[tokio::test]
 async fn azure_is_known() {
     let azure = Site::of(Version::AzureSqlDatabase);
     let scene = Scene::in_place(&azure);

@@ -109,6 +109,54 @@ async fn a_sibling_that_cannot_be_made_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn an_admin_who_sees_no_users_does_not_say_that_the_rights_are_the_same() {
+    let rich = rich();
+    let (first, second) = (rich.current.username().unwrap(), rich.candidate.username().unwrap());
+    site().create_login(&second, "Idle-password-2");
+    site().sql(&format!("USE {}; CREATE USER {second} FOR LOGIN {second}", rich.database));
+    let weak = site().admin(&["ALTER ANY LOGIN", "VIEW SERVER STATE", "CONNECT ANY DATABASE"]);
+    let target = target(rich.target.settings.clone(), crate::scene::alternating(&first, &second), weak.duplicate());
+    let call = call(&target);
+    rich.rotator.apply(&call, &rich.candidate, Some(&rich.current)).await.unwrap();
+    let error = rich.rotator.verify(&call, &rich.candidate, Some(&rich.current), &[]).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Did::None, "grant-parity"), "{error:?}");
+    assert!(error.message.contains("VIEW DEFINITION"), "{error:?}");
+    // With the right there, the two differ; what cannot be seen elsewhere is told.
+    let (other, name) = (fresh("hidden"), weak.username().unwrap());
+    site().sql(&format!("CREATE DATABASE {other}"));
+    site().sql(&format!("USE {}; CREATE USER {name} FOR LOGIN {name}; GRANT VIEW DEFINITION TO {name}", rich.database));
+    let error = rich.rotator.verify(&call, &rich.candidate, Some(&rich.current), &[]).await.unwrap_err();
+    assert!(error.message.contains("role `db_datareader`") && error.message.contains("not compared"), "{error:?}");
+}
+
+#[tokio::test]
+async fn two_accounts_without_a_user_in_the_applications_database_are_not_compared_there() {
+    let (first, second, database) = (fresh("bare_a"), fresh("bare_b"), fresh("db"));
+    site().sql(&format!("CREATE DATABASE {database}"));
+    site().create_login(&first, "First-password-1");
+    site().create_login(&second, "Candidate-password-2");
+    let strategy = crate::scene::alternating(&first, &second);
+    let (current, candidate) = (login(&first, "First-password-1"), login(&second, "Candidate-password-2"));
+    let rotator = SqlServerRotator::new();
+    let at = |database: &str| target(site().settings_with(json!({ "database": database })), strategy.clone(), sa());
+    let found = rotator.preflight(&call(&at(&database)), Some(&current)).await.unwrap();
+    let errors = |found: &[keywheel_sdk::Finding]| {
+        found
+            .iter()
+            .filter(|one| one.severity == keywheel_sdk::Severity::Error)
+            .map(|one| one.what.clone())
+            .collect::<Vec<_>>()
+    };
+    assert!(errors(&found).iter().any(|what| what.contains("has a user in")), "{found:#?}");
+    rotator.verify(&call(&at("master")), &candidate, Some(&current), &[]).await.unwrap();
+    // A member of sysadmin needs no user.
+    site()
+        .sql(&format!("ALTER SERVER ROLE sysadmin ADD MEMBER {first}; ALTER SERVER ROLE sysadmin ADD MEMBER {second}"));
+    let found = rotator.preflight(&call(&at(&database)), Some(&current)).await.unwrap();
+    assert!(errors(&found).is_empty(), "{found:#?}");
+}
+
+#[tokio::test]
 async fn two_names_of_one_account_do_not_take_turns() {
     // The first pair is refused on our side. In the second one our folding sees two names (a final sigma), the server one.
     for (first, second) in [(fresh("twin"), None), (fresh("ΟΔΟΣ"), Some("ς"))] {

@@ -108,10 +108,10 @@ pub fn sa() -> Bundle {
     login("sa", &Options::default().sa_password)
 }
 
-/// A name that no other test has.
+/// A name that no other test has, and that is not the beginning of another one: faults are armed by it.
 pub fn fresh(prefix: &str) -> String {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
-    format!("{prefix}_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+    format!("{prefix}_{}_", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 pub fn quoted(name: &str) -> String {

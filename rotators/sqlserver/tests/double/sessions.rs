@@ -14,14 +14,26 @@ pub const END: RevokeHow = RevokeHow { disable: true, terminate_sessions: true }
 
 /// An application that keeps its session.
 pub async fn application(site: &Site, name: &str, password: &str) -> Client<Compat<TcpStream>> {
+    application_in(site, name, password, "master").await
+}
+
+pub async fn application_in(site: &Site, name: &str, password: &str, database: &str) -> Client<Compat<TcpStream>> {
     let mut options = tiberius::Config::new();
     options.host("localhost");
     options.port(site.server.port());
+    options.database(database);
     options.authentication(AuthMethod::sql_server(name, password));
     options.encryption(EncryptionLevel::Required);
     options.trust_cert_ca(site.authority.display());
     let stream = TcpStream::connect(("127.0.0.1", site.server.port())).await.unwrap();
     Client::connect(options, stream.compat_write()).await.unwrap()
+}
+
+/// Runs a batch as sa inside a database, where the server has no USE.
+pub async fn sql_in(site: &Site, database: &str, sql: &str) {
+    let mut line =
+        application_in(site, "sa", &keywheel_sqlserver_double::Options::default().sa_password, database).await;
+    line.simple_query(sql).await.unwrap().into_results().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 #[tokio::test]

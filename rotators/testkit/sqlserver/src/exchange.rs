@@ -42,7 +42,10 @@ pub struct Column {
 }
 
 /// A message of the server: an error where `class` is over 10, else information.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+///
+/// A test's own is written with `..Message::default()`, or made with [`Message::error`] and, where it is to come from a trigger
+/// or a procedure, [`Message::raised_by`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("error {number}, state {state}, class {class}: {text}")]
 pub struct Message {
     pub number: i32,
@@ -50,6 +53,22 @@ pub struct Message {
     /// Severity, 0 to 25. From 20 on the server ends the session.
     pub class: u8,
     pub text: String,
+    /// The procedure or trigger that raised it (`ProcName` of [MS-TDS] 2.2.7.10), empty where it was the batch itself.
+    pub procedure: String,
+}
+
+impl Message {
+    /// An error of severity 16 and state 1, raised by the batch.
+    #[must_use]
+    pub fn error(number: i32, text: impl Into<String>) -> Self {
+        Message { number, state: 1, class: 16, text: text.into(), procedure: String::new() }
+    }
+
+    /// The same, raised by a procedure or a trigger of this name.
+    #[must_use]
+    pub fn raised_by(self, procedure: impl Into<String>) -> Self {
+        Message { procedure: procedure.into(), ..self }
+    }
 }
 
 /// One step of the server's answer to a batch, in order.

@@ -20,11 +20,13 @@
 mod exchange;
 mod fault;
 mod instance;
+mod listener;
 mod server;
 mod tsql;
 mod wire;
 
 pub use exchange::*;
 pub use fault::{Effect, Fault, Faults, Strikes};
-pub use instance::{AvailabilityGroup, Options, PasswordPolicy, Version};
+pub use instance::{AvailabilityGroup, Options, PasswordPolicy, Secondaries, Version};
+pub use listener::Listener;
 pub use server::{Encryption, Heard, HeardLogin, ServerOptions, SqlServer, TlsIdentity};

@@ -114,6 +114,9 @@ impl SqlServer {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
+        if let Some(group) = &options.instance.group {
+            group.locate(&options.instance.server_name, port);
+        }
         let shared = Arc::new(Shared {
             server_name: options.instance.server_name.clone(),
             instance: Instance::new(options.instance),

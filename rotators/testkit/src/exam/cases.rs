@@ -244,7 +244,7 @@ async fn stalled_line(subject: &dyn Subject, stage: Stage) -> Fits {
     let Some((target, line)) = &stage.line else { return Fits::No(SKIP_NO_LINE) };
     let run = async {
         line.stall_next_change();
-        let short = Call { until: Instant::now() + Duration::from_secs(2), ..call(target) };
+        let short = Call { until: Instant::now() + Duration::from_secs(5), ..call(target) };
         let applied = subject.rotator().apply(&short, &stage.candidate, Some(&stage.current)).await;
         let error = applied.err().ok_or("apply over a stalled line to fail, it passed")?;
         expect(error.effect == Effect::Unknown, || format!("effect unknown, got {error:?}"))?;

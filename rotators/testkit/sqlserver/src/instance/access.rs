@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogue::{Grant, PUBLIC, Permission, SYSADMIN, Securable, World};
+use super::Version;
+use super::catalogue::{Grant, PUBLIC, Permission, SA, SYSADMIN, Securable, World};
 use super::database::{self, DBO, Database, GUEST, OWNERS, User};
 
 /// Permissions of the server with those that hold them too.
-const SERVER: [(&str, &[&str]); 24] = [
+const SERVER: [(&str, &[&str]); 25] = [
     ("ALTER ANY CONNECTION", &["CONTROL SERVER"]),
     ("ALTER ANY CREDENTIAL", &["CONTROL SERVER"]),
     ("ALTER ANY DATABASE", &["CONTROL SERVER"]),
@@ -27,6 +28,7 @@ const SERVER: [(&str, &[&str]); 24] = [
     ("VIEW ANY CRYPTOGRAPHICALLY SECURED DEFINITION", &["CONTROL SERVER"]),
     ("VIEW ANY DATABASE", &["VIEW ANY DEFINITION", "ALTER ANY DATABASE"]),
     ("VIEW ANY DEFINITION", &["CONTROL SERVER"]),
+    ("VIEW ANY PERFORMANCE DEFINITION", &["VIEW ANY DEFINITION"]),
     ("VIEW ANY SECURITY DEFINITION", &["VIEW ANY DEFINITION", "VIEW ANY CRYPTOGRAPHICALLY SECURED DEFINITION"]),
     ("VIEW SERVER PERFORMANCE STATE", &["VIEW SERVER STATE"]),
     ("VIEW SERVER SECURITY AUDIT", &["CONTROL SERVER"]),
@@ -50,7 +52,7 @@ const SERVER_ROLES: [(&str, &[&str]); 15] = [
     ("##MS_ServerPerformanceStateReader##", &["VIEW SERVER PERFORMANCE STATE"]),
     ("##MS_ServerStateManager##", &["ALTER SERVER STATE", "VIEW SERVER STATE"]),
     ("##MS_ServerStateReader##", &["VIEW SERVER STATE", "VIEW SERVER SECURITY STATE"]),
-    ("##MS_PerformanceDefinitionReader##", &[]),
+    ("##MS_PerformanceDefinitionReader##", &["VIEW ANY PERFORMANCE DEFINITION"]),
 ];
 
 /// Permissions of a database with those that hold them too. CONTROL holds all.
@@ -91,12 +93,30 @@ const DATABASE_ROLES: [(&str, &[&str]); 6] = [
     ("db_datawriter", &["INSERT", "UPDATE", "DELETE"]),
 ];
 
-pub(crate) fn is_server_permission(name: &str) -> bool {
-    SERVER.iter().any(|(known, _)| *known == name)
+/// Permissions that came with SQL Server 2022 ("Permissions (Database Engine)"), and are in Azure SQL Database.
+const SINCE_2022: [&str; 10] = [
+    "CREATE LOGIN",
+    "CREATE USER",
+    "VIEW ANY CRYPTOGRAPHICALLY SECURED DEFINITION",
+    "VIEW ANY PERFORMANCE DEFINITION",
+    "VIEW ANY SECURITY DEFINITION",
+    "VIEW DATABASE PERFORMANCE STATE",
+    "VIEW DATABASE SECURITY STATE",
+    "VIEW SERVER PERFORMANCE STATE",
+    "VIEW SERVER SECURITY AUDIT",
+    "VIEW SERVER SECURITY STATE",
+];
+
+pub(crate) fn is_server_permission(version: Version, name: &str) -> bool {
+    is_there(version, name) && SERVER.iter().any(|(known, _)| *known == name)
 }
 
-pub(crate) fn is_database_permission(name: &str) -> bool {
-    DATABASE.iter().any(|(known, _)| *known == name)
+pub(crate) fn is_database_permission(version: Version, name: &str) -> bool {
+    is_there(version, name) && DATABASE.iter().any(|(known, _)| *known == name)
+}
+
+fn is_there(version: Version, name: &str) -> bool {
+    version >= Version::V2022 || !SINCE_2022.contains(&name)
 }
 
 impl World {
@@ -146,7 +166,8 @@ impl World {
 
     /// Who a login is in a database: its user's id, or None if it may not come in.
     pub(crate) fn user_in(&self, database: &Database, login: i32) -> Option<i32> {
-        if self.is_sysadmin(login) || database.owner == login {
+        // `sa` also where it is Azure's server administrator, and no `sysadmin`.
+        if self.is_sysadmin(login) || login == SA || database.owner == login {
             return Some(DBO);
         }
         let sid = &self.principals.get(&login)?.sid;

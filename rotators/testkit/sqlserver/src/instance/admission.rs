@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::catalogue::{Credentials, Principal, World};
+use super::catalogue::{Credentials, Principal};
+use super::clock;
 use super::hash::{self, verify};
 use super::message::{login_failed, with_class};
+use super::policy::{self, Manner};
 use super::state::{Guard, State};
-use super::{clock, policy};
 use crate::exchange::{Login, Message};
 
 /// Who has logged in, and where to.
@@ -25,7 +26,10 @@ impl State {
     pub(crate) fn admit(&mut self, login: &Login, trial: bool) -> Result<Admitted, Vec<Message>> {
         let user = self.plain_name(&login.user);
         let failed = || vec![login_failed(&login.user)];
-        if login.token.is_some() {
+        if let Some(token) = &login.token {
+            return self.admit_token(token, login);
+        }
+        if self.options.integrated_security_only {
             return Err(failed());
         }
         if let Some(admitted) = self.admit_contained(login, user)? {
@@ -60,11 +64,24 @@ impl State {
         Ok(Admitted { principal: Some(principal.id), contained: None, name: principal.name.clone(), database })
     }
 
+    /// A federated token stands for its login: no password is asked for, so none is counted, and none can be too old.
+    fn admit_token(&self, token: &str, login: &Login) -> Result<Admitted, Vec<Message>> {
+        let failed = || vec![login_failed(&login.user)];
+        let known = self.options.version.is_azure() || self.options.version >= super::Version::V2022;
+        let name = self.options.tokens.get(token).filter(|_| known).ok_or_else(failed)?;
+        let principal = self.world.login(name).filter(|principal| !principal.disabled).ok_or_else(failed)?;
+        let database = self.destination(principal, login)?;
+        Ok(Admitted { principal: Some(principal.id), contained: None, name: principal.name.clone(), database })
+    }
+
     /// A user with a password of the database that the login names. Where there is one, the server's logins are not asked.
     fn admit_contained(&mut self, login: &Login, user: &str) -> Result<Option<Admitted>, Vec<Message>> {
         let Some(database) = self.world.database(&login.database).filter(|database| database.contained).cloned() else {
             return Ok(None);
         };
+        if let Some(barred) = self.bars(&database, login.read_only) {
+            return Err(vec![barred, login_failed(&login.user)]);
+        }
         let Some(user) = database.user(user).filter(|user| user.credentials.is_some()) else { return Ok(None) };
         let credentials = user.credentials.as_ref().expect("just seen");
         let enabled = self.world.settings.in_use("contained database authentication") != 0;
@@ -97,14 +114,21 @@ impl State {
             return Ok(());
         };
         let version = self.options.version;
-        // 18464 to 18466 are documented; that the length has its own number here, too. The text is shortened.
         let checked = policy::check_length(version, candidate).and_then(|()| {
-            if credentials.policy { self.check_policy(&principal.name, Some(credentials), candidate) } else { Ok(()) }
+            if !credentials.policy {
+                return Ok(());
+            }
+            self.check_change(Some(principal.id), credentials)?;
+            self.check_policy(&principal.name, Some(credentials), candidate, Manner::Change)
         });
         if let Err(error) = checked {
+            // 18463 to 18466 are documented ("Changing Passwords Programmatically"), 18462 as an error only. The text is
+            // shortened. Who is locked out has been told before.
             let number = match error.number {
+                15114 => 18462,
+                15115 => 18463,
                 15116 => 18464,
-                15156 => 18465,
+                15117 | 15156 => 18465,
                 _ => 18466,
             };
             return Err(refused(number, "Password change failed. The password does not meet the policy."));
@@ -127,11 +151,27 @@ impl State {
     }
 
     /// Length, complexity and history, for where CHECK_POLICY is on.
-    pub(crate) fn check_policy(&self, name: &str, former: Option<&Credentials>, password: &str) -> Result<(), Message> {
+    pub(crate) fn check_policy(
+        &self,
+        name: &str,
+        former: Option<&Credentials>,
+        password: &str,
+        manner: Manner,
+    ) -> Result<(), Message> {
         let (version, policy) = (self.options.version, &self.options.password_policy);
-        policy::check(version, policy, name, password)?;
-        let hashes = former.into_iter().flat_map(|former| std::iter::once(&former.hash).chain(&former.history));
-        policy::check_history(version, policy, self.options.hash_format(), password, hashes)
+        if manner == Manner::Change || policy.history_on_reset {
+            let hashes = former.into_iter().flat_map(|former| std::iter::once(&former.hash).chain(&former.history));
+            policy::check_history(version, policy, self.options.hash_format(), password, hashes)?;
+        }
+        policy::check(version, policy, name, password)
+    }
+
+    /// Whether the password may be changed at all now, where CHECK_POLICY is on. Contained users are not locked out here.
+    pub(crate) fn check_change(&self, login: Option<i32>, present: &Credentials) -> Result<(), Message> {
+        let locked_out = login.is_some_and(|login| self.is_locked_out(login));
+        // One that must be changed counts as never set ([MS-SAMR] 3.1.5.13.7.3), so it is never too young.
+        let age = if present.must_change { i64::MAX } else { self.clock.now() - present.set };
+        policy::check_change(&self.options.password_policy, locked_out, age)
     }
 
     /// The credentials after a change of the password.
@@ -148,22 +188,20 @@ impl State {
     }
 
     fn destination(&self, principal: &Principal, login: &Login) -> Result<i32, Vec<Message>> {
-        let open = |world: &World, name: &str| {
-            let database = world.database(name)?;
-            world.user_in(database, principal.id).map(|_| database.id)
+        let default = login.database.is_empty();
+        let name = if default { &principal.default_database } else { &login.database };
+        let last = || {
+            let text = format!("Cannot open database \"{name}\" requested by the login. The login failed.");
+            let default_text = "Cannot open user default database. Login failed.".to_owned();
+            let (number, text) = if default { (4064, default_text) } else { (4060, text) };
+            vec![with_class(number, 11, text), login_failed(&login.user)]
         };
-        if login.database.is_empty() {
-            return open(&self.world, &principal.default_database).ok_or_else(|| {
-                vec![
-                    with_class(4064, 11, "Cannot open user default database. Login failed."),
-                    login_failed(&login.user),
-                ]
-            });
+        let database = self.world.database(name).ok_or_else(last)?;
+        // What follows 976, 978 and 983 is not confirmed by documentation.
+        if let Some(barred) = self.bars(database, login.read_only) {
+            return Err(std::iter::once(barred).chain(last()).collect());
         }
-        open(&self.world, &login.database).ok_or_else(|| {
-            let text = format!("Cannot open database \"{}\" requested by the login. The login failed.", login.database);
-            vec![with_class(4060, 11, text), login_failed(&login.user)]
-        })
+        self.world.user_in(database, principal.id).map(|_| database.id).ok_or_else(last)
     }
 
     /// Without the server's name, which clients of Azure may append.

@@ -17,6 +17,17 @@ pub(crate) const SYSADMIN: i32 = 3;
 const FIXED_ROLES: [&str; 8] =
     ["sysadmin", "securityadmin", "serveradmin", "setupadmin", "processadmin", "diskadmin", "dbcreator", "bulkadmin"];
 
+/// What Azure's server administrator holds on the server instead of everything: it is no `sysadmin`, which Azure SQL Database
+/// does not have ("Logins and server roles in Azure SQL Database"). In each database it is `dbo`.
+const ADMINISTRATOR: [&str; 6] = [
+    "ALTER ANY DATABASE",
+    "ALTER ANY LOGIN",
+    "CREATE ANY DATABASE",
+    "CREATE LOGIN",
+    "VIEW ANY DEFINITION",
+    "VIEW SERVER STATE",
+];
+
 /// The further ones since SQL Server 2022, which are those of Azure SQL Database as well.
 const LATER_ROLES: [&str; 9] = [
     "##MS_DatabaseConnector##",
@@ -151,7 +162,8 @@ impl World {
                 set: now,
             }),
             fixed: false,
-            roles: BTreeSet::from([SYSADMIN]),
+            roles: if options.version.is_azure() { BTreeSet::new() } else { BTreeSet::from([SYSADMIN]) },
+            permissions: if options.version.is_azure() { administrators() } else { Vec::new() },
             ..role(SA, now)
         });
         for (id, name) in (1..).zip(["master", "tempdb", "model", "msdb"]) {
@@ -247,6 +259,12 @@ fn role(id: i32, now: i64) -> Principal {
         roles: BTreeSet::new(),
         permissions: Vec::new(),
     }
+}
+
+fn administrators() -> Vec<Permission> {
+    let held =
+        |name: &&str| Permission { name: (*name).to_owned(), on: Securable::All, state: Grant::Granted, grantor: SA };
+    ADMINISTRATOR.iter().map(held).collect()
 }
 
 /// A principal's SID as CREATE LOGIN makes one.

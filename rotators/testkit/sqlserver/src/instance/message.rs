@@ -8,12 +8,12 @@ pub(crate) fn error(number: i32, text: impl Into<String>) -> Message {
 }
 
 pub(crate) fn with_class(number: i32, class: u8, text: impl Into<String>) -> Message {
-    Message { number, state: 1, class, text: text.into() }
+    Message { class, ..Message::error(number, text) }
 }
 
 /// Information: `PRINT`, a changed database.
 pub(crate) fn info(number: i32, state: u8, text: impl Into<String>) -> Message {
-    Message { number, state, class: 0, text: text.into() }
+    Message { state, class: 0, ..Message::error(number, text) }
 }
 
 pub(crate) fn syntax(near: &str) -> Message {

@@ -30,7 +30,7 @@ use message::{info, killed};
 use session::{Flags, Me};
 use state::{Presence, State};
 
-pub use group::AvailabilityGroup;
+pub use group::{AvailabilityGroup, Secondaries};
 pub use options::{Options, PasswordPolicy, Version};
 
 /// One SQL Server instance. Clones are the same instance. Nothing here waits but [`Session::batch`] and [`Session::procedure`].
@@ -132,6 +132,11 @@ impl Instance {
         self.shared.tell();
     }
 
+    /// `ProductVersion`.
+    pub(crate) fn product(&self) -> String {
+        self.shared.state().options.product().to_owned()
+    }
+
     pub(crate) fn version(&self) -> Version {
         self.shared.state().options.version
     }
@@ -150,8 +155,10 @@ impl Instance {
             database: admitted.database,
             home: admitted.database,
             encrypted: login.is_some_and(|login| login.encrypted),
+            line: login.is_some(),
+            reads: login.is_some_and(|login| login.read_only),
             client: client.clone(),
-            flags: Flags::default(),
+            flags: initial_flags(state, login.is_some()),
             transaction: None,
             error: 0,
             rows: 0,
@@ -173,7 +180,7 @@ impl Instance {
             running: false,
             open_transactions: 0,
             database: admitted.database,
-            authenticating_database: admitted.contained.map_or(1, |(database, _)| database),
+            authenticating_database: admitted.contained.map_or(0, |(database, _)| database),
             last_request: now,
             killed: ended,
         };
@@ -223,6 +230,15 @@ impl Session {
         replies
     }
 
+    /// Runs a statement of `sp_executesql`: a batch, after which SET options and database are what they were before.
+    pub(crate) async fn statement(&mut self, text: &str, parameters: &[Parameter]) -> Vec<Reply> {
+        let (flags, database) = (self.me.flags.clone(), self.me.database);
+        let mut replies = self.batch(text, parameters).await;
+        self.me.flags = flags;
+        replies.extend(tsql::back_to(&self.shared, &mut self.me, database));
+        replies
+    }
+
     /// Calls a procedure by name, with its return status.
     pub(crate) async fn procedure(&mut self, name: &str, parameters: &[Parameter]) -> (Vec<Reply>, i32) {
         if name.eq_ignore_ascii_case("sp_reset_connection") {
@@ -241,11 +257,11 @@ impl Session {
     /// What RESETCONNECTION does: transaction rolled back, session's locks released, options and database as after the login.
     pub(crate) fn reset(&mut self) {
         let me = &mut self.me;
+        let mut state = self.shared.state();
         me.transaction = None;
-        me.flags = Flags::default();
+        me.flags = initial_flags(&state, me.line);
         me.database = me.home;
         (me.error, me.rows, me.caught) = (0, 0, None);
-        let mut state = self.shared.state();
         state.locks.release_all(self.me.serial, None);
         state.end_transaction(self.me.serial);
         state.show(&self.me);
@@ -281,6 +297,12 @@ impl Drop for Session {
         self.shared.state().end(self.me.serial);
         self.shared.tell();
     }
+}
+
+/// The SET options of a fresh session. A test's own is not the server's to set.
+fn initial_flags(state: &State, line: bool) -> Flags {
+    let bits = state.world.settings.in_use("user options");
+    if line { Flags::of_user_options(bits) } else { Flags::default() }
 }
 
 /// Shows a session as running, for as long as it is.

@@ -5,6 +5,15 @@ use super::message::error;
 use super::{PasswordPolicy, Version};
 use crate::exchange::Message;
 
+/// How a password comes to be another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// By who knew the present one.
+    Change,
+    /// By who may, or with the account.
+    Reset,
+}
+
 /// The longest password, in UTF-16 units.
 const LONGEST: usize = 128;
 
@@ -25,6 +34,10 @@ pub(crate) fn check(version: Version, policy: &PasswordPolicy, name: &str, passw
         let number = if azure { 40630 } else { 15116 };
         return Err(refused(number, "because it is too short", azure));
     }
+    if policy.max_length.is_some_and(|longest| password.encode_utf16().count() > longest) {
+        let number = if azure { 40631 } else { 15117 };
+        return Err(refused(number, "because it is too long", azure));
+    }
     let classes = [
         password.chars().any(char::is_uppercase),
         password.chars().any(char::is_lowercase),
@@ -38,8 +51,7 @@ pub(crate) fn check(version: Version, policy: &PasswordPolicy, name: &str, passw
     Ok(())
 }
 
-/// Refuses a password that is or was among the last ones. That a reused one is 15118, as one that is not complex enough, is
-/// not confirmed by documentation.
+/// Refuses a password that is or was among the last ones.
 pub(crate) fn check_history<'a>(
     version: Version,
     policy: &PasswordPolicy,
@@ -48,7 +60,24 @@ pub(crate) fn check_history<'a>(
     newest_first: impl Iterator<Item = &'a Vec<u8>>,
 ) -> Result<(), Message> {
     let reused = newest_first.take(policy.history).any(|hash| verify(format, password, hash));
-    if reused { Err(complex(version)) } else { Ok(()) }
+    match (reused, version.is_azure()) {
+        (false, _) => Ok(()),
+        // What Azure says of it is not documented.
+        (true, true) => Err(complex(version)),
+        (true, false) => Err(error(15115, "Password validation failed. The password cannot be used at this time.")),
+    }
+}
+
+/// What no change gets past, whatever the password.
+pub(crate) fn check_change(policy: &PasswordPolicy, locked_out: bool, age: i64) -> Result<(), Message> {
+    if locked_out {
+        return Err(error(15113, "Password validation failed. The account is locked out."));
+    }
+    if age < super::clock::millis(policy.min_age) {
+        let text = "Password validation failed. The password for the user is too recent to change.";
+        return Err(error(15114, text));
+    }
+    Ok(())
 }
 
 /// 15118: not complex enough.

@@ -18,6 +18,10 @@ pub(crate) struct Me {
     /// The database after the login, and after a reset.
     pub(crate) home: i32,
     pub(crate) encrypted: bool,
+    /// It came over a line, and is not a test's own.
+    pub(crate) line: bool,
+    /// It said in its login that it only reads.
+    pub(crate) reads: bool,
     pub(crate) client: String,
     pub(crate) flags: Flags,
     pub(crate) transaction: Option<Transaction>,
@@ -30,7 +34,7 @@ pub(crate) struct Me {
 }
 
 /// SET options.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) implicit_transactions: bool,
     pub(crate) xact_abort: bool,
@@ -55,6 +59,16 @@ impl Default for Flags {
             parse_only: false,
             no_exec: false,
         }
+    }
+}
+
+impl Flags {
+    /// What a session begins with: `sp_configure 'user options'`, bit by bit. Of its bits those that change what a statement
+    /// does here; clients set the others themselves. Of a client that calls itself ODBC's the real server turns
+    /// IMPLICIT_TRANSACTIONS off ([MS-TDS] 2.2.6.4, fODBC), which is left out here: a client that relies on it is caught.
+    pub(crate) fn of_user_options(bits: i32) -> Self {
+        let on = |bit: i32| bits & bit != 0;
+        Self { implicit_transactions: on(2), no_count: on(512), xact_abort: on(16384), ..Self::default() }
     }
 }
 

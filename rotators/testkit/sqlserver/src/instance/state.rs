@@ -7,8 +7,10 @@ use tokio::sync::watch;
 use super::Options;
 use super::catalogue::{Key, World};
 use super::clock::Clock;
+use super::database::Database;
 use super::locks::{Locks, Owner};
 use super::session::Me;
+use crate::exchange::Message;
 
 /// The first session of a user.
 const FIRST_SESSION: i16 = 51;
@@ -25,6 +27,8 @@ pub(crate) struct State {
     pub(crate) sessions: BTreeMap<u64, Presence>,
     pub(crate) locks: Locks,
     pub(crate) clock: Clock,
+    /// Of its availability group, when that was last looked at.
+    primary: bool,
     last_serial: u64,
     last_principal: i32,
     last_database: i32,
@@ -71,6 +75,7 @@ impl State {
             sessions: BTreeMap::new(),
             locks: Locks::default(),
             clock,
+            primary: false,
             last_serial: 0,
             last_principal: 255,
             last_database: 4,
@@ -110,7 +115,8 @@ impl State {
             let shared =
                 former.is_some_and(|database| database.grouped) || now.is_some_and(|database| database.grouped);
             if let Some(name) = former.or(now).filter(|_| shared).map(|database| database.name.clone()) {
-                group.publish(&self.options.server_name, &name, now.cloned());
+                // What is no longer in the group leaves the others. The real server keeps it there, RESTORING, for nobody to use.
+                group.publish(&self.options.server_name, &name, now.filter(|database| database.grouped).cloned());
             }
         }
         self.world.take(world, touched);
@@ -126,6 +132,25 @@ impl State {
         };
         group.receive(&self.options.server_name, &mut self.world, next);
         self.last_database = last;
+        let former = std::mem::replace(&mut self.primary, group.is_primary(&self.options.server_name));
+        if former && !self.primary {
+            self.end_sessions_of_group();
+        }
+    }
+
+    /// A replica that is primary no more drops who is connected to databases of the group.
+    fn end_sessions_of_group(&mut self) {
+        let grouped = |id: &i32| self.world.databases.get(id).is_some_and(|database| database.grouped);
+        let ended = self.sessions.values().filter(|session| session.user_process && grouped(&session.database));
+        for serial in ended.map(|session| session.serial).collect::<Vec<_>>() {
+            self.kill(serial);
+        }
+    }
+
+    /// Why a database cannot be entered here, if it is of the group and cannot.
+    pub(crate) fn bars(&self, database: &Database, reads: bool) -> Option<Message> {
+        let group = self.options.group.as_ref().filter(|_| database.grouped)?;
+        group.bars(&self.options.server_name, &database.name, reads)
     }
 
     /// Lets others see what a session is about.
@@ -172,6 +197,10 @@ impl State {
 
     /// Counts a bad password, if the login's policy is on.
     pub(crate) fn count_bad_password(&mut self, login: i32) {
+        // Lock-out is the operating system's policy, which Azure does not have.
+        if self.options.version.is_azure() {
+            return;
+        }
         let policy = self.options.password_policy.clone();
         let checked = self.world.principals.get(&login).and_then(|login| login.credentials.as_ref());
         if policy.lockout_threshold == 0 || !checked.is_some_and(|credentials| credentials.policy) {

@@ -71,7 +71,7 @@ pub(crate) fn alter(scene: &mut Scene<'_>, name: Option<&str>, change: &Database
             let grouped = *contained && scene.state.options.group.is_some();
             let database = scene.database_mut(id)?;
             database.contained = *contained;
-            database.grouped = grouped;
+            database.grouped |= grouped;
         }
         DatabaseChange::ReadOnly(read_only) => {
             scene.touch(Key::Database(id))?;
@@ -126,8 +126,9 @@ pub(crate) fn set_owner(scene: &mut Scene<'_>, name: &str, owner: &str) -> Outco
     let database = scene.world.database(name).cloned().ok_or_else(refused)?;
     let login = scene.world.login(owner).ok_or_else(|| missing("find", "principal", owner))?;
     let (id, sid) = (login.id, login.sid.clone());
-    let allowed =
-        scene.is_sysadmin() || (scene.allowed_in(&database, "TAKE OWNERSHIP") && scene.me.principal == Some(id));
+    let allowed = scene.is_sysadmin()
+        || scene.is_server_admin()
+        || (scene.allowed_in(&database, "TAKE OWNERSHIP") && scene.me.principal == Some(id));
     if !allowed {
         return Err(refused().into());
     }
@@ -148,6 +149,9 @@ pub(crate) fn enter(scene: &mut Scene<'_>, name: &str) -> Outcome<()> {
     if scene.is_azure() && database.id != scene.me.database {
         let text = "USE statement is not supported to switch between databases. Use a new connection to connect to a different database.";
         return Err(error(40508, text).into());
+    }
+    if let Some(barred) = scene.state.bars(&database, scene.me.reads) {
+        return Err(barred.into());
     }
     if scene.user_in(&database).is_none() {
         return Err(crate::instance::message::no_access(&scene.me.login, &database.name).into());
@@ -304,6 +308,9 @@ fn place(scene: &Scene<'_>, name: &[String]) -> Result<(Arc<Database>, String, S
         [schema, table] => (current, schema.clone(), table.clone()),
         [database, schema, table] => {
             let found = scene.world.database(database).cloned().ok_or_else(|| no_database(database))?;
+            if let Some(barred) = scene.state.bars(&found, scene.me.reads) {
+                return Err(barred);
+            }
             if scene.user_in(&found).is_none() {
                 return Err(crate::instance::message::no_access(&scene.me.login, &found.name));
             }

@@ -6,7 +6,7 @@ use super::relation::{NOWHERE, Relation};
 use super::scene::{Outcome, Scene, Stop};
 use super::statement::Statement;
 use super::value::{integer, text};
-use super::{database, login, permission, procedure, role, run, session, user};
+use super::{database, group, login, permission, procedure, role, session, user, wait};
 use crate::exchange::{Column, Message, Reply, Value};
 use crate::instance::message::{error, info, syntax, with_class};
 
@@ -38,14 +38,15 @@ pub(crate) fn statement(scene: &mut Scene<'_>, statement: &Statement) -> Outcome
         Statement::RaiseError(arguments) => raise(scene, arguments)?,
         Statement::Throw(arguments) => return Err(throw(scene, arguments.as_ref())),
         Statement::WaitFor(expr) => {
-            let delay = run::delay(&eval(scene, &NOWHERE, expr)?)?;
+            let delay = wait::delay(&eval(scene, &NOWHERE, expr)?)?;
             if scene.waited.is_none() {
                 return Err(Stop::Delay(delay));
             }
         }
         Statement::Kill(id) => session::kill(scene, *id)?,
         Statement::Execute(execute) => {
-            let status = procedure::call(scene, &execute.procedure, &execute.arguments)?;
+            let called = procedure::call(scene, &execute.procedure, &execute.arguments);
+            let status = called.map_err(|stop| raised_by(stop, &execute.procedure))?;
             if let Some(name) = &execute.status {
                 scene.variables.set(name, &Value::Int(status))?;
             }
@@ -64,6 +65,7 @@ pub(crate) fn statement(scene: &mut Scene<'_>, statement: &Statement) -> Outcome
         Statement::CreateDatabase { name, contained } => database::create(scene, name, *contained)?,
         Statement::AlterDatabase { name, change } => database::alter(scene, name.as_deref(), change)?,
         Statement::DropDatabase { name, if_exists } => database::drop(scene, name, *if_exists)?,
+        Statement::Group { databases, join } => group::alter(scene, databases, *join)?,
         Statement::DatabaseOwner { name, owner } => database::set_owner(scene, name, owner)?,
         Statement::CreateSchema { name, owner } => database::create_schema(scene, name, owner.as_deref())?,
         Statement::CreateTable { name, columns } => database::create_table(scene, name, columns)?,
@@ -77,6 +79,14 @@ pub(crate) fn statement(scene: &mut Scene<'_>, statement: &Statement) -> Outcome
     let told = count.filter(|_| !scene.me.flags.no_count).and_then(|count| u64::try_from(count).ok());
     scene.replies.push(Reply::Done(told));
     Ok(())
+}
+
+/// What goes wrong in a procedure says in which; that there is none is the batch's to say.
+fn raised_by(stop: Stop, procedure: &[String]) -> Stop {
+    let Stop::Failed(messages) = stop else { return stop };
+    let name = procedure.last().cloned().unwrap_or_default();
+    let named = |message: Message| if message.number == 2812 { message } else { message.raised_by(&name) };
+    Stop::Failed(messages.into_iter().map(named).collect())
 }
 
 /// Rows to the client, or values to variables (`SELECT @x = …`).
@@ -145,7 +155,7 @@ fn raise(scene: &mut Scene<'_>, arguments: &[sqlparser::ast::Expr]) -> Outcome<(
     }
     let class = u8::try_from(integer(severity)?.clamp(0, 25)).expect("clamped");
     let state = u8::try_from(integer(state)?.clamp(0, 255)).expect("clamped");
-    let message = Message { number: 50000, state, class, text: message };
+    let message = Message { state, class, ..Message::error(50000, message) };
     if class > 18 && !scene.is_sysadmin() {
         let text = "Only System Administrator can specify WITH LOG option for RAISERROR command.";
         return Err(error(2778, text).into());
@@ -175,7 +185,7 @@ fn throw(
     });
     match values {
         Ok((number, text, state)) => match (i32::try_from(number), u8::try_from(state)) {
-            (Ok(number), Ok(state)) if number >= 50000 => Message { number, state, class: 16, text }.into(),
+            (Ok(number), Ok(state)) if number >= 50000 => Message { state, ..Message::error(number, text) }.into(),
             _ => error(35100, format!("Error number {number} in the THROW statement is outside the valid range. Specify an error number in the valid range of 50000 to 2147483647.")).into(),
         },
         Err(message) => message.into(),

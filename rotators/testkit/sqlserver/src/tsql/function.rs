@@ -141,8 +141,7 @@ pub(crate) fn global(scene: &Scene<'_>, name: &str) -> Result<Value, Message> {
         "@@OPTIONS" => Value::Int(if scene.me.flags.implicit_transactions { 5498 } else { 5496 }),
         "@@IDENTITY" => Value::Null,
         "@@MICROSOFTVERSION" => {
-            let mut parts =
-                scene.state.options.version.product().split('.').map(|part| part.parse::<i64>().unwrap_or(0));
+            let mut parts = scene.state.options.product().split('.').map(|part| part.parse::<i64>().unwrap_or(0));
             let (major, minor, build) =
                 (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
             number((major << 24) | (minor << 16) | build)
@@ -322,6 +321,10 @@ fn plain(scene: &Scene<'_>, name: &str, values: &[Value]) -> Option<Result<Value
         ("ERROR_NUMBER", []) => scene.me.caught.as_ref().map_or(Value::Null, |message| Value::Int(message.number)),
         ("ERROR_MESSAGE", []) => {
             scene.me.caught.as_ref().map_or(Value::Null, |message| Value::Text(message.text.clone()))
+        }
+        ("ERROR_PROCEDURE", []) => {
+            let named = scene.me.caught.as_ref().filter(|message| !message.procedure.is_empty());
+            named.map_or(Value::Null, |message| Value::Text(message.procedure.clone()))
         }
         ("ERROR_SEVERITY", []) => {
             scene.me.caught.as_ref().map_or(Value::Null, |message| Value::Int(i32::from(message.class)))

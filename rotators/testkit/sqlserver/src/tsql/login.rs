@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::scene::{Outcome, Scene};
 use super::statement::{AlterLogin, LoginOptions, Password};
 use crate::exchange::Message;
+use crate::instance::Version;
 use crate::instance::catalogue::{Credentials, Grant, Key, Permission, Principal, SA, Securable, folded, random_sid};
 use crate::instance::database::LOGIN_MANAGERS;
 use crate::instance::hash::{self, verify};
 use crate::instance::message::{error, missing, no_permission, with_class};
+use crate::instance::policy::{self, Manner};
 use crate::instance::state::Guard;
-use crate::instance::{Version, policy};
 
 pub(crate) fn create(scene: &mut Scene<'_>, name: &str, options: &LoginOptions) -> Outcome<()> {
     check_azure(scene, options)?;
@@ -34,7 +35,8 @@ pub(crate) fn create(scene: &mut Scene<'_>, name: &str, options: &LoginOptions) 
     let sid = sid(scene, options)?;
     let default_database = default_database(scene, options)?.unwrap_or_else(|| "master".to_owned());
     let now = scene.now();
-    let hash = hashed(scene, name, options.password.as_ref().expect("the grammar wants one"), policy, None)?;
+    let hash =
+        hashed(scene, name, options.password.as_ref().expect("the grammar wants one"), policy, None, Manner::Reset)?;
     let credentials =
         Credentials { hash, history: Vec::new(), policy, expiration, must_change: options.must_change, set: now };
     let id = scene.state.next_principal();
@@ -83,6 +85,7 @@ pub(crate) fn alter(scene: &mut Scene<'_>, name: &str, change: &AlterLogin) -> O
     if !authorized(scene, &login, options) {
         return Err(refused().into());
     }
+    check_present(scene, &login, options)?;
     set(scene, &login, options)
 }
 
@@ -114,27 +117,21 @@ pub(crate) fn drop(scene: &mut Scene<'_>, name: &str) -> Outcome<()> {
 
 /// Whether this session may alter a login; `guarded` for changes that need more where the login is powerful.
 fn may_alter(scene: &Scene<'_>, login: &Principal, guarded: bool) -> bool {
-    let powerful = scene.world.is_sysadmin(login.id) || scene.world.allows(login.id, "CONTROL SERVER");
+    let admin = scene.is_azure() && login.id == SA;
+    let powerful = admin || scene.world.is_sysadmin(login.id) || scene.world.allows(login.id, "CONTROL SERVER");
     let allowed = scene.allowed_to("ALTER", login.id) || manages_logins(scene);
-    allowed && (!guarded || !powerful || scene.allowed("CONTROL SERVER"))
+    allowed && (!guarded || !powerful || scene.allowed("CONTROL SERVER") || scene.is_server_admin())
 }
 
-/// Whether this session is one of Azure's login managers.
-fn manages_logins(scene: &Scene<'_>) -> bool {
+/// Whether this session is one of Azure's login managers: `loginmanager` is a role of its `master`, not of the server.
+pub(crate) fn manages_logins(scene: &Scene<'_>) -> bool {
     let master = &scene.world.databases[&1];
     let role = master.user(LOGIN_MANAGERS).filter(|_| scene.is_azure()).map(|role| role.id);
     role.zip(scene.user_in(master)).is_some_and(|(role, me)| master.roles_of(me).contains(&role))
 }
 
-/// Otherwise it is 15151, which tells neither whether the login exists nor whether the password was right.
-fn authorized(scene: &mut Scene<'_>, login: &Principal, options: &LoginOptions) -> bool {
-    let credentials = login.credentials.as_ref().expect("a login has some");
-    if let Some(present) = &options.present
-        && !verify(scene.state.options.hash_format(), present, &credentials.hash)
-    {
-        scene.state.count_bad_password(login.id);
-        return false;
-    }
+/// Otherwise it is 15151, which does not tell whether the login exists.
+fn authorized(scene: &Scene<'_>, login: &Principal, options: &LoginOptions) -> bool {
     let named = options.password.is_some() && options.present.is_none();
     let guarded = named
         || options.must_change
@@ -145,6 +142,21 @@ fn authorized(scene: &mut Scene<'_>, login: &Principal, options: &LoginOptions) 
         || options.credential;
     let own = scene.me.principal == Some(login.id);
     may_alter(scene, login, guarded) || (own && !guarded)
+}
+
+/// `OLD_PASSWORD`: first whether the password may be changed at all, then whether it is the present one, as [MS-SAMR]
+/// 3.1.5.13.7.2 has it. A wrong one is 15151 too.
+fn check_present(scene: &mut Scene<'_>, login: &Principal, options: &LoginOptions) -> Result<(), Message> {
+    let Some(present) = &options.present else { return Ok(()) };
+    let credentials = login.credentials.as_ref().expect("a login has some");
+    if credentials.policy && !scene.is_azure() {
+        scene.state.check_change(Some(login.id), credentials)?;
+    }
+    if verify(scene.state.options.hash_format(), present, &credentials.hash) {
+        return Ok(());
+    }
+    scene.state.count_bad_password(login.id);
+    Err(missing("alter", "login", &login.name))
 }
 
 fn set(scene: &mut Scene<'_>, login: &Principal, options: &LoginOptions) -> Outcome<()> {
@@ -166,7 +178,8 @@ fn set(scene: &mut Scene<'_>, login: &Principal, options: &LoginOptions) -> Outc
     credentials.expiration = expiration;
     if let Some(password) = &options.password {
         let name = options.name.as_deref().unwrap_or(&login.name);
-        let hash = hashed(scene, name, password, policy, Some(&credentials))?;
+        let manner = if options.present.is_some() { Manner::Change } else { Manner::Reset };
+        let hash = hashed(scene, name, password, policy, Some(&credentials), manner)?;
         let kept = if policy { scene.state.options.password_policy.history } else { 0 };
         credentials.history = std::iter::once(credentials.hash).chain(credentials.history).take(kept).collect();
         credentials.hash = hash;
@@ -216,6 +229,7 @@ fn hashed(
     password: &Password,
     policy: bool,
     former: Option<&Credentials>,
+    manner: Manner,
 ) -> Result<Vec<u8>, Message> {
     match password {
         Password::Hashed(hash) if !hash::is_hash(hash) => {
@@ -228,7 +242,7 @@ fn hashed(
         Password::Plain(plain) => {
             policy::check_length(scene.state.options.version, plain)?;
             if policy || scene.is_azure() {
-                scene.state.check_policy(name, former, plain)?;
+                scene.state.check_policy(name, former, plain, manner)?;
             }
             Ok(hash::hash(scene.state.options.hash_format(), plain))
         }

@@ -6,6 +6,7 @@ mod database;
 mod eval;
 mod execute;
 mod function;
+mod group;
 mod lexer;
 mod login;
 mod order;
@@ -25,6 +26,7 @@ mod statement;
 mod user;
 mod value;
 mod view;
+mod wait;
 
 pub(crate) use lexer::is_reserved;
-pub(crate) use run::{call, run};
+pub(crate) use run::{back_to, call, run};

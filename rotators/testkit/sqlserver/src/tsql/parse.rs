@@ -424,6 +424,7 @@ fn alter(cursor: &mut Cursor) -> Parsed<Statement> {
         "ROLE" | "SERVER" => security::alter_role(cursor),
         "DATABASE" => super::parse_database::alter(cursor),
         "AUTHORIZATION" => super::parse_database::owner(cursor),
+        "AVAILABILITY" => super::parse_database::group(cursor),
         _ => Err(cursor.unexpected()),
     }
 }

@@ -72,3 +72,19 @@ fn containment(cursor: &mut Cursor) -> Parsed<bool> {
     }
     cursor.expect("NONE").map(|()| false)
 }
+
+/// ALTER AVAILABILITY GROUP: which databases are in it. Whatever the group is called, it is the one of this instance.
+pub(crate) fn group(cursor: &mut Cursor) -> Parsed<Statement> {
+    cursor.expect("AVAILABILITY GROUP")?;
+    cursor.name()?;
+    let join = cursor.take("ADD");
+    if !join {
+        cursor.expect("REMOVE")?;
+    }
+    cursor.expect("DATABASE")?;
+    let mut databases = vec![cursor.name()?];
+    while cursor.take_token(&Token::Comma) {
+        databases.push(cursor.name()?);
+    }
+    Ok(Statement::Group { databases, join })
+}

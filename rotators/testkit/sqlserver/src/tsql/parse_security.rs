@@ -222,9 +222,7 @@ pub(crate) fn permission(cursor: &mut Cursor) -> Parsed<Statement> {
         _ => Verb::Revoke,
     };
     cursor.next();
-    if verb == Verb::Revoke {
-        cursor.take("GRANT OPTION FOR");
-    }
+    let option_only = verb == Verb::Revoke && cursor.take("GRANT OPTION FOR");
     let mut names = vec![permission_name(cursor)?];
     while cursor.take_token(&Token::Comma) {
         names.push(permission_name(cursor)?);
@@ -240,10 +238,8 @@ pub(crate) fn permission(cursor: &mut Cursor) -> Parsed<Statement> {
     }
     let with_option = verb == Verb::Grant && cursor.take("WITH GRANT OPTION");
     let _ = verb != Verb::Grant && cursor.take("CASCADE");
-    if cursor.take("AS") {
-        cursor.name()?;
-    }
-    Ok(Statement::Permission(PermissionChange { verb, names, on, to, with_option }))
+    let by = if cursor.take("AS") { Some(cursor.name()?) } else { None };
+    Ok(Statement::Permission(PermissionChange { verb, names, on, to, with_option, option_only, by }))
 }
 
 /// `public` is a reserved word, and a role.

@@ -36,6 +36,9 @@ const OF_NULL: [&str; 20] = [
     "HAS_DBACCESS",
 ];
 
+/// What Azure SQL Database knows permissions on.
+const AZURE_CLASSES: [&str; 5] = ["DATABASE", "OBJECT", "ROLE", "SCHEMA", "USER"];
+
 /// None for what is no such function, or has other arguments.
 pub(crate) fn call(scene: &Scene<'_>, name: &str, values: &[Value]) -> Option<Result<Value, Message>> {
     let texts: Vec<Option<String>> = values.iter().map(text).collect();
@@ -47,7 +50,8 @@ pub(crate) fn call(scene: &Scene<'_>, name: &str, values: &[Value]) -> Option<Re
     }
     let own = scene.me.principal.and_then(|id| scene.world.principals.get(&id));
     let value = match (name, values) {
-        ("PWDCOMPARE", [Value::Null, _, ..] | [_, Value::Null, ..]) => Value::Null,
+        // The documentation knows 1 and 0 only, and nothing of NULL: who takes NULL for "cannot be told" is caught by 0.
+        ("PWDCOMPARE", [Value::Null, _, ..] | [_, Value::Null, ..]) => Value::Int(0),
         ("PWDCOMPARE", [_, Value::Binary(stored), ..]) => {
             let format = hash_format(scene);
             Value::Int(i32::from(verify(format, &first.unwrap_or_default(), stored)))
@@ -189,7 +193,7 @@ pub(crate) fn user_name(scene: &Scene<'_>) -> Value {
 pub(crate) fn version(scene: &Scene<'_>) -> String {
     let version = scene.state.options.version;
     let edition = if version.is_azure() { "" } else { "\n\tDeveloper Edition (64-bit) on Linux" };
-    format!("{} - {} (X64){edition}", version.title(), version.product())
+    format!("{} - {} (X64){edition}", version.title(), scene.state.options.product())
 }
 
 fn hash_format(scene: &Scene<'_>) -> hash::Format {
@@ -197,8 +201,12 @@ fn hash_format(scene: &Scene<'_>) -> hash::Format {
     scene.state.options.hash_format()
 }
 
+/// LOGINPROPERTY. Of a login that CHECK_POLICY is off for, Windows keeps nothing, and so there is nothing but the password's own
+/// and the defaults. What is about age needs CHECK_EXPIRATION too. The documentation wants both for all of it, but for
+/// HistoryLength, which it says is 0 without a policy; that lock-out is seen with CHECK_POLICY alone is this double's reading.
 fn login_property(scene: &Scene<'_>, name: &str, property: &str) -> Value {
-    let Some(login) = scene.world.login(name) else { return Value::Null };
+    // "Applies to: SQL Server, Azure SQL Managed Instance". What Azure SQL Database answers is not documented.
+    let Some(login) = scene.world.login(name).filter(|_| !scene.is_azure()) else { return Value::Null };
     let own = scene.me.principal == Some(login.id);
     if !own && !scene.allowed_to("VIEW DEFINITION", login.id) {
         return Value::Null;
@@ -206,27 +214,32 @@ fn login_property(scene: &Scene<'_>, name: &str, property: &str) -> Value {
     let credentials = login.credentials.as_ref().expect("a login has some");
     let guard = scene.state.guards.get(&login.id);
     let policy = &scene.state.options.password_policy;
+    let (checked, ages) = (credentials.policy, credentials.policy && credentials.expiration);
     let flag = |flag: bool| Value::Int(i32::from(flag));
+    let count = |count: usize| Value::Int(i32::try_from(count).unwrap_or(i32::MAX));
     match property.to_lowercase().as_str() {
-        "badpasswordcount" => Value::Int(guard.map_or(0, |guard| i32::try_from(guard.bad).unwrap_or(i32::MAX))),
-        "badpasswordtime" => Value::DateTime(guard.and_then(|guard| guard.bad_at).unwrap_or(0)),
-        "daysuntilexpiration" => match policy.max_age {
-            Some(max) if credentials.policy && credentials.expiration => {
-                let left = clock::millis(max) - (scene.now() - credentials.set);
-                Value::Int(i32::try_from(left.div_euclid(86_400_000)).unwrap_or(i32::MAX).max(0))
-            }
-            _ => Value::Null,
-        },
         "defaultdatabase" => Value::Text(login.default_database.clone()),
         "defaultlanguage" => Value::Text(login.default_language.clone()),
-        "historylength" => Value::Int(i32::try_from(credentials.history.len()).unwrap_or(i32::MAX)),
-        "isexpired" => flag(scene.state.has_expired(credentials)),
-        "islocked" => flag(scene.state.is_locked_out(login.id)),
-        "ismustchange" => flag(credentials.must_change),
-        "lockouttime" => Value::DateTime(guard.and_then(|guard| guard.locked_at).unwrap_or(0)),
         "passwordhash" if may_see_hashes(scene) => Value::Binary(credentials.hash.clone()),
         "passwordlastsettime" => Value::DateTime(credentials.set),
         "passwordhashalgorithm" => Value::Int(if credentials.hash.first() == Some(&3) { 3 } else { 2 }),
+        // "Resuming password policy enforcement restarts at 1": the present password is one of those tracked.
+        "historylength" if checked => count((credentials.history.len() + 1).min(policy.history.max(1))),
+        "historylength" => Value::Int(0),
+        "badpasswordcount" if checked => count(guard.map_or(0, |guard| guard.bad as usize)),
+        "badpasswordtime" if checked => Value::DateTime(guard.and_then(|guard| guard.bad_at).unwrap_or(0)),
+        "islocked" if checked => flag(scene.state.is_locked_out(login.id)),
+        "lockouttime" if checked => Value::DateTime(guard.and_then(|guard| guard.locked_at).unwrap_or(0)),
+        "isexpired" if ages => flag(scene.state.has_expired(credentials)),
+        "ismustchange" if ages => flag(credentials.must_change),
+        "daysuntilexpiration" if ages => match policy.max_age {
+            // "-1 if the local security policy in Windows never expires the password."
+            None => Value::Int(-1),
+            Some(max) => {
+                let left = clock::millis(max) - (scene.now() - credentials.set);
+                Value::Int(i32::try_from(left.div_euclid(86_400_000)).unwrap_or(i32::MAX).max(0))
+            }
+        },
         _ => Value::Null,
     }
 }
@@ -240,7 +253,7 @@ pub(crate) fn may_see_hashes(scene: &Scene<'_>) -> bool {
 
 fn server_property(scene: &Scene<'_>, property: &str) -> Value {
     let options = &scene.state.options;
-    let product = options.version.product();
+    let product = options.product();
     let part = |at: usize| text_or_null(product.split('.').nth(at));
     let azure = options.version.is_azure();
     let plain = |text: &str| Value::Text(text.to_owned());
@@ -262,15 +275,18 @@ fn server_property(scene: &Scene<'_>, property: &str) -> Value {
             }
         }
         "instancename" => text_or_null(options.server_name.split_once('\\').map(|(_, instance)| instance)),
-        "ishadrenabled" => Value::Int(i32::from(options.group.is_some() || azure)),
+        // Of Azure the documentation says nothing but that it is SQL Server's.
+        "ishadrenabled" if azure => Value::Null,
+        "ishadrenabled" => Value::Int(i32::from(options.group.is_some())),
         "hadrmanagerstatus" => {
-            if options.group.is_some() {
+            if options.group.is_some() && !azure {
                 Value::Int(1)
             } else {
                 Value::Null
             }
         }
-        "isintegratedsecurityonly" | "isclustered" | "issingleuser" => Value::Int(0),
+        "isintegratedsecurityonly" => Value::Int(i32::from(options.integrated_security_only)),
+        "isclustered" | "issingleuser" => Value::Int(0),
         "collation" => plain(COLLATION),
         "processid" => Value::Int(44),
         _ => Value::Null,
@@ -325,18 +341,27 @@ fn role_member(scene: &Scene<'_>, role: &str, user: Option<&str>) -> Value {
 /// 1, 0, or NULL for what there is not.
 fn has_permission(scene: &Scene<'_>, securable: Option<&str>, class: Option<&str>, permission: &str) -> Value {
     let permission = permission.to_uppercase();
-    let found = match (securable, class.map(str::to_uppercase).as_deref()) {
+    let version = scene.state.options.version;
+    let class = class.map(str::to_uppercase);
+    // "In Azure SQL Database, the securable_class argument must be set to one of the following" (HAS_PERMS_BY_NAME).
+    if scene.is_azure() && !class.as_ref().is_some_and(|class| AZURE_CLASSES.contains(&class.as_str())) {
+        return Value::Null;
+    }
+    let found = match (securable, class.as_deref()) {
         (None, None | Some("SERVER")) => {
-            if permission != "ANY" && !access::is_server_permission(&permission) {
+            if permission != "ANY" && !access::is_server_permission(version, &permission) {
                 return Value::Null;
             }
             scene.allowed(&permission) || permission == "ANY"
         }
-        (Some(name), Some("DATABASE")) => {
-            let Some(database) = scene.world.database(name) else { return Value::Null };
+        // "A null stands for the current database."
+        (name, Some("DATABASE")) => {
+            let current = scene.database();
+            let named = name.map_or(Some(&current), |name| scene.world.database(&unquoted(name)));
+            let Some(database) = named else { return Value::Null };
             if permission == "ANY" {
                 scene.user_in(database).is_some()
-            } else if access::is_database_permission(&permission) {
+            } else if access::is_database_permission(version, &permission) {
                 scene.allowed_in(database, &permission)
             } else {
                 return Value::Null;

@@ -79,6 +79,7 @@ fn alter_on_server(scene: &mut Scene<'_>, name: &str, change: &RoleChange) -> Ou
     // A fixed role is altered by its members, `sysadmin` by its own only.
     let member = scene.me.principal.is_some_and(|me| scene.world.roles_of(me).contains(&role.id));
     let allowed = scene.is_sysadmin()
+        || scene.is_server_admin()
         || (role.fixed && member)
         || (!role.fixed && scene.allowed("ALTER ANY SERVER ROLE"))
         || (!role.fixed && scene.me.principal == Some(role.owner));

@@ -13,12 +13,13 @@ use super::eval::{eval, truth};
 use super::relation::NOWHERE;
 use super::scene::{Outcome, Scene, Stop, Variables};
 use super::statement::{Execute, Program, Statement, Step};
-use super::value::{integer, kind_of, parse_instant, text};
+use super::value::{integer, kind_of, text};
+use super::wait::Waiting;
 use super::{execute, parse};
 use crate::exchange::{Kind, Message, Parameter, Reply, Value};
 use crate::instance::Shared;
 use crate::instance::message::{error, killed, lock_timeout, syntax, undeclared};
-use crate::instance::session::{Me, Transaction};
+use crate::instance::session::{Flags, Me, Transaction};
 use crate::instance::state::State;
 
 /// How deep EXEC may go.
@@ -69,11 +70,13 @@ struct Frame {
     variables: Variables,
     /// Output parameters of `sp_executesql`: the name inside, and the variable outside.
     outputs: Vec<(String, String)>,
+    /// SET options and database of before, which come back when `sp_executesql` or EXEC ends.
+    before: Option<(Flags, i32)>,
 }
 
 impl Frame {
     fn new(program: Program, variables: Variables) -> Self {
-        Self { program: Arc::new(program), at: 0, catches: Vec::new(), variables, outputs: Vec::new() }
+        Self { program: Arc::new(program), at: 0, catches: Vec::new(), variables, outputs: Vec::new(), before: None }
     }
 }
 
@@ -134,7 +137,8 @@ impl Machine<'_> {
 
     /// The frame on top is done; its outputs go to the one below.
     fn leave(&mut self) -> Option<Variables> {
-        let done = self.frames.pop()?;
+        let mut done = self.frames.pop()?;
+        self.restore(done.before.take());
         if let Some(below) = self.frames.last_mut() {
             for (inside, outside) in &done.outputs {
                 if let Some((_, value)) = done.variables.get(inside) {
@@ -143,6 +147,19 @@ impl Machine<'_> {
             }
         }
         Some(done.variables)
+    }
+
+    /// Ends all frames but the outermost `kept`.
+    fn unwind(&mut self, kept: usize) {
+        for mut frame in self.frames.split_off(kept.min(self.frames.len())).into_iter().rev() {
+            self.restore(frame.before.take());
+        }
+    }
+
+    fn restore(&mut self, before: Option<(Flags, i32)>) {
+        let Some((flags, database)) = before else { return };
+        self.me.flags = flags;
+        self.replies.extend(back_to(self.shared, self.me, database));
     }
 
     fn condition(&mut self, condition: &sqlparser::ast::Expr) -> Result<bool, Message> {
@@ -190,7 +207,7 @@ impl Machine<'_> {
                     }
                 }
                 Err(Stop::Lock { ticket, timeout }) => {
-                    let waiting = Waiting { shared: Arc::clone(self.shared), ticket };
+                    let waiting = Waiting::new(self.shared, ticket);
                     let granted = async {
                         while !waiting.is_granted() {
                             let _ = changes.changed().await;
@@ -275,8 +292,11 @@ impl Machine<'_> {
         }
         // EXEC of NULL does nothing, and says nothing.
         let Some(text) = text else { return Ok(true) };
+        let before = (self.me.flags.clone(), self.me.database);
         if self.enter(&text, variables) {
-            self.frames.last_mut().expect("just entered").outputs = outputs;
+            let frame = self.frames.last_mut().expect("just entered");
+            frame.outputs = outputs;
+            frame.before = Some(before);
         }
         Ok(true)
     }
@@ -353,7 +373,7 @@ impl Machine<'_> {
             transaction.doomed = true;
         }
         if let Some(at) = catcher.filter(|_| last.class < 20) {
-            self.frames.truncate(at + 1);
+            self.unwind(at + 1);
             let frame = self.frames.last_mut().expect("just found");
             frame.at = frame.catches.pop().expect("just found");
             self.me.caught = Some(last);
@@ -374,7 +394,7 @@ impl Machine<'_> {
             self.shared.tell();
         }
         if aborts && !is_raised(&last) {
-            self.frames.clear();
+            self.unwind(0);
         }
     }
 
@@ -382,8 +402,18 @@ impl Machine<'_> {
     fn end(&mut self, message: Message) {
         self.me.error = message.number;
         self.replies.push(Reply::Message(message));
-        self.frames.clear();
+        self.unwind(0);
     }
+}
+
+/// Goes back to the database of before, if it is another; the client is told.
+pub(crate) fn back_to(shared: &Shared, me: &mut Me, database: i32) -> Option<Reply> {
+    let former = std::mem::replace(&mut me.database, database);
+    let mut state = shared.state();
+    state.show(me);
+    let name = |id: i32| state.world.databases.get(&id).map(|database| database.name.clone());
+    let (from, to) = (name(former)?, name(database)?);
+    (former != database).then_some(Reply::Database { from, to })
 }
 
 /// RAISERROR does not end the batch; THROW, of another state than its, does.
@@ -451,31 +481,4 @@ fn execute_sql(
         }
     }
     Ok((text(statement), variables, outputs))
-}
-
-/// A wait for an application lock, given up when it is dropped.
-struct Waiting {
-    shared: Arc<Shared>,
-    ticket: u64,
-}
-
-impl Waiting {
-    fn is_granted(&self) -> bool {
-        self.shared.state().locks.is_granted(self.ticket)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.shared.state().locks.give_up(self.ticket);
-        self.shared.tell();
-    }
-}
-
-/// `WAITFOR DELAY '00:00:02.5'`.
-pub(crate) fn delay(value: &Value) -> Result<Duration, Message> {
-    let time = text(value).unwrap_or_default();
-    let bad = || error(148, format!("Incorrect time syntax in time string '{time}' used with WAITFOR."));
-    let millis = parse_instant(&format!("19000101 {time}")).map_err(|_| bad())?;
-    u64::try_from(millis).map(Duration::from_millis).map_err(|_| bad())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::relation::Relation;
 use crate::exchange::{Kind, Message, Reply, Value};
-use crate::instance::catalogue::{Key, Principal, Securable, World};
+use crate::instance::catalogue::{Key, Principal, SA, Securable, World};
 use crate::instance::database::{DBO, Database};
 use crate::instance::message;
 use crate::instance::session::Me;
@@ -128,6 +128,12 @@ impl Scene<'_> {
         self.me.principal.is_some_and(|me| self.world.is_sysadmin(me))
     }
 
+    /// Whether this is the administrator that Azure SQL Database makes with the server. It has most of what a `sysadmin` has,
+    /// and is none.
+    pub(crate) fn is_server_admin(&self) -> bool {
+        self.is_azure() && self.me.principal == Some(SA)
+    }
+
     /// The current database.
     pub(crate) fn database(&self) -> Arc<Database> {
         let current = self.world.databases.get(&self.me.database).or_else(|| self.world.databases.get(&1));
@@ -145,10 +151,14 @@ impl Scene<'_> {
 
     /// Whether this session holds a permission on the whole of a database.
     pub(crate) fn allowed_in(&self, database: &Database, permission: &str) -> bool {
-        self.user_in(database).is_some_and(|user| user == DBO || database.allows(user, permission))
+        // What covers it on the server: "Permissions: database engine", the column of the covering permission.
+        let covered = permission == "VIEW DEFINITION" && self.allowed("VIEW ANY DEFINITION");
+        self.user_in(database).is_some_and(|user| user == DBO || covered || database.allows(user, permission))
     }
 
     pub(crate) fn allowed_on(&self, database: &Database, permission: &str, places: &[Securable]) -> bool {
-        self.user_in(database).is_some_and(|user| user == DBO || database.allows_on(user, permission, places))
+        let covered = permission == "VIEW DEFINITION" && self.allowed("VIEW ANY DEFINITION");
+        self.user_in(database)
+            .is_some_and(|user| user == DBO || covered || database.allows_on(user, permission, places))
     }
 }

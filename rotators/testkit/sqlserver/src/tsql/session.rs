@@ -76,7 +76,7 @@ fn set_one(scene: &mut Scene<'_>, name: &str, setting: &Setting) -> Result<(), M
 pub(crate) fn kill(scene: &mut Scene<'_>, id: i64) -> Outcome<()> {
     let database = scene.database();
     let allowed = if scene.is_azure() {
-        scene.allowed_in(&database, "KILL DATABASE CONNECTION") || scene.is_sysadmin()
+        scene.allowed_in(&database, "KILL DATABASE CONNECTION")
     } else {
         scene.allowed("ALTER ANY CONNECTION")
     };

@@ -82,6 +82,11 @@ pub(crate) enum Statement {
         name: String,
         if_exists: bool,
     },
+    /// ALTER AVAILABILITY GROUP … ADD or REMOVE DATABASE.
+    Group {
+        databases: Vec<String>,
+        join: bool,
+    },
     DatabaseOwner {
         name: String,
         owner: String,
@@ -193,6 +198,10 @@ pub(crate) struct PermissionChange {
     pub(crate) on: Option<(String, Vec<String>)>,
     pub(crate) to: Vec<String>,
     pub(crate) with_option: bool,
+    /// REVOKE GRANT OPTION FOR.
+    pub(crate) option_only: bool,
+    /// AS: in whose name.
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

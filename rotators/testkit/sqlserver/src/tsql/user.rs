@@ -7,7 +7,7 @@ use crate::instance::catalogue::{Credentials, Securable, random_sid, same};
 use crate::instance::database::{self, DBO, Database, GUEST, User};
 use crate::instance::hash::{self, verify};
 use crate::instance::message::{error, missing, no_permission};
-use crate::instance::policy;
+use crate::instance::policy::{self, Manner};
 
 pub(crate) fn create(scene: &mut Scene<'_>, name: &str, options: &UserOptions) -> Outcome<()> {
     let database = scene.database();
@@ -23,7 +23,7 @@ pub(crate) fn create(scene: &mut Scene<'_>, name: &str, options: &UserOptions) -
         if !database.contained && !scene.is_azure() {
             return Err(error(33233, "You can only create a user with a password in a contained database.").into());
         }
-        let hash = fit(scene, name, password, None)?;
+        let hash = fit(scene, name, password, None, Manner::Reset)?;
         let credentials =
             Credentials { hash, history: Vec::new(), policy: true, expiration: false, must_change: false, set: now };
         User { sid: Some(options.sid.clone().unwrap_or_else(random_sid)), credentials: Some(credentials), ..plain }
@@ -114,19 +114,27 @@ pub(crate) fn drop(scene: &mut Scene<'_>, name: &str, if_exists: bool) -> Outcom
 fn changed_password(scene: &Scene<'_>, user: &User, password: &str, options: &UserOptions) -> Outcome<Credentials> {
     let text = "The parameter PASSWORD cannot be provided for users that cannot authenticate in a database.";
     let credentials = user.credentials.as_ref().ok_or_else(|| error(33234, text))?;
-    if let Some(present) = &options.present
-        && !verify(scene.state.options.hash_format(), present, &credentials.hash)
-    {
-        return Err(missing("alter", "user", &user.name).into());
+    if let Some(present) = &options.present {
+        scene.state.check_change(None, credentials)?;
+        if !verify(scene.state.options.hash_format(), present, &credentials.hash) {
+            return Err(missing("alter", "user", &user.name).into());
+        }
     }
-    fit(scene, &user.name, password, Some(credentials))?;
+    let manner = if options.present.is_some() { Manner::Change } else { Manner::Reset };
+    fit(scene, &user.name, password, Some(credentials), manner)?;
     Ok(scene.state.changed(credentials, password))
 }
 
 /// The hash of a password that the policy accepts, which holds for contained users always.
-fn fit(scene: &Scene<'_>, name: &str, password: &str, former: Option<&Credentials>) -> Result<Vec<u8>, Message> {
+fn fit(
+    scene: &Scene<'_>,
+    name: &str,
+    password: &str,
+    former: Option<&Credentials>,
+    manner: Manner,
+) -> Result<Vec<u8>, Message> {
     policy::check_length(scene.state.options.version, password)?;
-    scene.state.check_policy(name, former, password)?;
+    scene.state.check_policy(name, former, password, manner)?;
     Ok(hash::hash(scene.state.options.hash_format(), password))
 }
 

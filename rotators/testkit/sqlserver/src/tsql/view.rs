@@ -48,6 +48,9 @@ fn other(scene: &Scene<'_>, name: &str, whole: &str) -> Result<Arc<Database>, Me
         );
         return Err(error(40515, text));
     }
+    if let Some(barred) = scene.state.bars(database, scene.me.reads) {
+        return Err(barred);
+    }
     if scene.user_in(database).is_none() {
         return Err(no_access(&scene.me.login, &database.name));
     }

@@ -108,8 +108,7 @@ impl Writer<'_, '_> {
     /// A mistake of the double, which is told as an error, so that the client's test fails, as it should.
     fn mismatch(&mut self, text: &str) {
         self.failed = true;
-        let text = text.to_owned();
-        self.tokens.message(&Message { number: 8114, state: 1, class: 16, text });
+        self.tokens.message(&Message::error(8114, text));
     }
 
     fn done(&mut self, ending: Ending, more: u16, rows: Option<u64>) {
@@ -132,7 +131,7 @@ mod tests {
     use crate::exchange::{Column, Kind};
 
     fn error() -> Reply {
-        Reply::Message(Message { number: 102, state: 1, class: 15, text: String::new() })
+        Reply::Message(Message { class: 15, ..Message::error(102, "") })
     }
 
     /// The tokens that end something, with their status.

@@ -212,7 +212,7 @@ impl<'a> Conversation<'a> {
         let work = async {
             match call {
                 Call::Batch { text } => Executed::of(session.batch(text, &[]).await),
-                Call::Statement { text, parameters, .. } => Executed::of(session.batch(text, parameters).await),
+                Call::Statement { text, parameters, .. } => Executed::of(session.statement(text, parameters).await),
                 Call::Procedure { name, parameters, .. } => {
                     let (replies, status) = session.procedure(name, parameters).await;
                     Executed { replies, status }
@@ -302,6 +302,7 @@ fn kill_state() -> Message {
         number: 596,
         state: 1,
         class: 21,
+        procedure: String::new(),
         text: "Cannot continue the execution because the session is in the kill state.".to_owned(),
     }
 }

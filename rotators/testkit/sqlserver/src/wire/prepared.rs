@@ -57,6 +57,7 @@ fn unknown(handle: i32) -> Message {
         number: 8179,
         state: 2,
         class: 16,
+        procedure: String::new(),
         text: format!("Could not find prepared statement with handle {handle}."),
     }
 }

@@ -216,6 +216,7 @@ fn transaction(mut input: Input<'_>) -> Read<Call> {
         7 => Ok(Call::Transaction(Transaction::Commit)),
         8 => Ok(Call::Transaction(Transaction::Rollback)),
         _ => Ok(Call::Refused(Message {
+            procedure: String::new(),
             number: 3921,
             state: 1,
             class: 16,
@@ -225,7 +226,7 @@ fn transaction(mut input: Input<'_>) -> Read<Call> {
 }
 
 fn unknown_procedure(number: u16) -> Message {
-    Message { number: 2812, state: 62, class: 16, text: format!("Could not find stored procedure number {number}.") }
+    Message { state: 62, ..Message::error(2812, format!("Could not find stored procedure number {number}.")) }
 }
 
 fn unknown_type(ordinal: usize, name: &str, number: u8) -> Message {
@@ -233,6 +234,7 @@ fn unknown_type(ordinal: usize, name: &str, number: u8) -> Message {
         number: 8009,
         state: 4,
         class: 16,
+        procedure: String::new(),
         text: format!(
             "The incoming tabular data stream (TDS) remote procedure call (RPC) protocol stream is incorrect. Parameter \
              {ordinal} (\"{name}\"): Data type 0x{number:02X} is unknown."
@@ -245,6 +247,7 @@ fn not_of_type(parameter: &str, kind: &str) -> Message {
         number: 214,
         state: 2,
         class: 16,
+        procedure: String::new(),
         text: format!("Procedure expects parameter '@{parameter}' of type '{kind}'."),
     }
 }

@@ -112,7 +112,7 @@ impl<'a> Tokens<'a> {
             tokens.put(&[message.state, message.class]);
             tokens.long_text(&message.text);
             tokens.short_text(server);
-            tokens.short_text(""); // procedure
+            tokens.short_text(&message.procedure);
             tokens.put(&1_u32.to_le_bytes()); // line
         });
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn lengths_are_filled_in() {
         let mut tokens = Tokens::new("S", true);
-        tokens.message(&Message { number: 18456, state: 1, class: 14, text: "no".to_owned() });
+        tokens.message(&Message { class: 14, ..Message::error(18456, "no") });
         let bytes = tokens.into_bytes();
         assert_eq!(bytes[..3], [ERROR, u8::try_from(bytes.len() - 3).unwrap(), 0]);
         assert_eq!(bytes[3..9], [0x18, 0x48, 0, 0, 1, 14]);
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_text_without_end_is_cut_off() {
         let mut tokens = Tokens::new("S", true);
-        tokens.message(&Message { number: 1, state: 1, class: 1, text: "x".repeat(100_000) });
+        tokens.message(&Message { class: 1, ..Message::error(1, "x".repeat(100_000)) });
         assert_eq!(tokens.into_bytes()[0], INFO);
     }
 }

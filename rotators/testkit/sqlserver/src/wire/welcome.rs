@@ -48,7 +48,7 @@ async fn welcome<'a>(
     let prelogin = Prelogin::read(&message.data)?;
     let strict = line.is_encrypted();
     let answered = if strict { Encrypt::NotSupported } else { answered_encryption(prelogin.encrypt, shared) };
-    line.send(&prelogin.answer(version_bytes(shared.version()), answered)).await?;
+    line.send(&prelogin.answer(version_bytes(&shared.instance.product()), answered)).await?;
     if answered != Encrypt::NotSupported {
         let tls = shared.tls.as_ref().ok_or(Malformed("encryption was agreed upon without a certificate"))?;
         line = line.encrypt(tls).await?;
@@ -104,8 +104,8 @@ fn answered_encryption(asked: Encrypt, shared: &Shared) -> Encrypt {
 }
 
 /// Major, minor and build, as PRELOGIN and LOGINACK have them.
-fn version_bytes(version: Version) -> [u8; 4] {
-    let mut numbers = version.product().split('.').map(|number| number.parse::<u16>().unwrap_or_default());
+fn version_bytes(product: &str) -> [u8; 4] {
+    let mut numbers = product.split('.').map(|number| number.parse::<u16>().unwrap_or_default());
     let mut next = || numbers.next().unwrap_or_default();
     let (major, minor, build) = (next(), next(), next());
     let [build_high, build_low] = build.to_be_bytes();
@@ -162,6 +162,7 @@ fn untrusted_domain() -> Message {
         number: 18452,
         state: 1,
         class: 14,
+        procedure: String::new(),
         text: "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication."
             .to_owned(),
     }
@@ -196,7 +197,7 @@ fn welcoming(login7: &Login7, session: &Session, shared: &Shared, route: Option<
     }
     tokens.collation();
     tokens.change(LANGUAGE, "us_english", "");
-    tokens.login_ack(login7.version, version_bytes(shared.version()));
+    tokens.login_ack(login7.version, version_bytes(&shared.instance.product()));
     let (size, first_size) = (login7.packet_size.to_string(), FIRST_PACKET_SIZE.to_string());
     tokens.change(PACKET_SIZE, &size, &first_size);
     if login7.federated {

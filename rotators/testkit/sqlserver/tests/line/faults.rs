@@ -28,7 +28,7 @@ fn applied(server: &SqlServer) -> bool {
 }
 
 fn message(number: i32, class: u8) -> Message {
-    Message { number, state: 1, class, text: "as the test has it".to_owned() }
+    Message { class, ..Message::error(number, "as the test has it") }
 }
 
 fn is_cut<T>(outcome: Result<T, Error>) -> bool {
@@ -173,4 +173,22 @@ async fn a_login_stalls_before_and_after_the_check() {
         }
         assert_eq!(server.sessions("sa"), sessions, "{effect:?}");
     }
+}
+
+#[tokio::test]
+async fn an_error_says_which_trigger_or_procedure_raised_it() {
+    let (server, mut client) = with_app().await;
+    let refusal = Message::error(50000, "Not on my server.").raised_by("guard_logins");
+    server.faults().arm(Fault::at_verb("ALTER LOGIN", Effect::FailWith(refusal.clone())));
+    let procedure = |outcome: Result<_, Error>| match outcome.map(|_: Vec<_>| ()) {
+        Err(Error::Server(error)) => error.procedure().to_owned(),
+        other => panic!("no error of the server: {other:?}"),
+    };
+    assert_eq!(procedure(batch(&mut client, ALTER).await), "guard_logins");
+    assert_eq!(procedure(batch(&mut client, "ALTER LOGIN nobody DISABLE").await), "");
+    assert_eq!(procedure(batch(&mut client, "EXEC sp_configure 'nothing', 1").await), "sp_configure");
+    assert_eq!(procedure(batch(&mut client, "EXEC sp_nothing").await), "");
+    let caught = "BEGIN TRY EXEC sp_addrolemember nobody, app END TRY BEGIN CATCH SELECT ERROR_PROCEDURE() END CATCH";
+    let rows = batch(&mut client, caught).await.unwrap();
+    assert_eq!(rows[0][0].get::<&str, _>(0), Some("sp_addrolemember"));
 }

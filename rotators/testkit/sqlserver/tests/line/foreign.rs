@@ -1,6 +1,7 @@
 //! Clients that others wrote in C: `tsql` of FreeTDS, pymssql, which has a FreeTDS of its own, and mssql-python, which has
 //! Microsoft's ODBC driver. Where one is absent its test says so on standard error, and fails if `KEYWHEEL_TEST_CLIENTS`
-//! names it (`tsql pymssql mssql_python`). `KEYWHEEL_TEST_PYTHON` is the Python that has them, `python3` otherwise.
+//! names it (`tsql pymssql mssql_python`). The Python that has them is the one that `KEYWHEEL_TEST_PYTHON` names, or the first on
+//! `PATH`, or the distribution's.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -17,18 +18,22 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Says that a client is absent, which is a failure where it has to be there.
+/// Says that a client is absent, which is a failure where it has to be there. Past what libtest keeps of tests that pass, as it
+/// would of `eprintln!`: who runs the tests is to see what was not tested.
 fn not_run(client: &str) {
     let required = environment("KEYWHEEL_TEST_CLIENTS").unwrap_or_default();
     assert!(!required.split_whitespace().any(|name| name == client), "{client} is required, and absent");
-    eprintln!("not run: the test with {client}, since it is absent");
+    let told = format!("not run: the test with {client}, since it is absent\n");
+    std::io::stderr().write_all(told.as_bytes()).unwrap();
 }
 
-/// The Python that has a module; `None` if it is absent.
+/// The Python that has a module, looked for as `keywheel-testkit` does; `None` if it is absent.
 fn python_with(module: &str) -> Option<String> {
-    let python = environment("KEYWHEEL_TEST_PYTHON").unwrap_or_else(|| "python3".to_owned());
-    let imported = run(Command::new(&python).args(["-c", &format!("import {module}")]), "")?;
-    imported.status.success().then_some(python)
+    let usual = ["python3", "/usr/bin/python3"].map(str::to_owned);
+    environment("KEYWHEEL_TEST_PYTHON").into_iter().chain(usual).find(|python| {
+        let imported = run(Command::new(python).args(["-c", &format!("import {module}")]), "");
+        imported.is_some_and(|output| output.status.success())
+    })
 }
 
 /// `tsql`, with a script on its standard input. `None` if it is absent.

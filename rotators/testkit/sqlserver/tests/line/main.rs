@@ -5,6 +5,7 @@
 mod encryption;
 mod faults;
 mod foreign;
+mod group;
 mod hostile;
 mod raw;
 mod sessions;

@@ -30,7 +30,11 @@ pub struct Raw {
 
 impl Raw {
     pub async fn connect(server: &SqlServer) -> Self {
-        Raw { stream: TcpStream::connect(("127.0.0.1", server.port())).await.unwrap() }
+        Raw::connect_to(server.port()).await
+    }
+
+    pub async fn connect_to(port: u16) -> Self {
+        Raw { stream: TcpStream::connect(("127.0.0.1", port)).await.unwrap() }
     }
 
     /// Logged in as `sa`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keywheel_sqlserver_double::{Effect, Encryption, Fault, Reply, SqlServer, Value, Version};
+use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, Reply, ServerOptions, SqlServer, Value, Version};
 use tiberius::{AuthMethod, EncryptionLevel};
 
 use super::raw::{ATTENTION, LAST, LAST_AND_RESET, NO_ENCRYPTION, PRELOGIN, RPC, Raw, done, units};
@@ -144,7 +144,35 @@ async fn a_wrong_password_is_refused_by_number_and_heard() {
     assert_eq!(server.sessions("sa"), 0);
 }
 
-/// No directory is doubled that could have issued one; what the client sent is read all the same.
+/// No directory is doubled that could have issued one: a test says whose each token is.
+#[tokio::test]
+async fn a_federated_token_that_is_known_logs_in() {
+    let identity = super::identity();
+    let tokens = [("a.token".to_owned(), "app".to_owned())].into();
+    let instance = Options { version: Version::AzureSqlDatabase, tokens, ..Options::default() };
+    let options = ServerOptions { instance, tls: Some(identity.clone()), ..ServerOptions::default() };
+    let server = SqlServer::start_with(options).unwrap();
+    server.execute("CREATE LOGIN app WITH PASSWORD = N'C0rrect-horse'").unwrap();
+    let mut settings = settings(&server, "", "");
+    settings.authentication(AuthMethod::aad_token("a.token"));
+    settings.encryption(EncryptionLevel::Required);
+    settings.trust_cert_ca_bundle(identity.certificate_pem.as_bytes());
+    let mut client = connect(settings).await.unwrap();
+    let rows = batch(&mut client, "SELECT SUSER_SNAME()").await.unwrap();
+    assert_eq!(rows[0][0].get::<&str, _>(0), Some("app"));
+    assert_eq!(server.logins_heard()[0].password, "a.token");
+}
+
+#[tokio::test]
+async fn a_statement_with_parameters_leaves_the_session_as_it_was() {
+    let server = SqlServer::start().unwrap();
+    let mut client = sa(&server).await;
+    client.execute("SET QUOTED_IDENTIFIER OFF; USE tempdb; PRINT @P1", &[&1]).await.unwrap();
+    let rows = batch(&mut client, "SELECT DB_NAME(), SESSIONPROPERTY('QUOTED_IDENTIFIER')").await.unwrap();
+    assert_eq!((rows[0][0].get::<&str, _>(0), rows[0][0].get::<i32, _>(1)), (Some("master"), Some(1)));
+}
+
+/// A token that nobody has is refused; what the client sent is read all the same.
 #[tokio::test]
 async fn a_federated_token_is_read_and_refused() {
     let (server, identity) = super::encrypting(Encryption::Require, Version::AzureSqlDatabase);

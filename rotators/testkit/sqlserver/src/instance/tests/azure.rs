@@ -72,3 +72,59 @@ async fn logins_are_changed_in_master_and_alone() {
     let spid = inside.id();
     check(&mut lonely, &[("SELECT COUNT(*) FROM sys.dm_exec_sessions", "2"), (&format!("KILL {spid}"), "")]).await;
 }
+
+fn azure() -> Instance {
+    Instance::new(Options { version: Version::AzureSqlDatabase, ..Options::default() })
+}
+
+#[tokio::test]
+async fn the_server_has_no_permissions_to_ask_for_and_no_sysadmin() {
+    let instance = azure();
+    let mut admin = instance.console();
+    check(
+        &mut admin,
+        &[
+            ("CREATE LOGIN app WITH PASSWORD = N'First-Passw0rd'", ""),
+            ("SELECT HAS_PERMS_BY_NAME(NULL, NULL, 'ALTER ANY LOGIN')", "NULL"),
+            ("SELECT HAS_PERMS_BY_NAME(NULL, 'SERVER', 'VIEW SERVER STATE')", "NULL"),
+            ("SELECT HAS_PERMS_BY_NAME('app', 'LOGIN', 'ALTER')", "NULL"),
+            ("SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'ALTER ANY USER')", "1"),
+            ("SELECT HAS_PERMS_BY_NAME('master', 'DATABASE', 'VIEW DATABASE STATE')", "1"),
+            ("SELECT HAS_PERMS_BY_NAME('loginmanager', 'ROLE', 'ALTER')", "1"),
+            ("SELECT IS_SRVROLEMEMBER('sysadmin'), IS_SRVROLEMEMBER('securityadmin')", "0|0"),
+            ("SELECT IS_SRVROLEMEMBER('sysadmin', 'sa')", "0"),
+            (
+                "SELECT USER_NAME(), SERVERPROPERTY('IsHadrEnabled'), SERVERPROPERTY('HadrManagerStatus')",
+                "dbo|NULL|NULL",
+            ),
+            ("SELECT COUNT(*) FROM sys.sql_logins WHERE password_hash IS NOT NULL", "0"),
+            ("SELECT LOGINPROPERTY('app', 'IsLocked'), LOGINPROPERTY('app', 'IsExpired')", "NULL|NULL"),
+            ("SELECT 1 FROM sys.server_permissions", "!208"),
+            ("GRANT VIEW SERVER STATE TO app", "!40520"),
+            ("GRANT CONTROL ON LOGIN::app TO sa", "!40520"),
+            ("CREATE USER app FROM LOGIN app", ""),
+            ("GRANT VIEW DATABASE STATE TO app", "!4606"),
+            ("GRANT CONNECT, VIEW DEFINITION TO app", ""),
+            ("ALTER LOGIN sa WITH PASSWORD = N'Second-Passw0rd'", ""),
+        ],
+    )
+    .await;
+    let mut app = enter(&instance, "app", "First-Passw0rd", "").unwrap();
+    check(
+        &mut app,
+        &[("SELECT COUNT(*) FROM sys.dm_exec_sessions", "1"), ("SELECT 1 FROM sys.dm_exec_connections", "!262")],
+    )
+    .await;
+    check(&mut admin, &[("ALTER SERVER ROLE ##MS_ServerStateReader## ADD MEMBER app", "")]).await;
+    check(&mut app, &[("SELECT COUNT(*) FROM sys.dm_exec_sessions", "2")]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_locked_out() {
+    let instance = azure();
+    check(&mut instance.console(), &[("CREATE LOGIN app WITH PASSWORD = N'First-Passw0rd'", "")]).await;
+    for _ in 0..9 {
+        assert_eq!(knock(&instance, "app", "wrong"), 18456);
+    }
+    assert_eq!(knock(&instance, "app", "First-Passw0rd"), 0);
+}

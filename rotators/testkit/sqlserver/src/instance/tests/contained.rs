@@ -1,7 +1,7 @@
 //! Contained databases, and the groups that share them.
 
 use super::{ask, check, enter, instance, knock};
-use crate::instance::{AvailabilityGroup, Instance, Options};
+use crate::instance::{AvailabilityGroup, Instance, Options, Secondaries};
 
 const ON: [(&str, &str); 4] = [
     ("CREATE DATABASE shop CONTAINMENT = PARTIAL", "!12824"),
@@ -43,7 +43,7 @@ async fn users_with_passwords_log_in_where_they_are() {
     check(
         &mut sa,
         &[
-            ("ALTER USER app WITH PASSWORD = N'Second-Passw0rd'", "!15118"),
+            ("ALTER USER app WITH PASSWORD = N'Second-Passw0rd'", "!15115"),
             ("ALTER USER app WITH PASSWORD = N'Third-Passw0rd'", ""),
             ("ALTER USER nobody WITH PASSWORD = N'Third-Passw0rd'", "!15151"),
             ("ALTER USER dbo WITH PASSWORD = N'Third-Passw0rd'", "!15150"),
@@ -58,6 +58,7 @@ async fn users_with_passwords_log_in_where_they_are() {
 #[tokio::test]
 async fn contained_users_travel_and_logins_do_not() {
     let group = AvailabilityGroup::new();
+    group.set_secondaries(Secondaries::Readable);
     let replica = |name: &str| {
         let options = Options {
             server_name: name.to_owned(),

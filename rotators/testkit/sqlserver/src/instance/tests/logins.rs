@@ -83,9 +83,9 @@ async fn the_policy_holds_where_it_is_on() {
             (&long, "!15156"),
             ("ALTER LOGIN app WITH PASSWORD = N'First-Passw0rd'", ""),
             ("ALTER LOGIN app WITH PASSWORD = N'Second-Passw0rd'", ""),
-            ("ALTER LOGIN app WITH PASSWORD = N'Second-Passw0rd'", "!15118"),
-            ("ALTER LOGIN app WITH PASSWORD = N'First-Passw0rd'", "!15118"),
-            ("SELECT LOGINPROPERTY('app', 'HistoryLength')", "2"),
+            ("ALTER LOGIN app WITH PASSWORD = N'Second-Passw0rd'", "!15115"),
+            ("ALTER LOGIN app WITH PASSWORD = N'First-Passw0rd'", "!15115"),
+            ("SELECT LOGINPROPERTY('app', 'HistoryLength')", "3"),
             ("ALTER LOGIN app WITH CHECK_POLICY = OFF", ""),
             ("SELECT LOGINPROPERTY('app', 'HistoryLength')", "0"),
             ("ALTER LOGIN app WITH CHECK_POLICY = ON, CHECK_EXPIRATION = OFF", ""),
@@ -202,7 +202,7 @@ async fn a_login_can_be_disabled_expired_or_due() {
     assert_eq!(knock(&instance, "app", "Second-Passw0rd"), 18488);
     let mut change = login("app", "Second-Passw0rd", "");
     change.change_to = Some("Second-Passw0rd".to_owned());
-    assert_eq!(instance.login(&change).err().unwrap()[0].number, 18466, "reused");
+    assert_eq!(instance.login(&change).err().unwrap()[0].number, 18463, "reused");
     change.change_to = Some("Third-Passw0rd".to_owned());
     assert!(instance.login(&change).is_ok());
     assert_eq!(knock(&instance, "app", "Third-Passw0rd"), 0);
@@ -272,6 +272,57 @@ async fn a_change_is_real_when_it_is_committed() {
             ("SET IMPLICIT_TRANSACTIONS OFF SET XACT_ABORT ON", ""),
             ("BEGIN TRAN CREATE LOGIN b WITH PASSWORD = 'First-Passw0rd' ALTER LOGIN nobody DISABLE", "!15151"),
             ("SELECT @@TRANCOUNT, SUSER_ID('b')", "0|NULL"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_comparison_with_nothing_is_no() {
+    let instance = instance();
+    let mut sa = instance.console();
+    check(
+        &mut sa,
+        &[
+            (APP, ""),
+            ("SELECT PWDCOMPARE(N'First-Passw0rd', NULL), PWDCOMPARE(NULL, NULL)", "0|0"),
+            ("GRANT ALTER ANY LOGIN TO app", ""),
+        ],
+    )
+    .await;
+    let mut app = enter(&instance, "app", "First-Passw0rd", "").unwrap();
+    let compare =
+        "SELECT password_hash, PWDCOMPARE(N'First-Passw0rd', password_hash) FROM sys.sql_logins WHERE name = 'app'";
+    check(&mut app, &[(compare, "NULL|0")]).await;
+}
+
+#[tokio::test]
+async fn properties_are_there_where_the_policy_is() {
+    let instance = instance();
+    let mut sa = instance.console();
+    let lockout = "SELECT LOGINPROPERTY('app', 'IsLocked'), LOGINPROPERTY('app', 'BadPasswordCount'),
+                   DATEDIFF(day, '19000101', LOGINPROPERTY('app', 'LockoutTime'))";
+    let age = "SELECT LOGINPROPERTY('app', 'IsExpired'), LOGINPROPERTY('app', 'IsMustChange'),
+               LOGINPROPERTY('app', 'DaysUntilExpiration')";
+    let history = "SELECT LOGINPROPERTY('app', 'HistoryLength')";
+    let always = "SELECT DATALENGTH(LOGINPROPERTY('app', 'PasswordHash')), LOGINPROPERTY('app', 'DefaultDatabase')";
+    check(
+        &mut sa,
+        &[
+            (APP, ""),
+            (lockout, "0|0|0"),
+            (age, "NULL|NULL|NULL"),
+            (history, "1"),
+            ("ALTER LOGIN app WITH CHECK_EXPIRATION = ON", ""),
+            (age, "0|0|42"),
+            ("ALTER LOGIN app WITH CHECK_EXPIRATION = OFF", ""),
+            ("ALTER LOGIN app WITH CHECK_POLICY = OFF", ""),
+            (lockout, "NULL|NULL|NULL"),
+            (age, "NULL|NULL|NULL"),
+            (history, "0"),
+            (always, "70|master"),
+            ("ALTER LOGIN app WITH CHECK_POLICY = ON", ""),
+            (history, "1"),
         ],
     )
     .await;

@@ -4,10 +4,15 @@
 
 mod azure;
 mod contained;
+mod grants;
+mod groups;
 mod language;
 mod locking;
 mod logins;
+mod passwords;
 mod permissions;
+mod settings;
+mod versions;
 
 use std::net::SocketAddr;
 

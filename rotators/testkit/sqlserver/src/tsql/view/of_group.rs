@@ -4,6 +4,7 @@ use super::super::relation::Relation;
 use super::super::scene::Scene;
 use super::text;
 use crate::exchange::{Kind, Message, Value};
+use crate::instance::Version;
 use crate::instance::catalogue::same;
 
 const GROUP: &str = "00000000-0000-0000-0000-0000000000A6";
@@ -16,9 +17,16 @@ pub(super) fn open(scene: &Scene<'_>, name: &str) -> Option<Result<Relation, Mes
     let mut found;
     match name {
         "availability_groups" => {
-            found = Relation::new(&[("group_id", Kind::Text), ("name", Kind::Text)]);
+            let mut columns = vec![("group_id", Kind::Text), ("name", Kind::Text), ("is_distributed", Kind::Bit)];
+            let mut row = vec![text(GROUP), text("ag"), Value::Bit(false)];
+            // Groups that carry logins with them are known since 2022; this is none.
+            if options.version >= Version::V2022 {
+                columns.push(("is_contained", Kind::Bit));
+                row.push(Value::Bit(false));
+            }
+            found = Relation::new(&columns);
             if !replicas.is_empty() {
-                found.rows.push(vec![text(GROUP), text("ag")]);
+                found.rows.push(row);
             }
         }
         "availability_replicas" => {

@@ -1,5 +1,6 @@
 //! Views of the server: principals, permissions, databases, settings.
 
+use super::super::login::manages_logins;
 use super::super::property::{COLLATION, may_see_hashes};
 use super::super::relation::Relation;
 use super::super::scene::Scene;
@@ -16,6 +17,8 @@ pub(super) fn open(scene: &Scene<'_>, name: &str) -> Option<Result<Relation, Mes
             return Some(Err(invalid_object("sys.sql_logins")));
         }
         "sql_logins" => logins(scene),
+        // "Applies to: SQL Server, Azure SQL Managed Instance".
+        "server_permissions" if scene.is_azure() => return Some(Err(invalid_object("sys.server_permissions"))),
         "server_role_members" => role_members(scene),
         "server_permissions" => permissions(scene),
         "databases" => databases(scene),
@@ -45,6 +48,7 @@ fn sees(scene: &Scene<'_>, principal: &Principal) -> bool {
         || scene.me.principal == Some(principal.id)
         || scene.allowed_to("VIEW DEFINITION", principal.id)
         || scene.allowed_to("ALTER", principal.id)
+        || manages_logins(scene)
         || (principal.is_role()
             && scene.me.principal.is_some_and(|me| scene.world.roles_of(me).contains(&principal.id)))
 }

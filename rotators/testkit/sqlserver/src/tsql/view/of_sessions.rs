@@ -23,7 +23,9 @@ fn needs(scene: &Scene<'_>, part: &str) -> Result<(), Message> {
     if scene.is_azure() {
         let database = scene.database();
         let permission = format!("VIEW DATABASE {part} STATE");
-        return if scene.allowed_in(&database, &permission) {
+        // A member of ##MS_ServerStateReader## has it everywhere, `master` included, where it cannot be granted.
+        let everywhere = scene.allowed(&format!("VIEW SERVER {part} STATE"));
+        return if everywhere || scene.allowed_in(&database, &permission) {
             Ok(())
         } else {
             Err(denied_in_database(&permission, &database.name))

@@ -4,6 +4,7 @@
 //! A first run without kills records which points a rotation passes; then each is killed at, in turn, from outside view
 //! checked, restarted and watched to its end. So a new write or effect is covered without being listed here.
 
+mod ends;
 mod lines;
 mod live;
 mod points;

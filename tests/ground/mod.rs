@@ -10,8 +10,8 @@ use keywheel_testkit::LiveSqlServer;
 
 use crate::house::{House, server};
 
-pub use doubles::authority;
 use doubles::{CONTAINED, replicas};
+pub use doubles::{authority, double, lines};
 
 /// The kinds of target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +38,23 @@ pub fn live() -> &'static [LiveSqlServer] {
 impl Ground {
     /// The policy's lines about rotator, target and admin. For Postgres by way of `port`, where it is not the server's own.
     pub fn lines(self, port: Option<u16>) -> String {
-        let (head, admin) = match self {
+        match self {
             Ground::Postgres => {
                 let port = port.unwrap_or_else(|| server().port());
-                (format!("rotator: postgres\ntarget: {{ host: 127.0.0.1, port: {port}, tls: disable }}"), "pg/admin")
+                format!(
+                    "rotator: postgres\ntarget: {{ host: 127.0.0.1, port: {port}, tls: disable }}\n\
+                     admin: {{ secret: pg/admin }}"
+                )
             }
-            Ground::SqlServer => (sqlserver(&format!("port: {}", replicas()[0].port())), "sql/admin"),
+            Ground::SqlServer => lines(&format!("port: {}", replicas()[0].port())),
             Ground::Contained => {
                 let port = replicas()[0].port();
-                let more = format!("port: {port}, database: {CONTAINED}, account: contained-user, lockout_budget: 100");
-                (sqlserver(&more), "sql/admin")
+                lines(&format!("port: {port}, database: {CONTAINED}, account: contained-user, lockout_budget: 100"))
             }
             Ground::Group => {
                 let all: Vec<String> =
                     replicas().iter().map(|replica| format!("\"localhost:{}\"", replica.port())).collect();
-                (sqlserver(&format!("port: {}, replicas: [{}]", replicas()[0].port(), all.join(", "))), "sql/admin")
+                lines(&format!("port: {}, replicas: [{}]", replicas()[0].port(), all.join(", ")))
             }
             Ground::Live(number) | Ground::LiveContained(number) => {
                 let mut settings = live()[number].settings();
@@ -61,10 +63,10 @@ impl Ground {
                     settings.insert("database".to_owned(), database.into());
                     settings.insert("account".to_owned(), "contained-user".into());
                 }
-                (format!("rotator: sqlserver\ntarget: {}", serde_json::Value::from(settings)), "sql/admin")
+                let target = serde_json::Value::from(settings);
+                format!("rotator: sqlserver\ntarget: {target}\nadmin: {{ secret: sql/admin }}")
             }
-        };
-        format!("{head}\nadmin: {{ secret: {admin} }}")
+        }
     }
 
     /// Puts the admin's credential into the store.
@@ -209,9 +211,4 @@ impl Ground {
         };
         self.servers().iter().map(count).collect()
     }
-}
-
-fn sqlserver(more: &str) -> String {
-    let authority = authority().display();
-    format!("rotator: sqlserver\ntarget: {{ host: localhost, {more}, ca_file: {authority} }}")
 }

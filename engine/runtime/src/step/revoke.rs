@@ -65,9 +65,14 @@ async fn successor_works(
     let answer = async { Ok(cx.rotator.probe(call, current, &[previous]).await) };
     match within(cx, answer).await {
         Ok(Answer::Yes) => Ok(()),
-        Ok(Answer::No { reason } | Answer::Partly { reason }) => Err(Failure::new(
+        Ok(Answer::No { reason }) => Err(Failure::new(
             "successor-refused",
             format!("the target refuses CURRENT ({reason}), so the old credential stays; somebody changed it"),
+            Retry::Now,
+        )),
+        Ok(Answer::Partly { reason }) => Err(Failure::new(
+            "successor-refused",
+            format!("not every part of the target is seen to accept CURRENT ({reason}), so the old credential stays"),
             Retry::Now,
         )),
         Ok(Answer::Unknown(error)) | Err(error) => Err(failure_of(&error)),

@@ -28,6 +28,9 @@ const ADMIN_CONNECTIONS: u32 = 8;
 
 /// A server with accounts called `role_0` and so on.
 trait Target: Send + Sync + 'static {
+    /// The admin connections of one floor. They are closed with it, so that their processor time is counted there.
+    type Admins: Send + Sync + 'static;
+
     /// What it is, for people.
     fn about(&self) -> String;
 
@@ -40,8 +43,11 @@ trait Target: Send + Sync + 'static {
     /// The admin's name and password.
     fn admin(&self) -> (String, String);
 
+    /// Opens them.
+    fn admins(&self) -> impl Future<Output = Self::Admins> + Send;
+
     /// Gives the account another password, and logs in with it.
-    fn change_and_log_in(&self, number: usize) -> impl Future<Output = ()> + Send;
+    fn change_and_log_in(&self, admins: &Self::Admins, number: usize) -> impl Future<Output = ()> + Send;
 
     /// How many clients are connected now, besides who asks.
     fn connections(&self) -> impl Future<Output = usize> + Send;
@@ -102,13 +108,14 @@ async fn measure(target: impl Target) {
 /// Changes and logins per second without any engine.
 async fn floor<T: Target>(target: &Arc<T>) -> f64 {
     let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let admins = Arc::new(target.admins().await);
     let began = Instant::now();
     let mut accounts = tokio::task::JoinSet::new();
     for number in 0..ACCOUNTS {
         let place = Arc::clone(&places).acquire_owned().await.expect("never closed");
-        let target = Arc::clone(target);
+        let (target, admins) = (Arc::clone(target), Arc::clone(&admins));
         accounts.spawn(async move {
-            target.change_and_log_in(number).await;
+            target.change_and_log_in(&admins, number).await;
             drop(place);
         });
     }

@@ -4,15 +4,17 @@ use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use keywheel_testkit::{PostgresOptions, PostgresServer};
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection};
+use tokio::sync::Mutex;
 
 use crate::{ACCOUNTS, ADMIN_CONNECTIONS, Target};
 
 pub struct Postgres {
     server: PostgresServer,
     process: u32,
-    floor: PgPool,
+    /// For questions about the server.
+    watcher: Mutex<PgConnection>,
 }
 
 impl Postgres {
@@ -26,18 +28,20 @@ impl Postgres {
         let rows = server.sql("SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)").await;
         let process = rows[0][0].as_ref().expect("the server's process").parse().expect("a number");
         let (user, password) = server.superuser();
-        let floor = PgPoolOptions::new()
-            .max_connections(ADMIN_CONNECTIONS)
-            .connect_lazy_with(server.connect_options(user, password, "postgres"));
-        Postgres { server, process, floor }
+        let watcher = server.connect(user, password).await.expect("the watcher connects");
+        Postgres { watcher: Mutex::new(watcher), server, process }
     }
 
-    async fn count(&self, sql: &str) -> usize {
-        self.server.sql(sql).await[0][0].as_ref().and_then(|count| count.parse().ok()).expect("a count")
+    async fn count(&self, sql: &'static str) -> usize {
+        let count: i64 =
+            sqlx::query_scalar(sql).fetch_one(&mut *self.watcher.lock().await).await.expect("the server answers");
+        usize::try_from(count).expect("a count")
     }
 }
 
 impl Target for Postgres {
+    type Admins = PgPool;
+
     fn about(&self) -> String {
         format!("one Postgres {}", self.server.version())
     }
@@ -59,20 +63,29 @@ impl Target for Postgres {
         (user.to_owned(), password.to_owned())
     }
 
-    async fn change_and_log_in(&self, number: usize) {
+    async fn admins(&self) -> PgPool {
+        let (user, password) = self.server.superuser();
+        PgPoolOptions::new()
+            .min_connections(ADMIN_CONNECTIONS)
+            .max_connections(ADMIN_CONNECTIONS)
+            .connect_with(self.server.connect_options(user, password, "postgres"))
+            .await
+            .expect("the admin connects")
+    }
+
+    async fn change_and_log_in(&self, admins: &PgPool, number: usize) {
         let password = format!("a-password-of-forty-characters-for-role-{number}");
         let statement = format!("ALTER ROLE role_{number} PASSWORD '{}'", verifier(&password));
-        sqlx::query(AssertSqlSafe(statement)).persistent(false).execute(&self.floor).await.expect("altered");
+        sqlx::query(AssertSqlSafe(statement)).persistent(false).execute(admins).await.expect("altered");
         let login = self.server.connect(&format!("role_{number}"), &password).await.expect("logged in");
         login.close().await.expect("closed");
     }
 
     async fn connections(&self) -> usize {
-        // The floor's own stay, idle.
-        let others = self.count(
+        self.count(
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-        );
-        others.await.saturating_sub(self.floor.size() as usize)
+        )
+        .await
     }
 
     async fn rotated(&self) -> usize {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use keywheel_sqlserver_double::{Encryption, Options, ServerOptions, SqlServer as Double, TlsIdentity};
+use keywheel_sqlserver_double::{Encryption, Options, PasswordPolicy, ServerOptions, SqlServer as Double, TlsIdentity};
 use keywheel_testkit::Certificates;
 use tiberius::{AuthMethod, Client, EncryptionLevel};
 use tokio::net::TcpStream;
@@ -24,9 +24,8 @@ pub struct SqlServer {
     double: Child,
     port: u16,
     authority: PathBuf,
-    /// Admin connections of the floor, and one for questions.
-    floor: Vec<Mutex<Line>>,
-    questions: Mutex<Line>,
+    /// For questions about the server.
+    watcher: Mutex<Line>,
     _folder: tempfile::TempDir,
 }
 
@@ -37,7 +36,10 @@ pub fn serve() {
     input.read_line(&mut identity).expect("standard input is there");
     let identity: (String, String) = serde_json::from_str(&identity).expect("a certificate and a key");
     let tls = TlsIdentity { certificate_pem: identity.0, key_pem: identity.1 };
-    let options = ServerOptions { tls: Some(tls), encryption: Encryption::Require, ..ServerOptions::default() };
+    // The floor gives each account the same password twice, which a server that remembers them would refuse.
+    let password_policy = PasswordPolicy { history: 0, ..PasswordPolicy::default() };
+    let instance = Options { password_policy, ..Options::default() };
+    let options = ServerOptions { instance, tls: Some(tls), encryption: Encryption::Require, port: 0 };
     let server = Double::start_with(options).expect("a free port");
     println!("{}", server.port());
     let _ = input.read_to_end(&mut Vec::new());
@@ -60,21 +62,16 @@ impl SqlServer {
         let mut port = String::new();
         BufReader::new(double.stdout.take().expect("piped")).read_line(&mut port).expect("the double says its port");
         let port = port.trim().parse().expect("a port");
-        let admin = || connect(&authority, port, "sa", Options::default().sa_password);
-        let mut floor = Vec::new();
-        for _ in 0..ADMIN_CONNECTIONS {
-            floor.push(Mutex::new(admin().await));
-        }
-        let mut questions = admin().await;
+        let mut watcher = connect(&authority, port, "sa", Options::default().sa_password).await;
         for n in 0..ACCOUNTS {
             let create = format!("CREATE LOGIN role_{n} WITH PASSWORD = N'{FIRST}'");
-            questions.simple_query(create).await.expect("created").into_results().await.expect("created");
+            watcher.simple_query(create).await.expect("created").into_results().await.expect("created");
         }
-        SqlServer { double, port, authority, floor, questions: Mutex::new(questions), _folder: folder }
+        SqlServer { double, port, authority, watcher: Mutex::new(watcher), _folder: folder }
     }
 
     async fn count(&self, sql: &str) -> usize {
-        let mut line = self.questions.lock().await;
+        let mut line = self.watcher.lock().await;
         let row = line.simple_query(sql).await.expect("asked").into_row().await.expect("answered").expect("a row");
         row.get::<i32, _>(0).and_then(|count| usize::try_from(count).ok()).expect("a count")
     }
@@ -93,6 +90,8 @@ async fn connect(authority: &std::path::Path, port: u16, user: &str, password: S
 }
 
 impl Target for SqlServer {
+    type Admins = Vec<Mutex<Line>>;
+
     fn about(&self) -> String {
         "the double of SQL Server (not Microsoft's, and without a disk)".to_owned()
     }
@@ -113,11 +112,20 @@ impl Target for SqlServer {
         ("sa".to_owned(), Options::default().sa_password)
     }
 
-    async fn change_and_log_in(&self, number: usize) {
+    async fn admins(&self) -> Vec<Mutex<Line>> {
+        let mut admins = Vec::new();
+        for _ in 0..ADMIN_CONNECTIONS {
+            let admin = connect(&self.authority, self.port, "sa", Options::default().sa_password).await;
+            admins.push(Mutex::new(admin));
+        }
+        admins
+    }
+
+    async fn change_and_log_in(&self, admins: &Vec<Mutex<Line>>, number: usize) {
         let password = format!("A-password-of-forty-characters-1-{number}");
         let statement = format!("ALTER LOGIN [role_{number}] WITH PASSWORD = N'{password}'");
         {
-            let mut admin = self.floor[number % self.floor.len()].lock().await;
+            let mut admin = admins[number % admins.len()].lock().await;
             admin.simple_query(statement).await.expect("altered").into_results().await.expect("altered");
         }
         let login = connect(&self.authority, self.port, &format!("role_{number}"), password).await;
@@ -125,10 +133,7 @@ impl Target for SqlServer {
     }
 
     async fn connections(&self) -> usize {
-        // Those of the floor, and the one that asks, stay.
-        self.count("SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE is_user_process = 1")
-            .await
-            .saturating_sub(self.floor.len() + 1)
+        self.count("SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND session_id <> @@SPID").await
     }
 
     async fn rotated(&self) -> usize {

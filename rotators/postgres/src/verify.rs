@@ -64,12 +64,14 @@ async fn log_in(access: &Access<'_>, candidate: &Bundle) -> Result<Session, Rota
 /// A pooler or an identity map may have put somebody else in.
 async fn see_who_we_are(access: &Access<'_>, session: &mut Session, account: &str) -> Result<(), RotatorError> {
     let doing = "see as whom the candidate is logged in";
-    // `ALTER ROLE … SET role` may make another current user; the login is what counts.
-    let query = Sql::new("SELECT session_user::pg_catalog.text AS name");
+    // `ALTER ROLE … SET role` may make another current user; the login is what counts. The session is new, and to plan a SELECT
+    // it would first have to read catalogues.
+    let query = Sql::new("SHOW session_authorization");
     let late = || LoginError::Late.into_failure(doing);
     let rows = access.frame.within(query.run(session.connection()), late).await?;
     let failed = |error: sqlx::Error| sqlstate::failure(&error, Moment::Reading, doing);
-    let seen = rows.map_err(failed)?.first().map(|row| column(row, "name")).transpose().map_err(failed)?;
+    let seen =
+        rows.map_err(failed)?.first().map(|row| column(row, "session_authorization")).transpose().map_err(failed)?;
     let seen = seen.flatten().unwrap_or_default();
     if seen == account {
         return Ok(());

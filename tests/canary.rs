@@ -44,7 +44,7 @@ async fn rotate_and_search(
     };
     for format in ["human", "json"] {
         say(&["--log", "trace", "--log-format", format, "rotate", secrets[0], secrets[1]]);
-        passwords(&house, &secrets, &mut seen).await;
+        passwords(house, &secrets, &mut seen).await;
     }
     for arguments in [
         &["validate"] as &[&str],
@@ -75,7 +75,7 @@ async fn rotate_and_search(
     }
     log.extend(daemon.stop());
     said.extend(log.iter().map(ToString::to_string));
-    passwords(&house, &secrets, &mut seen).await;
+    passwords(house, &secrets, &mut seen).await;
     said.push_str(&log_of_server().await);
 
     assert!(seen.len() >= 4, "several passwords were made: {}", seen.len());

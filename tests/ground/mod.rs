@@ -104,10 +104,8 @@ impl Ground {
             None => ("LOGIN", format!("ALTER LOGIN [{name}] DISABLE")),
         };
         // A real server that remembers passwords would refuse to go back to one. Azure SQL Database has no such option.
-        let options = match self {
-            Ground::Live(number) if !live()[number].is_azure().await => ", CHECK_POLICY = OFF",
-            _ => "",
-        };
+        let remembers = if let Ground::Live(number) = self { !live()[number].is_azure().await } else { false };
+        let options = if remembers { ", CHECK_POLICY = OFF" } else { "" };
         let first = password.unwrap_or("Nobodys-password-1");
         self.run(&format!("CREATE {kind} [{name}] WITH PASSWORD = N'{first}'{options}")).await;
         if password.is_none() {

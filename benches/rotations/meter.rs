@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use crate::ACCOUNTS;
-
 /// Processor time used by this process, by its children that ended, and by the server with its sessions that ended. Linux only;
 /// elsewhere it reads zero.
 pub struct Meter {
     server: u32,
+    accounts: usize,
     last: [f64; 3],
 }
 
 impl Meter {
-    pub fn start(server: u32) -> Meter {
-        Meter { last: times(server), server }
+    pub fn start(server: u32, accounts: usize) -> Meter {
+        Meter { last: times(server), server, accounts }
     }
 
     /// Prints what was used since it was read last.
@@ -22,7 +21,7 @@ impl Meter {
         #[expect(clippy::disallowed_methods, reason = "sessions that were just closed end within this time")]
         tokio::time::sleep(Duration::from_millis(500)).await;
         let now = times(self.server);
-        let [own, children, server] = [0, 1, 2].map(|n| (now[n] - self.last[n]) / ACCOUNTS as f64);
+        let [own, children, server] = [0, 1, 2].map(|n| (now[n] - self.last[n]) / self.accounts as f64);
         let client = own + children;
         println!("cpu     {:>8.2} ms an account: {of} (client {client:.2}, server {server:.2})", client + server);
         self.last = now;

@@ -8,7 +8,9 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::Mutex;
 
-use crate::{ACCOUNTS, ADMIN_CONNECTIONS, Target};
+use crate::{ADMIN_CONNECTIONS, Target};
+
+const ACCOUNTS: usize = 1_000;
 
 pub struct Postgres {
     server: PostgresServer,
@@ -44,6 +46,10 @@ impl Target for Postgres {
 
     fn about(&self) -> String {
         format!("one Postgres {}", self.server.version())
+    }
+
+    fn accounts(&self) -> usize {
+        ACCOUNTS
     }
 
     fn process(&self) -> u32 {

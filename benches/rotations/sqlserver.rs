@@ -1,26 +1,34 @@
-//! The double of SQL Server, in a process of its own: this program once more.
+//! The double of SQL Server, in a process of its own: this program once more. What SQL Server 2025 spends on a login is mostly
+//! its password hash, PBKDF2 with 100,000 rounds, for which the double takes as long; before it was one round of SHA-512
+//! (documentation "sys.sql_logins").
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use keywheel_sqlserver_double::{Encryption, Options, PasswordPolicy, ServerOptions, SqlServer as Double, TlsIdentity};
+use keywheel_sqlserver_double::{
+    Encryption, Options, PasswordPolicy, ServerOptions, SqlServer as Double, TlsIdentity, Version,
+};
 use keywheel_testkit::Certificates;
 use tiberius::{AuthMethod, Client, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use crate::{ACCOUNTS, ADMIN_CONNECTIONS, Target};
+use crate::{ADMIN_CONNECTIONS, Target};
 
-/// The word on the command line with which this program is the double. The certificate and the key come in on standard input.
+/// The word on the command line with which this program is the double. What it should be comes in on standard input.
 pub const SERVE: &str = "serve-sqlserver";
 
 const FIRST: &str = "First-password-1";
 
 type Line = Client<Compat<TcpStream>>;
 
+/// The real server's, for which [`Options`] has fewer.
+const HASH_ROUNDS: u32 = 100_000;
+
 pub struct SqlServer {
+    version: Version,
     double: Child,
     port: u16,
     authority: PathBuf,
@@ -32,13 +40,15 @@ pub struct SqlServer {
 /// Is the double until standard input ends.
 pub fn serve() {
     let mut input = BufReader::new(std::io::stdin());
-    let mut identity = String::new();
-    input.read_line(&mut identity).expect("standard input is there");
-    let identity: (String, String) = serde_json::from_str(&identity).expect("a certificate and a key");
-    let tls = TlsIdentity { certificate_pem: identity.0, key_pem: identity.1 };
+    let mut order = String::new();
+    input.read_line(&mut order).expect("standard input is there");
+    let order: (String, String, bool) =
+        serde_json::from_str(&order).expect("a certificate, a key, and whether it is 2025");
+    let tls = TlsIdentity { certificate_pem: order.0, key_pem: order.1 };
+    let version = if order.2 { Version::V2025 } else { Version::V2022 };
     // The floor gives each account the same password twice, which a server that remembers them would refuse.
     let password_policy = PasswordPolicy { history: 0, ..PasswordPolicy::default() };
-    let instance = Options { password_policy, ..Options::default() };
+    let instance = Options { version, password_policy, hash_rounds: HASH_ROUNDS, ..Options::default() };
     let options = ServerOptions { instance, tls: Some(tls), encryption: Encryption::Require, port: 0 };
     let server = Double::start_with(options).expect("a free port");
     println!("{}", server.port());
@@ -46,7 +56,7 @@ pub fn serve() {
 }
 
 impl SqlServer {
-    pub async fn start() -> Self {
+    pub async fn start(version: Version) -> Self {
         let certificates = Certificates::for_names(&["localhost"]);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let authority = folder.path().join("authority.pem");
@@ -57,17 +67,17 @@ impl SqlServer {
             .stdout(Stdio::piped())
             .spawn()
             .expect("this program runs");
-        let identity = serde_json::json!([certificates.certificate, certificates.key]);
-        writeln!(double.stdin.as_mut().expect("piped"), "{identity}").expect("the double reads");
+        let order = serde_json::json!([certificates.certificate, certificates.key, version == Version::V2025]);
+        writeln!(double.stdin.as_mut().expect("piped"), "{order}").expect("the double reads");
         let mut port = String::new();
         BufReader::new(double.stdout.take().expect("piped")).read_line(&mut port).expect("the double says its port");
         let port = port.trim().parse().expect("a port");
         let mut watcher = connect(&authority, port, "sa", Options::default().sa_password).await;
-        for n in 0..ACCOUNTS {
+        for n in 0..accounts(version) {
             let create = format!("CREATE LOGIN role_{n} WITH PASSWORD = N'{FIRST}'");
             watcher.simple_query(create).await.expect("created").into_results().await.expect("created");
         }
-        SqlServer { double, port, authority, watcher: Mutex::new(watcher), _folder: folder }
+        SqlServer { version, double, port, authority, watcher: Mutex::new(watcher), _folder: folder }
     }
 
     async fn count(&self, sql: &str) -> usize {
@@ -75,6 +85,11 @@ impl SqlServer {
         let row = line.simple_query(sql).await.expect("asked").into_row().await.expect("answered").expect("a row");
         row.get::<i32, _>(0).and_then(|count| usize::try_from(count).ok()).expect("a count")
     }
+}
+
+/// Those of 2025 take a hundred times as long.
+fn accounts(version: Version) -> usize {
+    if version == Version::V2025 { 200 } else { 1_000 }
 }
 
 async fn connect(authority: &std::path::Path, port: u16, user: &str, password: String) -> Line {
@@ -93,7 +108,12 @@ impl Target for SqlServer {
     type Admins = Vec<Mutex<Line>>;
 
     fn about(&self) -> String {
-        "the double of SQL Server (not Microsoft's, and without a disk)".to_owned()
+        let version = if self.version == Version::V2025 { 2025 } else { 2022 };
+        format!("the double of SQL Server {version} (not Microsoft's, without a disk, one hash at a time)")
+    }
+
+    fn accounts(&self) -> usize {
+        accounts(self.version)
     }
 
     fn process(&self) -> u32 {

@@ -97,23 +97,25 @@ impl Database {
 
     /// Runs `f` in the next transaction and returns after its `COMMIT` reached the disk.
     ///
-    /// `f` is given the writer's connection inside a savepoint of its own. It sees all writes that were queued before it. If
-    /// it returns an error, its own statements are undone and those of others are not. It should do nothing but SQL on that
-    /// connection: everyone else's writes wait for it. It must not commit or roll back by itself; `Connection::begin` within
-    /// it opens a nested savepoint and is fine. If it panics, its statements are undone and the panic goes on in the caller.
+    /// `f` is given `data` and the writer's connection inside a transaction. It sees all writes that were queued before it. If it returns
+    /// an error, its own statements are undone and those of others are not. It should do nothing but SQL on that connection:
+    /// everyone else's writes wait for it, and where one of them is refused, all are undone and run once more; what counts is
+    /// what the last run returns. It must not commit or roll back by itself; `Connection::begin` within it opens a nested
+    /// savepoint and is fine. If it panics, its statements are undone and the panic goes on in the caller.
     ///
     /// ## Cancellation
     /// A write whose caller has gone away may still happen.
     ///
     /// # Errors
     /// [`WriteError::Refused`]: nothing was changed. [`WriteError::Storage`]: unknown.
-    pub async fn write<T, E, F>(&self, f: F) -> Result<T, WriteError<E>>
+    pub async fn write<D, T, E, F>(&self, data: D, f: F) -> Result<T, WriteError<E>>
     where
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        F: for<'c> Fn(&'c D, &'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + Sync + 'static,
+        D: Send + Sync + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
-        self.writer.write(f).await
+        self.writer.write(data, f).await
     }
 
     /// How much was written through this handle. `writes / commits` is how well commits are shared.

@@ -17,8 +17,8 @@ use crate::{Counters, StorageError, WriteError};
 
 /// Begins a transaction that holds the write lock from its start, so that it cannot fail half-way for want of it.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
-// Each write has a savepoint of its own. sqlx has calls for that, but each call is a trip to the connection's thread and back,
-// and they cannot be joined: these are one trip per write.
+// Where a write is refused, each has a savepoint of its own. sqlx has calls for that, but each call is a trip to the
+// connection's thread and back, and they cannot be joined: these are one trip per write.
 const BEGIN_FIRST: &str = "BEGIN IMMEDIATE; SAVEPOINT one_write";
 const KEEP_AND_GO_ON: &str = "RELEASE one_write; SAVEPOINT one_write";
 /// The savepoint itself stays, for the next write.
@@ -63,14 +63,15 @@ impl Writer {
         Writer { queue, tally }
     }
 
-    pub(crate) async fn write<T, E, F>(&self, f: F) -> Result<T, WriteError<E>>
+    pub(crate) async fn write<D, T, E, F>(&self, data: D, f: F) -> Result<T, WriteError<E>>
     where
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        F: for<'c> Fn(&'c D, &'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + Sync + 'static,
+        D: Send + Sync + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let write = Write { f: Some(f), result: None, reply };
+        let write = Write { data, f, result: None, reply };
         let closed = || WriteError::Storage(sqlx::Error::PoolClosed.into());
         self.queue.send(Message::Write(Box::new(write))).await.map_err(|_| closed())?;
         match answer.await.map_err(|_| closed())? {
@@ -107,29 +108,31 @@ enum Answer<T, E> {
 
 /// A write in line, whatever its types.
 trait Queued: Send {
-    /// Runs the closure. True if it wants its statements kept.
+    /// Runs the closure, perhaps once more. True if it wants its statements kept.
     fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
     /// Tells the caller, once it is known what became of the transaction.
     fn reply(self: Box<Self>, committed: Result<(), StorageError>);
 }
 
-struct Write<T, E, F> {
-    f: Option<F>,
+struct Write<D, T, E, F> {
+    data: D,
+    f: F,
     result: Option<Result<Result<T, E>, Box<dyn Any + Send>>>,
     reply: oneshot::Sender<Answer<T, E>>,
 }
 
-impl<T, E, F> Queued for Write<T, E, F>
+impl<D, T, E, F> Queued for Write<D, T, E, F>
 where
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send,
+    F: for<'c> Fn(&'c D, &'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
+    D: Send + Sync,
     T: Send,
     E: Send,
 {
     fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let Some(f) = self.f.take() else { return false };
+            let (f, data) = (&self.f, &self.data);
             // The closure itself may panic as well as its future, hence the block around both.
-            let result = AssertUnwindSafe(async move { f(connection).await }).catch_unwind().await;
+            let result = AssertUnwindSafe(async move { f(data, connection).await }).catch_unwind().await;
             let keep = matches!(result, Ok(Ok(_)));
             self.result = Some(result);
             keep
@@ -251,15 +254,41 @@ pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConn
 /// Returns how many writes were kept. On an error nothing was, unless the commit itself was cut off.
 async fn commit_batch(connection: &mut SqliteConnection, batch: &mut [Box<dyn Queued>]) -> Result<u64, sqlx::Error> {
     let patience = Patience::start();
+    // Refusals are rare, and a savepoint is a trip: so the first try has none, and is undone as a whole.
+    let mut apart = false;
     loop {
-        match connection.begin_with(BEGIN_FIRST).await {
-            Ok(transaction) => return fill_and_commit(transaction, batch).await,
-            Err(error) => patience.wait(error).await?,
-        }
+        let error = match connection.begin_with(if apart { BEGIN_FIRST } else { BEGIN }).await {
+            Ok(transaction) if apart => return commit_apart(transaction, batch).await,
+            Ok(transaction) => match commit_together(transaction, batch).await? {
+                Some(kept) => return Ok(kept),
+                None => {
+                    apart = true;
+                    continue;
+                }
+            },
+            Err(error) => error,
+        };
+        patience.wait(error).await?;
     }
 }
 
-async fn fill_and_commit(
+/// `None` if one of several was refused: then nothing was kept, and all must be run again.
+async fn commit_together(
+    mut transaction: Transaction<'_, Sqlite>,
+    batch: &mut [Box<dyn Queued>],
+) -> Result<Option<u64>, sqlx::Error> {
+    for write in batch.iter_mut() {
+        if !write.run(&mut transaction).await {
+            transaction.rollback().await?;
+            return Ok((batch.len() == 1).then_some(0));
+        }
+    }
+    transaction.commit().await?;
+    Ok(Some(batch.len() as u64))
+}
+
+/// Each write in a savepoint of its own, so that a refused one takes back what is its own.
+async fn commit_apart(
     mut transaction: Transaction<'_, Sqlite>,
     batch: &mut [Box<dyn Queued>],
 ) -> Result<u64, sqlx::Error> {

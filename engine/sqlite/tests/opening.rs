@@ -20,11 +20,7 @@ const BROKEN: Migrations = &[
 
 async fn add(database: &Database, text: &'static str) {
     database
-        .write(move |c| {
-            Box::pin(
-                async move { sqlx::query("INSERT INTO notes (text) VALUES (?)").bind(text).execute(c).await.map(drop) },
-            )
-        })
+        .write(text, |text, c| Box::pin(sqlx::query("INSERT INTO notes (text) VALUES (?)").bind(*text).execute(c)))
         .await
         .unwrap();
 }
@@ -55,7 +51,7 @@ async fn durability_is_read_back_from_the_writer_itself() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&folder.path().join("state.db"), V1).await.unwrap();
     let settings: Result<Vec<String>, _> = database
-        .write(|c| {
+        .write((), |(), c| {
             Box::pin(async move {
                 let mut found = Vec::new();
                 for question in ["PRAGMA synchronous", "PRAGMA journal_mode", "PRAGMA foreign_keys"] {

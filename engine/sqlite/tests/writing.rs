@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use keywheel_sqlite::{Counters, Database, Migrations, WriteError};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::Connection;
+use tokio::sync::oneshot;
 
 const SCHEMA: Migrations = &[(
     1,
@@ -21,14 +22,12 @@ async fn open(path: &Path) -> Arc<Database> {
     Arc::new(Database::open(path, SCHEMA).await.unwrap())
 }
 
-fn insert(
-    text: String,
-) -> impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<i64, sqlx::Error>> + Send {
-    move |c| {
-        Box::pin(async move {
-            sqlx::query_scalar("INSERT INTO notes (text) VALUES (?) RETURNING id").bind(text).fetch_one(c).await
+async fn insert(database: &Database, text: impl Into<String>) -> Result<i64, WriteError<sqlx::Error>> {
+    database
+        .write(text.into(), |text, c| {
+            Box::pin(sqlx::query_scalar("INSERT INTO notes (text) VALUES (?) RETURNING id").bind(text).fetch_one(c))
         })
-    }
+        .await
 }
 
 async fn texts(database: &Database) -> Vec<String> {
@@ -39,17 +38,23 @@ async fn texts(database: &Database) -> Vec<String> {
 }
 
 /// Holds the writer until told to go on, so that the test decides what waits in line behind it.
-fn blocker(
-    reached: tokio::sync::oneshot::Sender<()>,
-    go_on: tokio::sync::oneshot::Receiver<()>,
-) -> impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), sqlx::Error>> + Send {
-    move |_| {
-        Box::pin(async move {
-            reached.send(()).unwrap();
-            go_on.await.unwrap();
-            Ok(())
+async fn block(
+    database: &Database,
+    reached: oneshot::Sender<()>,
+    go_on: oneshot::Receiver<()>,
+) -> Result<(), WriteError<sqlx::Error>> {
+    // Run once: nothing is refused beside it.
+    let once = Mutex::new(Some((reached, go_on)));
+    database
+        .write(once, |once, _| {
+            Box::pin(async move {
+                let (reached, go_on) = once.lock().unwrap().take().unwrap();
+                reached.send(()).unwrap();
+                go_on.await.unwrap();
+                Ok(())
+            })
         })
-    }
+        .await
 }
 
 #[tokio::test]
@@ -58,14 +63,14 @@ async fn those_who_wait_share_one_commit() {
     let database = open(&folder.path().join("state.db")).await;
     assert_eq!(database.counters(), Counters { commits: 0, writes: 0 });
 
-    let ((reached, is_reached), (go, go_on)) = (tokio::sync::oneshot::channel(), tokio::sync::oneshot::channel());
+    let ((reached, is_reached), (go, go_on)) = (oneshot::channel(), oneshot::channel());
     let first = tokio::spawn({
         let database = Arc::clone(&database);
-        async move { database.write(blocker(reached, go_on)).await }
+        async move { block(&database, reached, go_on).await }
     });
     is_reached.await.unwrap();
 
-    let mut line: Vec<_> = (0..100).map(|n| Box::pin(database.write(insert(format!("note {n}"))))).collect();
+    let mut line: Vec<_> = (0..100).map(|n| Box::pin(insert(&database, format!("note {n}")))).collect();
     for write in &mut line {
         assert!(write.as_mut().now_or_never().is_none()); // now it stands in line
     }
@@ -81,8 +86,8 @@ async fn a_refused_write_takes_nobody_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(&folder.path().join("state.db")).await;
     let (a, b, c, d) = tokio::join!(
-        database.write(insert("a".into())),
-        database.write(|c| {
+        insert(&database, "a"),
+        database.write((), |(), c| {
             Box::pin(async move {
                 sqlx::query("INSERT INTO notes (text) VALUES ('undone')")
                     .execute(c)
@@ -91,8 +96,8 @@ async fn a_refused_write_takes_nobody_with_it() {
                 Err::<(), _>("changed its mind".to_owned())
             })
         }),
-        database.write(insert("a".into())), // violates UNIQUE
-        database.write(insert("d".into())),
+        insert(&database, "a"), // violates UNIQUE
+        insert(&database, "d"),
     );
     a.unwrap();
     assert!(matches!(b, Err(WriteError::Refused(why)) if why == "changed its mind"));
@@ -107,14 +112,16 @@ async fn foreign_keys_hold_and_nested_transactions_work() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(&folder.path().join("state.db")).await;
     let dangling = database
-        .write(|c| Box::pin(async move { sqlx::query("INSERT INTO lines VALUES (99)").execute(c).await.map(drop) }))
+        .write((), |(), c| {
+            Box::pin(async move { sqlx::query("INSERT INTO lines VALUES (99)").execute(c).await.map(drop) })
+        })
         .await;
     assert!(
         matches!(dangling, Err(WriteError::Refused(e)) if e.as_database_error().unwrap().is_foreign_key_violation())
     );
 
     let nested = database
-        .write(|c| {
+        .write((), |(), c| {
             Box::pin(async move {
                 sqlx::query("INSERT INTO notes (text) VALUES ('outer')").execute(&mut *c).await?;
                 let mut inner = c.begin().await?;
@@ -135,7 +142,7 @@ async fn a_panic_reaches_its_caller_only() {
         let database = Arc::clone(&database);
         async move {
             database
-                .write(|c| -> BoxFuture<'_, Result<(), sqlx::Error>> {
+                .write((), |(), c| -> BoxFuture<'_, Result<(), sqlx::Error>> {
                     Box::pin(async move {
                         sqlx::query("INSERT INTO notes (text) VALUES ('undone')").execute(c).await?;
                         panic!("a mistake in the closure");
@@ -145,7 +152,7 @@ async fn a_panic_reaches_its_caller_only() {
         }
     });
     assert!(panicking.await.unwrap_err().is_panic());
-    database.write(insert("after".into())).await.unwrap();
+    insert(&database, "after").await.unwrap();
     assert_eq!(texts(&database).await, ["after"]);
 }
 
@@ -155,7 +162,7 @@ async fn a_transaction_that_ends_under_the_writer_is_reported_and_survived() {
     let database = open(&folder.path().join("state.db")).await;
     // What SQLite does by itself when the disk is full: the whole transaction goes, with its savepoints.
     let pulled = database
-        .write(|c| {
+        .write((), |(), c| {
             Box::pin(async move {
                 sqlx::query("INSERT INTO notes (text) VALUES ('gone')").execute(&mut *c).await?;
                 sqlx::query("ROLLBACK").execute(c).await.map(drop)
@@ -163,7 +170,7 @@ async fn a_transaction_that_ends_under_the_writer_is_reported_and_survived() {
         })
         .await;
     assert!(matches!(pulled, Err(WriteError::Storage(_))), "{pulled:?}");
-    database.write(insert("after".into())).await.unwrap();
+    insert(&database, "after").await.unwrap();
     assert_eq!(texts(&database).await, ["after"]);
 }
 
@@ -172,7 +179,7 @@ async fn a_full_disk_is_an_error_and_not_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(&folder.path().join("state.db")).await;
     let limited = database
-        .write(|c| {
+        .write((), |(), c| {
             Box::pin(async move {
                 // SQLite's own limit gives the same SQLITE_FULL as the disk does.
                 sqlx::query("PRAGMA max_page_count = 8").execute(&mut *c).await?;
@@ -182,7 +189,7 @@ async fn a_full_disk_is_an_error_and_not_the_end() {
         .await;
     let Err(WriteError::Refused(error)) = limited else { panic!("{limited:?}") };
     assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("13"));
-    database.write(insert("small".into())).await.unwrap();
+    insert(&database, "small").await.unwrap();
     assert_eq!(texts(&database).await, ["small"]);
 }
 
@@ -191,13 +198,13 @@ async fn closing_completes_what_waits_and_refuses_what_comes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let database = open(&path).await;
-    let mut line: Vec<_> = (0..10).map(|n| Box::pin(database.write(insert(format!("note {n}"))))).collect();
+    let mut line: Vec<_> = (0..10).map(|n| Box::pin(insert(&database, format!("note {n}")))).collect();
     for write in &mut line {
         assert!(write.as_mut().now_or_never().is_none());
     }
     database.close().await;
     assert!(join_all(line).await.into_iter().all(|written| written.is_ok()));
-    let late = database.write(insert("late".into())).await;
+    let late = insert(&database, "late").await;
     assert!(matches!(late, Err(WriteError::Storage(_))));
     database.close().await;
     assert!(!folder.path().join("state.db-wal").exists(), "a clean close leaves one file");
@@ -217,7 +224,7 @@ async fn two_handles_on_one_file_lose_nothing_and_starve_nobody() {
             let database = Arc::clone(handle);
             writing.push(tokio::spawn(async move {
                 for n in 0..EACH {
-                    database.write(insert(format!("{h}/{w}/{n}"))).await.unwrap();
+                    insert(&database, format!("{h}/{w}/{n}")).await.unwrap();
                 }
             }));
         }

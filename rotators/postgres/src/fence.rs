@@ -220,19 +220,21 @@ async fn first_message(frame: Frame, source: Source<'_>, message: &Sql) -> Resul
 
 /// A transaction whose length is bounded by the call, and that asks for the lock without waiting.
 fn opening(frame: Frame, role: &str) -> Sql {
-    let ms = frame.left_ms();
+    let ms = frame.left_ms().to_string();
     // A role's or database's defaults may say otherwise: read-only, another search path, or a commit that a crash of the
-    // server could lose.
-    Sql::new("BEGIN READ WRITE; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = ")
-        .number(ms)
-        .fixed("; SET LOCAL lock_timeout = ")
-        .number(ms)
-        .fixed("; SET LOCAL idle_in_transaction_session_timeout = ")
-        .number(ms)
-        .fixed("; SELECT pg_try_advisory_xact_lock(")
+    // server could lose. One statement instead of six, since the server plans each of them; until it has run, names mean what
+    // the session's search path says, so they are written in full.
+    Sql::new("BEGIN READ WRITE; SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), ")
+        .fixed("pg_catalog.set_config('statement_timeout', ")
+        .literal(&ms)
+        .fixed(", true), pg_catalog.set_config('lock_timeout', ")
+        .literal(&ms)
+        .fixed(", true), pg_catalog.set_config('idle_in_transaction_session_timeout', ")
+        .literal(&ms)
+        .fixed(", true), pg_catalog.pg_try_advisory_xact_lock(")
         .number(key(role))
-        .fixed(") AS held, CASE WHEN current_setting('synchronous_commit') = 'off' ")
-        .fixed("THEN set_config('synchronous_commit', 'local', true) END AS durable; ")
+        .fixed(") AS held, CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off' ")
+        .fixed("THEN pg_catalog.set_config('synchronous_commit', 'local', true) END AS durable; ")
 }
 
 fn role_query(role: &str) -> Sql {

@@ -16,7 +16,7 @@ use crate::{SqlServerRotator, create};
 const DOING: &str = "set the new password";
 
 /// Sets the candidate's password on every instance. An idle alternating account may also log in again, and is unlocked. May be
-/// repeated: an instance that has it already is left alone.
+/// repeated: an instance that has it already is given it again, or refuses it for that reason, which is as good.
 ///
 /// All instances are fenced and looked at before the first one is changed, so that most trouble is found while nothing has
 /// happened.
@@ -74,9 +74,7 @@ async fn enter<'b>(
     current: Option<&'b Bundle>,
 ) -> Result<Entered<'b>, RotatorError> {
     let known: Vec<&Bundle> = current.into_iter().chain([candidate]).collect();
-    let password = candidate.password()?;
-    let compares = Some(password).filter(|_| access.settings.kind == Kind::Login);
-    let Some((fenced, which)) = instance.enter(account, &known, compares).await? else {
+    let Some((fenced, which)) = instance.enter(account, &known, None).await? else {
         return Err(locked_out(account));
     };
     let own = which.map(|which| known[which]);
@@ -125,10 +123,7 @@ async fn set(
     own: Option<&Bundle>,
 ) -> Result<(), RotatorError> {
     let password = candidate.password()?;
-    let already = match own {
-        Some(own) => own.password()?.same_as(password),
-        None => state.matches == Some(true) && !state.must_change,
-    };
+    let already = own.map(Bundle::password).transpose()?.is_some_and(|own| own.same_as(password));
     let unlocks = unlocks(&fenced);
     if !already || unlocks {
         let mut change = alter(instance.settings.kind, account, candidate)?;
@@ -139,11 +134,12 @@ async fn set(
         }
         match fenced.change(&change, DOING).await {
             Ok(()) => {}
-            // A password in the history may be there because it was set a moment ago, by a call whose answer was lost.
+            // A password in the history may be there because it was set a moment ago, by a call whose answer was lost. Asked
+            // only now: since SQL Server 2025 to compare a password costs the server as much as a login.
             Err(error)
-                if error.retry == Retry::NewCandidate
-                    && state.matches.is_none()
-                    && instance.lets_in(candidate).await => {}
+                if error.effect == Effect::None
+                    && error.retry == Retry::NewCandidate
+                    && is_set(&mut fenced, instance, account, candidate).await => {}
             Err(error) => return Err(error),
         }
     }
@@ -156,6 +152,16 @@ async fn set(
         fenced.change(&enable, "let the account log in again").await.map_err(after_change)?;
     }
     fenced.leave().await.map_err(after_change)
+}
+
+/// Whether the candidate's password is the account's, and good for a login.
+async fn is_set(fenced: &mut Fenced, instance: &Instance<'_>, account: &str, candidate: &Bundle) -> bool {
+    let Ok(password) = candidate.password() else { return false };
+    match fenced.look_again(instance.settings.kind, account, password).await {
+        Ok(Some(Account { matches: Some(matches), must_change, .. })) => matches && !must_change,
+        Ok(Some(Account { matches: None, .. })) => instance.lets_in(candidate).await,
+        Ok(None) | Err(_) => false,
+    }
 }
 
 /// `ALTER LOGIN … WITH PASSWORD`, without MUST_CHANGE and without a word about policies: what is not named stays as it is.

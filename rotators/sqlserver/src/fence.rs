@@ -132,6 +132,21 @@ impl Fenced {
         answer.map_err(|error| answer::failure(&error, Moment::Reading, doing))
     }
 
+    /// The account as it is now, and whether this is its password.
+    pub(crate) async fn look_again(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        password: &Secret,
+    ) -> Result<Option<Account>, RotatorError> {
+        let doing = "look at the account";
+        let asked = Asked { password: kind == Kind::Login };
+        let query = account::query(kind, name, asked);
+        let sent = send(&query, &mut self.session, Some(password).filter(|_| asked.password));
+        let rows = self.frame.within(sent, || late(doing)).await?;
+        Ok(account::read(&rows.map_err(|error| answer::failure(&error, Moment::Reading, doing))?))
+    }
+
     /// As [`Fenced::run`], where the server's own error is wanted.
     pub(crate) async fn try_run(
         &mut self,

@@ -54,7 +54,7 @@ impl Change {
 
     /// Adds the version. `Some` if it is there already as this very change would leave it: then nothing was written, and
     /// whether its value is the same and the fence high enough is for the caller to find out.
-    pub(super) async fn insert(self, c: &mut SqliteConnection, insert: Insert) -> Result<Option<Row>, Refusal> {
+    pub(super) async fn insert(&self, c: &mut SqliteConnection, insert: &Insert) -> Result<Option<Row>, Refusal> {
         let (wrapping, labels) = rows::wrapping_key_and_labels(c, &self.secret).await?;
         if wrapping != insert.sealed.key {
             return Err(Refusal::OtherKey(wrapping));
@@ -101,46 +101,41 @@ impl Change {
 
 pub(super) async fn promote(
     c: &mut SqliteConnection,
-    secret: String,
-    version: String,
-    replaces: Option<String>,
+    secret: &str,
+    version: &str,
+    replaces: Option<&str>,
     now: Timestamp,
     fence: u64,
 ) -> Result<(), Refusal> {
-    raise_fence(c, &secret, fence).await?;
-    let labels: Labels = rows::labels(&mut *c, &secret).await?;
-    match moves::promote(&labels, &version, replaces.as_deref()).map_err(Refusal::Labels)? {
+    raise_fence(c, secret, fence).await?;
+    let labels: Labels = rows::labels(&mut *c, secret).await?;
+    match moves::promote(&labels, version, replaces).map_err(Refusal::Labels)? {
         Progress::Happened => return Ok(()),
         Progress::Due => {}
     }
-    make_room(c, &secret, &labels).await?;
+    make_room(c, secret, &labels).await?;
     sqlx::query("UPDATE versions SET label = 'CURRENT', promoted_at = ? WHERE secret = ? AND version = ?")
         .bind(now.to_string())
-        .bind(&secret)
-        .bind(&version)
+        .bind(secret)
+        .bind(version)
         .execute(c)
         .await?;
     Ok(())
 }
 
-pub(super) async fn discard(
-    c: &mut SqliteConnection,
-    secret: String,
-    version: String,
-    fence: u64,
-) -> Result<(), Refusal> {
-    raise_fence(c, &secret, fence).await?;
+pub(super) async fn discard(c: &mut SqliteConnection, secret: &str, version: &str, fence: u64) -> Result<(), Refusal> {
+    raise_fence(c, secret, fence).await?;
     let gone = sqlx::query("DELETE FROM versions WHERE secret = ? AND version = ? AND label <> 'CURRENT'")
-        .bind(&secret)
-        .bind(&version)
+        .bind(secret)
+        .bind(version)
         .execute(&mut *c)
         .await?
         .rows_affected();
     if gone > 0 {
         return Ok(());
     }
-    let labels = rows::labels(c, &secret).await?;
-    moves::discard(&labels, &version).map_err(Refusal::Labels)
+    let labels = rows::labels(c, secret).await?;
+    moves::discard(&labels, version).map_err(Refusal::Labels)
 }
 
 /// What a person can do about a journal that begins again. The rest is told where the local store is described.

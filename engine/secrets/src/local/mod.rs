@@ -95,7 +95,7 @@ impl LocalStore {
     /// Proves that the keyring fits the store, before anything relies on it.
     async fn unseal(database: &Database, keyring: &Keyring) -> Result<(StoreId, KeyId), SecretsError> {
         let fresh = rows::Store::new(keyring.primary())?;
-        let store = database.write(move |c| Box::pin(rows::init_store(c, fresh))).await.map_err(storage)?;
+        let store = database.write(fresh, |fresh, c| Box::pin(rows::init_store(c, fresh))).await.map_err(storage)?;
         let missing = |id: KeyId, what: &str| {
             SecretsError::Invalid(format!(
                 "the secret store `{}` {what} master key {id}, and the keyring holds {}: add that key; nothing was changed",
@@ -166,8 +166,8 @@ impl LocalStore {
             let Some(key) = ring.get(wrapping) else { continue };
             let sealed: Sealed = envelope::seal(key, &self.id, &change.secret, version, bundle)?;
             let insert = Insert { version: version.to_owned(), sealed };
-            let wanted = change.clone();
-            match self.database.write(move |c| Box::pin(wanted.insert(c, insert))).await {
+            let write = (change.clone(), insert);
+            match self.database.write(write, |(wanted, insert), c| Box::pin(wanted.insert(c, insert))).await {
                 Ok(None) => return Ok(()),
                 // The version is there already. Versions never change, so it may be compared outside of the transaction.
                 Ok(Some(row)) => {
@@ -184,9 +184,8 @@ impl LocalStore {
     }
 
     async fn fenced(&self, secret: &str, fence: u64) -> Result<(), SecretsError> {
-        let owned = secret.to_owned();
         self.database
-            .write(move |c| Box::pin(async move { labels::raise_fence(c, &owned, fence).await }))
+            .write(secret.to_owned(), move |secret, c| Box::pin(labels::raise_fence(c, secret, fence)))
             .await
             .map_err(|error| refused(secret, error))
     }
@@ -229,17 +228,20 @@ impl SecretStore for LocalStore {
         now: Timestamp,
         fence: u64,
     ) -> Result<(), SecretsError> {
-        let (owned, version, replaces) = (secret.to_owned(), version.to_owned(), replaces.map(str::to_owned));
+        let promotion = (secret.to_owned(), version.to_owned(), replaces.map(str::to_owned));
         self.database
-            .write(move |c| Box::pin(labels::promote(c, owned, version, replaces, now, fence)))
+            .write(promotion, move |(secret, version, replaces), c| {
+                Box::pin(labels::promote(c, secret, version, replaces.as_deref(), now, fence))
+            })
             .await
             .map_err(|error| refused(secret, error))
     }
 
     async fn discard(&self, secret: &str, version: &str, fence: u64) -> Result<(), SecretsError> {
-        let (owned, version) = (secret.to_owned(), version.to_owned());
         self.database
-            .write(move |c| Box::pin(labels::discard(c, owned, version, fence)))
+            .write((secret.to_owned(), version.to_owned()), move |(secret, version), c| {
+                Box::pin(labels::discard(c, secret, version, fence))
+            })
             .await
             .map_err(|error| refused(secret, error))
     }

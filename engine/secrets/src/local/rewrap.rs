@@ -51,10 +51,9 @@ impl LocalStore {
 
         let (mut rewrapped, mut after, mut corrupt) = (0, 0, None);
         loop {
-            let (ring, id) = (Arc::clone(&ring), self.id);
             let batch = self
                 .database
-                .write(move |c| Box::pin(rewrap_batch(c, ring, id, after)))
+                .write((Arc::clone(&ring), self.id), move |(ring, id), c| Box::pin(rewrap_batch(c, ring, id, after)))
                 .await
                 .map_err(|error| refused("(master key)", error))?;
             rewrapped += batch.rewrapped;
@@ -82,14 +81,9 @@ impl LocalStore {
         let key = ring.primary().id();
         let seal = envelope::make_seal(ring.primary(), &self.id)?;
         self.database
-            .write(move |c| {
-                Box::pin(async move {
-                    sqlx::query("UPDATE store SET key = ?1, seal = ?2 WHERE key <> ?1")
-                        .bind(&key.0[..])
-                        .bind(seal)
-                        .execute(c)
-                        .await
-                })
+            .write((key, seal), |(key, seal), c| {
+                let update = sqlx::query("UPDATE store SET key = ?1, seal = ?2 WHERE key <> ?1");
+                Box::pin(update.bind(&key.0[..]).bind(seal).execute(c))
             })
             .await
             .map_err(storage)?;
@@ -98,7 +92,7 @@ impl LocalStore {
     }
 }
 
-async fn rewrap_batch(c: &mut SqliteConnection, ring: Arc<Keyring>, id: StoreId, after: i64) -> Result<Batch, Refusal> {
+async fn rewrap_batch(c: &mut SqliteConnection, ring: &Keyring, id: &StoreId, after: i64) -> Result<Batch, Refusal> {
     let to = ring.primary();
     let announced = rows::wrapping_key(c).await?;
     if announced != to.id() {
@@ -107,7 +101,7 @@ async fn rewrap_batch(c: &mut SqliteConnection, ring: Arc<Keyring>, id: StoreId,
     let mut batch = Batch { last: None, rewrapped: 0, corrupt: None };
     for row in rows::not_under(c, to.id(), after, BATCH).await? {
         batch.last = Some(row.number);
-        match wrap_anew(&row, &ring, &id) {
+        match wrap_anew(&row, ring, id) {
             Ok(wrapped) => {
                 sqlx::query("UPDATE versions SET key = ?, wrapped = ? WHERE number = ?")
                     .bind(&to.id().0[..])

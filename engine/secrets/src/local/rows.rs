@@ -65,7 +65,7 @@ pub(super) struct Row {
 }
 
 /// Keeps the store's row as it is, or makes it if there is none; returns what is there afterwards.
-pub(super) async fn init_store(c: &mut SqliteConnection, fresh: Store) -> Result<Store, sqlx::Error> {
+pub(super) async fn init_store(c: &mut SqliteConnection, fresh: &Store) -> Result<Store, sqlx::Error> {
     sqlx::query("INSERT OR IGNORE INTO store (one, id, key, seal) VALUES (1, ?, ?, ?)")
         .bind(&fresh.id[..])
         .bind(&fresh.key.0[..])

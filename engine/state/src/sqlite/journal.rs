@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
 use keywheel_core::{Event, NewRotation, Rotation, RotationId, State};
-use sqlx::{QueryBuilder, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::lease::{fence_or_null, give_back};
@@ -56,95 +56,94 @@ pub(super) async fn create(
     }
     let now = whole_micros(now);
     let start = Rotation { fixed: new, state: State::initial(), seq: 0, created_at: now, updated_at: now };
-    let (owned, me, events) = (lease.clone(), store.holder.id().to_owned(), events.to_vec());
-    let write = store.database.write(move |c| {
-        Box::pin(async move {
-            must_be_ours_and_new(c, &me, &owned, &start.fixed).await?;
-            let state = advance(&start, 0, &events, now)?;
-            let row = Rotation { state, seq: events.len() as u64, ..start };
-            let number = insert(c, &row).await?;
-            insert_events(c, number, 0, &events, fence_or_null(&owned), now).await?;
-            Ok(Stand { id: row.fixed.id, number, seq: row.seq, state: row.state })
-        })
-    });
-    let stand = write.await.map_err(written)?;
+    let create = Create { me: store.holder.id().to_owned(), lease: lease.clone(), start, events: events.to_vec() };
+    let stand = store.database.write(create, |create, c| Box::pin(create.run(c))).await.map_err(written)?;
     // `write` returns after the commit, and nowhere before is there a receipt.
     let receipt = Receipt::of_commit(stand.id, stand.state.clone(), stand.seq);
     store.known.keep(&lease.secret, stand);
     Ok(receipt)
 }
 
-/// The lease must still be this one, of this holder, and the rotation the only open one of its secret. One query: every
-/// statement is a trip to the connection's thread.
-async fn must_be_ours_and_new(
-    connection: &mut SqliteConnection,
-    me: &str,
-    lease: &Lease,
-    new: &NewRotation,
-) -> Result<(), StateError> {
-    let row = sqlx::query(
-        "SELECT EXISTS (SELECT 1 FROM leases WHERE secret = ?1 AND fence = ?2 AND holder = ?3) AS owned, \
-         (SELECT id FROM rotations WHERE secret = ?1 AND open = 1) AS open, \
-         (SELECT seq FROM rotations WHERE id = ?4) AS same",
-    )
-    .bind(&lease.secret)
-    .bind(fence_or_null(lease))
-    .bind(me)
-    .bind(*new.id.as_uuid())
-    .fetch_one(connection)
-    .await
-    .map_err(storage)?;
-    if !get::<bool>(&row, "owned")? {
-        return Err(StateError::Fenced { secret: lease.secret.clone() });
-    }
-    if let Some(open) = get::<Option<Uuid>>(&row, "open")? {
-        return Err(StateError::AlreadyOpen { secret: new.secret.clone(), rotation: RotationId::new(open) });
-    }
-    match get::<Option<i64>>(&row, "same")? {
-        Some(_) => Err(StateError::Moved { rotation: new.id, expected: 0, found: count(&row, "same")? }),
-        None => Ok(()),
-    }
+/// What is to be created, owned so that it can wait in the writer's line.
+struct Create {
+    me: String,
+    lease: Lease,
+    start: Rotation,
+    events: Vec<Event>,
 }
 
-/// Returns the row's number.
-async fn insert(connection: &mut SqliteConnection, rotation: &Rotation) -> Result<i64, StateError> {
-    let Rotation { fixed, state, seq, created_at, updated_at } = rotation;
-    let inserted = sqlx::query(
-        "INSERT INTO rotations \
-         (id, secret, policy, digest, replaces, format, shape, target, cause, state, seq, open, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )
-    .bind(*fixed.id.as_uuid())
-    .bind(&fixed.secret)
-    .bind(&fixed.policy)
-    .bind(&fixed.digest)
-    .bind(&fixed.replaces)
-    .bind(FORMAT)
-    .bind(to_json(&fixed.shape)?)
-    .bind(&fixed.target)
-    .bind(to_json(&fixed.cause)?)
-    .bind(to_json(state)?)
-    .bind(row::number(*seq)?)
-    .bind(!state.ended())
-    .bind(created_at.as_microsecond())
-    .bind(updated_at.as_microsecond())
-    .execute(connection)
-    .await
-    .map_err(storage)?;
-    Ok(inserted.last_insert_rowid())
-}
+impl Create {
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Stand, StateError> {
+        let advanced = advance(&self.start, 0, &self.events, self.start.created_at);
+        if let Ok(state) = &advanced
+            && let Some(number) = self.insert(connection, state).await?
+        {
+            return Ok(Stand { id: self.start.fixed.id, number, seq: self.seq(), state: state.clone() });
+        }
+        self.must_be_ours_and_new(connection).await?;
+        advanced.and_then(|_| {
+            let id = self.start.fixed.id;
+            Err(StateError::Corrupt(format!("rotation {id} was not written, and nothing stands against it")))
+        })
+    }
 
-/// Moves a rotation on that has so many events, in a format that we know, under a lease.
-macro_rules! updating {
-    ($columns:literal) => {
-        concat!(
-            "UPDATE rotations SET ",
-            $columns,
-            " WHERE number = ?4 AND seq = ?5 AND secret = ?6 AND format = ?9 \
-             AND EXISTS (SELECT 1 FROM leases WHERE secret = ?6 AND fence = ?7 AND holder = ?8)"
+    /// The number of the last event.
+    fn seq(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// Writes the rotation with its first events, if the lease is still this one, of this holder, and the rotation the only
+    /// open one of its secret. Returns the row's number; `None` says that nothing was written.
+    async fn insert(&self, connection: &mut SqliteConnection, state: &State) -> Result<Option<i64>, StateError> {
+        let Rotation { fixed, created_at, updated_at, .. } = &self.start;
+        let id = *fixed.id.as_uuid();
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO rotations (id, secret, policy, digest, replaces, format, shape, target, cause, state, seq, open, \
+             created_at, updated_at) SELECT ",
+        );
+        let mut columns = insert.separated(", ");
+        columns.push_bind(id).push_bind(&fixed.secret).push_bind(&fixed.policy).push_bind(&fixed.digest);
+        columns.push_bind(&fixed.replaces).push_bind(FORMAT).push_bind(to_json(&fixed.shape)?).push_bind(&fixed.target);
+        columns.push_bind(to_json(&fixed.cause)?).push_bind(to_json(state)?).push_bind(row::number(self.seq())?);
+        columns.push_bind(!state.ended()).push_bind(created_at.as_microsecond()).push_bind(updated_at.as_microsecond());
+        insert.push(" WHERE ");
+        push_owned(&mut insert, &self.me, &self.lease);
+        insert.push(" AND NOT EXISTS (SELECT 1 FROM rotations WHERE secret = ").push_bind(&fixed.secret);
+        insert.push(" AND open = 1) AND NOT EXISTS (SELECT 1 FROM rotations WHERE id = ").push_bind(id).push(")");
+        push_events(&mut insert, None, 0, &self.events, &self.lease, *updated_at)?;
+        let inserted = insert.build().execute(connection).await.map_err(storage)?;
+        // `events` has no row numbers of its own.
+        Ok((inserted.rows_affected() > 0).then_some(inserted.last_insert_rowid()))
+    }
+
+    /// Says what stands against it, if anything does.
+    async fn must_be_ours_and_new(&self, connection: &mut SqliteConnection) -> Result<(), StateError> {
+        let (lease, new) = (&self.lease, &self.start.fixed);
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM leases WHERE secret = ?1 AND fence = ?2 AND holder = ?3) AS owned, \
+             (SELECT id FROM rotations WHERE secret = ?1 AND open = 1) AS open, \
+             (SELECT seq FROM rotations WHERE id = ?4) AS same",
         )
-    };
+        .bind(&lease.secret)
+        .bind(fence_or_null(lease))
+        .bind(&self.me)
+        .bind(*new.id.as_uuid())
+        .fetch_one(connection)
+        .await
+        .map_err(storage)?;
+        if !get::<bool>(&row, "owned")? {
+            return Err(StateError::Fenced { secret: lease.secret.clone() });
+        }
+        if let Some(open) = get::<Option<Uuid>>(&row, "open")? {
+            return Err(StateError::AlreadyOpen { secret: new.secret.clone(), rotation: RotationId::new(open) });
+        }
+        match get::<Option<i64>>(&row, "same")? {
+            Some(_) => Err(StateError::Moved { rotation: new.id, expected: 0, found: count(&row, "same")? }),
+            None => Ok(()),
+        }
+    }
 }
+
 /// What is to be appended, owned so that it can wait in the writer's line.
 struct Append {
     me: String,
@@ -178,7 +177,7 @@ pub(super) async fn append(
         // Taken, so that after an error nothing is known.
         known: store.known.take(&lease.secret),
     };
-    let stand = store.database.write(move |c| Box::pin(append.run(c))).await.map_err(written)?;
+    let stand = store.database.write(append, |append, c| Box::pin(append.run(c))).await.map_err(written)?;
     // `write` returns after the commit, and nowhere before is there a receipt.
     let receipt = Receipt::of_commit(id, stand.state.clone(), stand.seq);
     if !release {
@@ -188,17 +187,11 @@ pub(super) async fn append(
 }
 
 impl Append {
-    async fn run(self, connection: &mut SqliteConnection) -> Result<Stand, StateError> {
-        let stand = match self.go_on(connection).await? {
-            Some(stand) => stand,
-            None => self.look_and_go_on(connection).await?,
-        };
-        let fence = fence_or_null(&self.lease);
-        insert_events(connection, stand.number, self.after, &self.events, fence, self.now).await?;
-        if self.release {
-            give_back(connection, &self.me, &self.lease).await?;
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Stand, StateError> {
+        match self.go_on(connection).await? {
+            Some(stand) => Ok(stand),
+            None => self.look_and_go_on(connection).await,
         }
-        Ok(stand)
     }
 
     /// Moves a rotation on from where it is known to stand, if it still stands there under this lease. `None` if not, or if
@@ -212,11 +205,10 @@ impl Append {
         }
         let Ok(state) = fold(&known.state, &self.events, self.now) else { return Ok(None) };
         let stand = Stand { state, seq: self.seq(), ..known.clone() };
-        Ok(self.update(connection, &stand).await?.then_some(stand))
+        Ok(self.write(connection, &stand).await?.then_some(stand))
     }
 
     async fn look_and_go_on(&self, connection: &mut SqliteConnection) -> Result<Stand, StateError> {
-        // One query: every statement is a trip to the connection's thread.
         let row = sqlx::query(select_rotations!(
             ", r.number, l.fence AS lease_fence, l.holder AS lease_holder \
              FROM rotations AS r LEFT JOIN leases AS l ON l.secret = r.secret WHERE r.id = ?"
@@ -238,7 +230,11 @@ impl Append {
         }
         let state = advance(&rotation, self.after, &self.events, self.now)?;
         let stand = Stand { id: self.id, number: get(&row, "number")?, seq: self.seq(), state };
-        if !self.events.is_empty() && !self.update(connection, &stand).await? {
+        if self.events.is_empty() {
+            if self.release {
+                give_back(connection, &self.me, &self.lease).await?;
+            }
+        } else if !self.write(connection, &stand).await? {
             return Err(StateError::Corrupt(format!("rotation {} moved within one transaction", self.id)));
         }
         Ok(stand)
@@ -249,38 +245,46 @@ impl Append {
         self.after + self.events.len() as u64
     }
 
-    /// Whether the row was where it should be, and the lease this holder's.
-    async fn update(&self, connection: &mut SqliteConnection, to: &Stand) -> Result<bool, StateError> {
+    /// Moves the row on and appends the events, and gives the lease back if that is wanted. False if the row was not where it
+    /// should be, or the lease is not this holder's: then nothing was written.
+    async fn write(&self, connection: &mut SqliteConnection, to: &Stand) -> Result<bool, StateError> {
+        let mut write = QueryBuilder::new("UPDATE rotations SET state = ");
+        write.push_bind(to_json(&to.state)?).push(", seq = ").push_bind(row::number(to.seq)?);
+        write.push(", updated_at = ").push_bind(self.now.as_microsecond());
         // To name `open` is to rewrite its index, so it is named only when it changes: no event opens a rotation.
-        let update = if to.state.ended() {
-            updating!("state = ?1, seq = ?2, updated_at = ?3, open = 0")
-        } else {
-            updating!("state = ?1, seq = ?2, updated_at = ?3")
-        };
-        let updated = sqlx::query(update)
-            .bind(to_json(&to.state)?)
-            .bind(row::number(to.seq)?)
-            .bind(self.now.as_microsecond())
-            .bind(to.number)
-            .bind(row::number(self.after)?)
-            .bind(&self.lease.secret)
-            .bind(fence_or_null(&self.lease))
-            .bind(&self.me)
-            .bind(FORMAT)
-            .execute(connection)
-            .await
-            .map_err(storage)?;
-        Ok(updated.rows_affected() > 0)
+        if to.state.ended() {
+            write.push(", open = 0");
+        }
+        write.push(" WHERE number = ").push_bind(to.number).push(" AND seq = ").push_bind(row::number(self.after)?);
+        write.push(" AND secret = ").push_bind(&self.lease.secret).push(" AND format = ").push_bind(FORMAT);
+        write.push(" AND ");
+        push_owned(&mut write, &self.me, &self.lease);
+        push_events(&mut write, Some(to.number), self.after, &self.events, &self.lease, self.now)?;
+        if self.release {
+            write.push("; UPDATE leases SET holder = NULL WHERE changes() > 0 AND secret = ");
+            write.push_bind(&self.lease.secret).push(" AND fence = ").push_bind(fence_or_null(&self.lease));
+            write.push(" AND holder = ").push_bind(&self.me);
+        }
+        let written = write.build().execute(connection).await.map_err(storage)?;
+        Ok(written.rows_affected() > 0)
     }
 }
 
-/// Appends events behind the one numbered `after`.
-async fn insert_events(
-    connection: &mut SqliteConnection,
-    rotation: i64,
+/// The condition that the lease is this holder's.
+fn push_owned(query: &mut QueryBuilder<Sqlite>, me: &str, lease: &Lease) {
+    query.push("EXISTS (SELECT 1 FROM leases WHERE secret = ").push_bind(lease.secret.clone());
+    query.push(" AND fence = ").push_bind(fence_or_null(lease));
+    query.push(" AND holder = ").push_bind(me.to_owned()).push(")");
+}
+
+/// Appends events behind the one numbered `after`, if the statement before has changed its row (`changes()`): so both are one
+/// trip to the connection's thread. Without `rotation` they belong to the row that was just inserted.
+fn push_events(
+    query: &mut QueryBuilder<Sqlite>,
+    rotation: Option<i64>,
     after: u64,
     events: &[Event],
-    fence: Option<i64>,
+    lease: &Lease,
     now: Timestamp,
 ) -> Result<(), StateError> {
     if events.is_empty() {
@@ -288,12 +292,13 @@ async fn insert_events(
     }
     let events: Vec<String> = events.iter().map(to_json).collect::<Result<_, _>>()?;
     let mut seq = row::number(after)?;
-    let mut insert = QueryBuilder::new("INSERT INTO events (rotation, seq, at, fence, format, event) ");
-    insert.push_values(events, |mut row, event| {
+    query.push("; INSERT INTO events (rotation, seq, at, fence, format, event) SELECT coalesce(");
+    query.push_bind(rotation).push(", last_insert_rowid()), column1, ").push_bind(now.as_microsecond()).push(", ");
+    query.push_bind(fence_or_null(lease)).push(", ").push_bind(FORMAT).push(", column2 FROM (");
+    query.push_values(events, |mut row, event| {
         seq += 1;
-        row.push_bind(rotation).push_bind(seq).push_bind(now.as_microsecond());
-        row.push_bind(fence).push_bind(FORMAT).push_bind(event);
+        row.push_bind(seq).push_bind(event);
     });
-    insert.build().execute(connection).await.map_err(storage)?;
+    query.push(") WHERE changes() > 0");
     Ok(())
 }

@@ -37,8 +37,10 @@ pub(super) async fn claim(
     let mut gone = None;
     // A second round only after the owner was seen to be gone, and a third only if another took it and is gone as well.
     loop {
-        let (wanted, me, dead) = (wanted.clone(), holder.id().to_owned(), gone.clone());
-        let answer = database.write(move |c| Box::pin(take(c, wanted, me, dead, now))).await.map_err(written)?;
+        let claim = (wanted.clone(), holder.id().to_owned(), gone.clone());
+        let take =
+            database.write(claim, move |(wanted, me, dead), c| Box::pin(take(c, wanted, me, dead.as_deref(), now)));
+        let answer = take.await.map_err(written)?;
         match answer {
             Answer::Granted(lease) => {
                 if let Some(dead) = gone {
@@ -55,9 +57,9 @@ pub(super) async fn claim(
 
 async fn take(
     connection: &mut SqliteConnection,
-    wanted: Lease,
-    me: String,
-    gone: Option<String>,
+    wanted: &Lease,
+    me: &str,
+    gone: Option<&str>,
     now: Timestamp,
 ) -> Result<Answer, StateError> {
     let taken = sqlx::query(TAKE)
@@ -70,10 +72,10 @@ async fn take(
         .await
         .map_err(storage)?;
     if let Some(row) = taken {
-        return Ok(Answer::Granted(Lease { fence: count(&row, "fence")?, ..wanted }));
+        return Ok(Answer::Granted(Lease { fence: count(&row, "fence")?, ..wanted.clone() }));
     }
     let row = sqlx::query("SELECT holder, expires_at FROM leases WHERE secret = ?")
-        .bind(wanted.secret)
+        .bind(&wanted.secret)
         .fetch_one(connection)
         .await
         .map_err(storage)?;
@@ -88,14 +90,13 @@ pub(super) async fn renew(
     now: Timestamp,
 ) -> Result<Lease, StateError> {
     let renewed = Lease { expires_at: whole_micros(later(whole_micros(now), ttl)), ..lease.clone() };
-    let (wanted, me) = (renewed.clone(), holder.id().to_owned());
     let kept = database
-        .write(move |c| {
+        .write((renewed.clone(), holder.id().to_owned()), |(wanted, me), c| {
             Box::pin(async move {
                 sqlx::query("UPDATE leases SET expires_at = ?1 WHERE secret = ?2 AND fence = ?3 AND holder = ?4")
                     .bind(wanted.expires_at.as_microsecond())
                     .bind(&wanted.secret)
-                    .bind(fence_or_null(&wanted))
+                    .bind(fence_or_null(wanted))
                     .bind(me)
                     .execute(c)
                     .await
@@ -111,8 +112,8 @@ pub(super) async fn renew(
 }
 
 pub(super) async fn release(database: &Database, holder: &Holder, lease: &Lease) -> Result<(), StateError> {
-    let (lost, me) = (lease.clone(), holder.id().to_owned());
-    database.write(move |c| Box::pin(async move { give_back(c, &me, &lost).await })).await.map_err(written)
+    let lost = (lease.clone(), holder.id().to_owned());
+    database.write(lost, |(lost, me), c| Box::pin(give_back(c, me, lost))).await.map_err(written)
 }
 
 /// Gives a lease back, if it is still this holder's.

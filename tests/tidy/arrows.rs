@@ -7,7 +7,7 @@ use super::{all_files, must_be_empty, read, rust_files};
 
 /// Each crate with those of ours that it may depend on. `core` and `sdk` do not see each other: the API of those who write
 /// rotators does not move with our internals.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("policies", &[]),
     ("core", &["policies"]),
     ("sqlite", &[]),
@@ -19,10 +19,12 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("sqlserver-double", &[]),
     ("postgres", &["sdk"]),
     ("sqlserver", &["sdk"]),
+    ("apikey", &["sdk"]),
+    ("keyservice", &[]),
 ];
 
 /// What every crate may use in its tests.
-const IN_TESTS: [&str; 2] = ["testkit", "sqlserver-double"];
+const IN_TESTS: [&str; 3] = ["testkit", "sqlserver-double", "keyservice"];
 
 /// Crates that decide or describe, and so have no clock, chance, network or threads.
 const PURE: [&str; 2] = ["core", "sdk"];

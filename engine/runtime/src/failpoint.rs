@@ -220,6 +220,9 @@ impl Rotator for PointedRotator {
     async fn generate(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Bundle, RotatorError> {
         around(&self.1, "target/generate", self.0.generate(call, current)).await
     }
+    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+        around(&self.1, "target/sweep", self.0.sweep(call, keep)).await
+    }
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
         around(&self.1, "target/apply", self.0.apply(call, candidate, current)).await
     }

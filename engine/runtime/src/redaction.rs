@@ -97,6 +97,11 @@ impl Rotator for Redacted {
         self.0.generate(call, current).await.map_err(|e| clean(e, call, &[current]))
     }
 
+    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+        let known: Vec<_> = keep.iter().copied().map(Some).collect();
+        self.0.sweep(call, keep).await.map_err(|e| clean(e, call, &known))
+    }
+
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
         self.0.apply(call, candidate, current).await.map_err(|e| clean(e, call, &[Some(candidate), current]))
     }

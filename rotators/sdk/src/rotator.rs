@@ -85,11 +85,19 @@ pub trait Rotator: Send + Sync {
     /// Before it answers `No`, late effects of earlier calls for this account can no longer happen.
     async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer;
 
-    /// Only where [`crate::Origin::Provider`]: makes the value, tagged with `call.rotation`. An earlier one with the same
-    /// tag is deleted first, since nobody holds it.
+    /// Only where [`crate::Origin::Provider`]: makes the value, tagged with `call.rotation`. `current` is untouched. The engine
+    /// has called [`Rotator::sweep`] just before, so an earlier try leaves nothing behind.
     async fn generate(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Bundle, RotatorError> {
         let _ = (call, current);
         Err(RotatorError::not_done(crate::Retry::Never, "unsupported", "this rotator does not make values itself"))
+    }
+
+    /// Only where [`crate::Origin::Provider`]: deletes all that carries the tag of `call.rotation` and is none of `keep`, and
+    /// sees that it is gone. A `generate` whose answer was lost made a value that nobody holds; this is what finds it. Never
+    /// touches what has another tag or none. Fine if there is nothing.
+    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+        let _ = (call, keep);
+        Ok(())
     }
 
     /// Makes the target accept `candidate`. Afterwards `probe(candidate)` is `Yes`.

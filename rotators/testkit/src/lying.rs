@@ -15,6 +15,7 @@ pub enum Verb {
     Preflight,
     Probe,
     Generate,
+    Sweep,
     Apply,
     Verify,
     Restore,
@@ -167,6 +168,10 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
 
     async fn generate(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Bundle, RotatorError> {
         self.tell(Verb::Generate, self.inner.generate(call, current)).await
+    }
+
+    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+        self.tell(Verb::Sweep, self.inner.sweep(call, keep)).await
     }
 
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {

@@ -1,0 +1,1 @@
+//! Rotates API keys of any provider that a declaration describes.

@@ -236,8 +236,10 @@ fn login_property(scene: &Scene<'_>, name: &str, property: &str) -> Value {
             // "-1 if the local security policy in Windows never expires the password."
             None => Value::Int(-1),
             Some(max) => {
+                const DAY: i64 = 86_400_000;
                 let left = clock::millis(max) - (scene.now() - credentials.set);
-                Value::Int(i32::try_from(left.div_euclid(86_400_000)).unwrap_or(i32::MAX).max(0))
+                // A day that has begun counts whole; not confirmed by documentation.
+                Value::Int(i32::try_from((left + DAY - 1).div_euclid(DAY)).unwrap_or(i32::MAX).max(0))
             }
         },
         _ => Value::Null,

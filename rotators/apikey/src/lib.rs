@@ -1,1 +1,143 @@
-//! Rotates API keys of any provider that a declaration describes.
+//! Rotates API keys of any HTTP provider that a declaration in YAML describes.
+//!
+//! A key is made by its provider and stands beside the one before it. Each key that a rotation makes has the rotation's
+//! id in its name, so that one whose answer was lost is found in the provider's list and deleted, never used.
+//!
+//! - A declaration is text, then a `document` with places, then a [`Provider`] (`parse`, `check`).
+//! - A request is a [`Provider`]'s with the values of one call in it, each encoded for its place (`template`,
+//!   `access`).
+//! - No redirect is followed and no answer is read without bound (`http`); what an answer means is one table
+//!   (`answer`).
+//! - Only keys with this rotation's tag are deleted, apart from the ones that a call names by their ids (`sweep`,
+//!   `restore`, `revoke`), and from old keys where a policy asks for it (`generate`).
+//!
+//! One file per verb of [`keywheel_sdk::Rotator`]; this one only hands on.
+
+mod access;
+mod answer;
+mod check;
+mod document;
+mod generate;
+mod http;
+mod list;
+mod mistake;
+mod parse;
+mod preflight;
+mod probe;
+mod provider;
+mod remove;
+mod restore;
+mod revoke;
+mod settings;
+mod sweep;
+mod template;
+mod verify;
+mod wait;
+
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use keywheel_sdk::{
+    Answer, Bundle, Call, Capabilities, Check, Descriptor, Finding, Origin, Retry, RevokeHow, Rotator, RotatorError,
+    Shape, Usage,
+};
+use serde_json::{Map, Value};
+
+pub use mistake::Mistake;
+pub use provider::Provider;
+
+/// The rotator of one provider. Keeps idle connections, so make one and share it.
+///
+/// ## Cancellation
+/// Each call may be dropped at any time. Whether a request that was on its way has changed something is unknown until
+/// the next probe or sweep.
+pub struct ApiKeyRotator {
+    provider: Provider,
+    client: OnceLock<reqwest::Client>,
+}
+
+impl ApiKeyRotator {
+    /// Opens nothing yet.
+    pub fn new(provider: Provider) -> Self {
+        ApiKeyRotator { provider, client: OnceLock::new() }
+    }
+
+    /// Made when it is first needed, so that a machine without certificates can still be told what is wrong.
+    fn client(&self) -> Result<reqwest::Client, RotatorError> {
+        match self.client.get() {
+            Some(client) => Ok(client.clone()),
+            None => {
+                let made = http::client()?;
+                Ok(self.client.get_or_init(|| made).clone())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Rotator for ApiKeyRotator {
+    fn describe(&self) -> Descriptor {
+        Descriptor {
+            kind: self.provider.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            shapes: vec![Shape::Overlapping],
+            origin: Origin::Provider,
+            settings: settings::schema(&self.provider),
+            capabilities: Capabilities { usage: false, self_managed: false },
+            derived_fields: self.provider.fields.clone(),
+        }
+    }
+
+    fn check_settings(&self, settings: &Map<String, Value>) -> Result<(), String> {
+        settings::check(&self.provider, settings)
+    }
+
+    async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
+        preflight::preflight(self, call, current).await
+    }
+
+    async fn probe(&self, call: &Call<'_>, credential: &Bundle, _others: &[&Bundle]) -> Answer {
+        probe::probe(self, call, credential).await
+    }
+
+    async fn generate(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Bundle, RotatorError> {
+        generate::generate(self, call, current).await
+    }
+
+    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+        sweep::sweep(self, call, keep).await
+    }
+
+    async fn apply(&self, call: &Call<'_>, candidate: &Bundle, _current: Option<&Bundle>) -> Result<(), RotatorError> {
+        verify::apply(self, call, candidate).await
+    }
+
+    async fn verify(
+        &self,
+        call: &Call<'_>,
+        candidate: &Bundle,
+        _current: Option<&Bundle>,
+        checks: &[Check],
+    ) -> Result<(), RotatorError> {
+        verify::verify(self, call, candidate, checks).await
+    }
+
+    async fn restore(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
+        restore::restore(self, call, candidate, current).await
+    }
+
+    async fn usage(&self, _call: &Call<'_>, _credential: &Bundle) -> Result<Usage, RotatorError> {
+        let message = "a provider of API keys does not count who uses one";
+        Err(RotatorError::not_done(Retry::Never, "unsupported", message))
+    }
+
+    async fn revoke(
+        &self,
+        call: &Call<'_>,
+        previous: &Bundle,
+        current: &Bundle,
+        _how: RevokeHow,
+    ) -> Result<(), RotatorError> {
+        revoke::revoke(self, call, previous, current).await
+    }
+}

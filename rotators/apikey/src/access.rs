@@ -1,0 +1,214 @@
+//! One call's way to the provider: its address, its credentials, and requests with the values filled in.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keywheel_sdk::{Admin, Bundle, Call, Retry, RotatorError, Secret};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Url};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::ApiKeyRotator;
+use crate::http::{self, Failure, Outgoing, Reply};
+use crate::provider::{Auth, Body, Json, KEY_ID, Provider, Request};
+use crate::settings;
+use crate::template::{Place, Template, Values};
+
+/// What one call needs for its requests.
+pub(crate) struct Access<'a> {
+    pub provider: &'a Provider,
+    pub call: &'a Call<'a>,
+    client: Client,
+    base: Url,
+    /// The tag of this rotation.
+    pub tag: String,
+}
+
+impl<'a> Access<'a> {
+    /// Checks the settings; sends nothing.
+    pub fn of(rotator: &'a ApiKeyRotator, call: &'a Call<'a>) -> Result<Self, RotatorError> {
+        let provider = &rotator.provider;
+        let settings = &call.target.settings;
+        let wrong = |why: String| RotatorError::not_done(Retry::Never, "settings", why);
+        settings::check(provider, settings).map_err(wrong)?;
+        let base = settings::address(provider, settings).map_err(wrong)?;
+        Ok(Access { provider, call, client: rotator.client()?, base, tag: provider.tag.of(call.rotation) })
+    }
+
+    /// A request about `key`, or about none.
+    pub fn request(&self, request: &Request, key: Option<&Bundle>) -> Result<Outgoing, RotatorError> {
+        let values = self.values(key);
+        let mut url = self.url(request, &values)?;
+        for (name, template) in &request.query {
+            url.query_pairs_mut().append_pair(name, &template.fill(&values, Place::Whole)?);
+        }
+        self.request_to(url, request, &values)
+    }
+
+    /// The same request of the admin to the address where a list goes on.
+    pub fn request_at(&self, request: &Request, url: Url) -> Result<Outgoing, RotatorError> {
+        if url.origin() != self.base.origin() {
+            let message =
+                format!("the provider says that `{}` goes on at another host, which is not asked", request.name);
+            return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
+        }
+        self.request_to(url, request, &self.values(None))
+    }
+
+    /// Sends a request; whatever was made of a key's or the admin's credential went into it.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Reply, Failure> {
+        http::send(&self.client, self.call, outgoing).await
+    }
+
+    /// Takes out of a text what must not be told: the values of the admin's credential and of the key, but for their
+    /// names.
+    pub fn without_secrets(&self, text: &str, key: Option<&Bundle>) -> String {
+        let mut text = text.to_owned();
+        let public = [KEY_ID, keywheel_sdk::USERNAME];
+        let bundles = self.admin().into_iter().chain(key);
+        let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !public.contains(&field.0)).collect();
+        // The longest first: of one that holds another nothing must be left.
+        secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose(str::len)));
+        for (_, secret) in secrets {
+            secret.expose(|value| {
+                if value.chars().count() >= 4 && text.contains(value) {
+                    text = text.replace(value, "[secret]");
+                }
+            });
+        }
+        without_basic(&text)
+    }
+
+    fn admin(&self) -> Option<&'a Bundle> {
+        match &self.call.target.admin {
+            Admin::Credential(bundle) => Some(bundle),
+            Admin::Own => None,
+        }
+    }
+
+    fn values<'b>(&'b self, key: Option<&'b Bundle>) -> Values<'b> {
+        Values {
+            settings: &self.provider.settings,
+            target: &self.call.target.settings,
+            admin: self.admin(),
+            key,
+            rotation: self.call.rotation,
+            tag: &self.tag,
+        }
+    }
+
+    fn url(&self, request: &Request, values: &Values<'_>) -> Result<Url, RotatorError> {
+        let path = request.path.fill(values, Place::Segment)?;
+        let whole = format!("{}{}", self.base.path().trim_end_matches('/'), *path);
+        let mut url = self.base.clone();
+        url.set_path(&whole);
+        // The last line of defence: an address that means another place than it says.
+        if url.path() != whole || url.origin() != self.base.origin() {
+            let message = format!("the path of `{}` does not stay what it is with its values", request.name);
+            return Err(RotatorError::not_done(Retry::Never, "unfit-value", message));
+        }
+        Ok(url)
+    }
+
+    fn request_to(&self, url: Url, request: &Request, values: &Values<'_>) -> Result<Outgoing, RotatorError> {
+        let mut outgoing = reqwest::Request::new(request.method.clone(), url);
+        for (name, template) in self.provider.headers.iter().chain(&request.headers) {
+            put_header(outgoing.headers_mut(), name, template, values, "")?;
+        }
+        match &request.auth {
+            Auth::Nothing => {}
+            Auth::Bearer(template) => {
+                put_header(outgoing.headers_mut(), &AUTHORIZATION, template, values, "Bearer ")?;
+            }
+            Auth::Header { name, value } => put_header(outgoing.headers_mut(), name, value, values, "")?,
+            Auth::Basic { username, password } => {
+                let (username, password) = (username.fill(values, Place::Whole)?, password.fill(values, Place::Whole)?);
+                if username.contains(':') {
+                    let message =
+                        format!("the user name of `{}` has a `:`, which HTTP Basic cannot send", request.name);
+                    return Err(RotatorError::not_done(Retry::Never, "unfit-value", message));
+                }
+                let pair = Zeroizing::new(format!("{}:{}", *username, *password));
+                let text = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
+                outgoing.headers_mut().insert(AUTHORIZATION, sensitive(&text, &AUTHORIZATION)?);
+            }
+        }
+        let (kind, body) = match &request.body {
+            Body::Nothing => return Ok(Outgoing { name: request.name, request: outgoing }),
+            Body::Json(json) => ("application/json", fill_json(json, values)?.to_string()),
+            Body::Form(pairs) => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                for (name, template) in pairs {
+                    form.append_pair(name, &template.fill(values, Place::Whole)?);
+                }
+                ("application/x-www-form-urlencoded", form.finish())
+            }
+        };
+        outgoing.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
+        *outgoing.body_mut() = Some(body.into());
+        Ok(Outgoing { name: request.name, request: outgoing })
+    }
+}
+
+/// Takes out what HTTP Basic makes of a user and a password, which holds neither as it is.
+fn without_basic(text: &str) -> String {
+    let mut parts = text.split("Basic ");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+        let rest = part.trim_start_matches(is_base64);
+        clean.push_str("Basic ");
+        clean.push_str(if rest.len() + 8 <= part.len() { "[secret]" } else { &part[..part.len() - rest.len()] });
+        clean.push_str(rest);
+    }
+    clean
+}
+
+fn put_header(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    template: &Template,
+    values: &Values<'_>,
+    before: &str,
+) -> Result<(), RotatorError> {
+    let text = Zeroizing::new(format!("{before}{}", *template.fill(values, Place::Header)?));
+    headers.insert(name.clone(), sensitive(&text, name)?);
+    Ok(())
+}
+
+/// A header's value that no log of the HTTP library shows.
+fn sensitive(text: &str, name: &HeaderName) -> Result<HeaderValue, RotatorError> {
+    let mut value =
+        HeaderValue::from_str(text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())).map_err(|_| {
+            let message = format!("the header `{name}` cannot hold its value");
+            RotatorError::not_done(Retry::Never, "unfit-value", message)
+        })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn fill_json(json: &Json, values: &Values<'_>) -> Result<Value, RotatorError> {
+    Ok(match json {
+        Json::Plain(value) => value.clone(),
+        Json::Text(template) => Value::String(template.fill(values, Place::Whole)?.to_string()),
+        Json::List(items) => Value::Array(items.iter().map(|item| fill_json(item, values)).collect::<Result<_, _>>()?),
+        Json::Map(entries) => {
+            let filled = entries.iter().map(|(key, item)| Ok((key.clone(), fill_json(item, values)?)));
+            Value::Object(filled.collect::<Result<_, RotatorError>>()?)
+        }
+    })
+}
+
+/// A key of which only the id is known.
+pub(crate) fn key_of(key_id: &str) -> Bundle {
+    Bundle::new().with(KEY_ID, Secret::new(key_id.to_owned()))
+}
+
+/// A key's id. It is kept in the bundle, but is no secret.
+pub(crate) fn key_id(key: &Bundle) -> Result<String, RotatorError> {
+    let id = key.get(KEY_ID)?.expose(str::to_owned);
+    if id.trim().is_empty() {
+        return Err(RotatorError::not_done(Retry::Never, "unfit-value", "the credential's `key_id` is empty"));
+    }
+    Ok(id)
+}

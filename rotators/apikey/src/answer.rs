@@ -1,0 +1,160 @@
+//! What an answer says: its JSON, the texts in it, and what a failure is told as.
+
+use std::time::Duration;
+
+use jiff::fmt::rfc2822;
+use keywheel_sdk::{Bundle, Effect, Retry, RotatorError, Secret};
+use reqwest::header::{DATE, HeaderName, RETRY_AFTER};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+use zeroize::Zeroize;
+
+use crate::access::Access;
+use crate::http::Reply;
+use crate::provider::Request;
+
+/// How much of a failure's body is told, in characters.
+const EXCERPT: usize = 200;
+/// The longest that a provider may ask us to wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Before a refused admin tries again: somebody may be mending its rights, and a wrong login may count against it.
+const AFTER_REFUSED_ADMIN: Duration = Duration::from_secs(30);
+
+/// A JSON body. Its texts are zeroed on drop, for one of them may be a key.
+pub(crate) struct Json(Value);
+
+impl Drop for Json {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+impl Json {
+    /// Reads the body. The error is a sentence without any of the body.
+    pub fn of(reply: &Reply, name: &str) -> Result<Json, String> {
+        let body = reply.body.as_ref().map_err(|why| format!("the answer to `{name}` could not be read: {why}"))?;
+        serde_json::from_slice(body).map(Json).map_err(|error| {
+            // Line and column only: the library's own words may quote the body.
+            format!("the answer to `{name}` is no JSON at {}:{}", error.line(), error.column())
+        })
+    }
+
+    /// The one list at a path.
+    pub fn list(&self, path: &JsonPath) -> Option<&[Value]> {
+        path.query(&self.0).exactly_one().ok().and_then(Value::as_array).map(Vec::as_slice)
+    }
+
+    /// The one text at a path.
+    pub fn text(&self, path: &JsonPath) -> Option<String> {
+        text_at(&self.0, path)
+    }
+
+    /// Whether there is nothing at a path: no match, `null`, or an empty text.
+    pub fn has_none(&self, path: &JsonPath) -> bool {
+        path.query(&self.0).all().into_iter().all(|value| value.is_null() || value.as_str() == Some(""))
+    }
+
+    /// The one text at a path, as a secret.
+    pub fn secret(&self, path: &JsonPath) -> Option<Secret> {
+        self.text(path).map(Secret::new)
+    }
+}
+
+/// The one text or whole number at a path, where it is not empty.
+pub(crate) fn text_at(value: &Value, path: &JsonPath) -> Option<String> {
+    match path.query(value).exactly_one().ok()? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Value::String(_) | Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whether a request may have changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Question,
+    Change,
+}
+
+impl Access<'_> {
+    /// What an answer with none of the declared statuses means.
+    ///
+    /// A definite refusal (most of 400 to 499) and a busy provider that names a time have changed nothing. All else may
+    /// have.
+    pub fn refusal(&self, request: &Request, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> RotatorError {
+        let (name, status) = (request.name, reply.status);
+        let told = self.excerpt(reply, key, asks);
+        let answered = format!("the provider answered {status} to `{name}`{told}");
+        let unclear = |code: &str, retry: Retry, hint: &str| {
+            let effect = match asks {
+                Asks::Question => Effect::None,
+                Asks::Change => Effect::Unknown,
+            };
+            RotatorError { effect, retry, code: code.to_owned(), message: format!("{answered}{hint}") }
+        };
+        let refused =
+            |retry, hint: &str| RotatorError::not_done(retry, &format!("status-{status}"), format!("{answered}{hint}"));
+        let wait = retry_after(reply);
+        match status {
+            401 | 403 => refused(
+                Retry::After(AFTER_REFUSED_ADMIN),
+                "; check the credential that the policy's `admin:` names, and its rights",
+            ),
+            429 => refused(wait.map_or(Retry::Now, Retry::After), ""),
+            503 if wait.is_some() => refused(wait.map_or(Retry::Now, Retry::After), ""),
+            // The provider gave up waiting for the request, or asks for it again: who knows what it has read.
+            408 | 425 => unclear(&format!("status-{status}"), Retry::Now, ""),
+            400..=499 => refused(Retry::Never, ""),
+            300..=399 => {
+                unclear("redirect", Retry::Never, ", which points to another address; redirects are not followed")
+            }
+            500..=599 => unclear(&format!("status-{status}"), wait.map_or(Retry::Now, Retry::After), ""),
+            _ => unclear("unexpected-status", Retry::Never, ", which the declaration does not expect"),
+        }
+    }
+
+    /// The beginning of a failure's body. Nothing of an answer to a change that may hold a new key.
+    fn excerpt(&self, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> String {
+        if asks == Asks::Change && !(400..=499).contains(&reply.status) || (200..=299).contains(&reply.status) {
+            return String::new();
+        }
+        let Ok(body) = &reply.body else { return String::new() };
+        let clean = self.without_secrets(&String::from_utf8_lossy(body), key);
+        let clean: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let words = clean.split_whitespace().collect::<Vec<_>>().join(" ");
+        match words.char_indices().nth(EXCERPT) {
+            None if words.is_empty() => String::new(),
+            None => format!(": {words}"),
+            Some((end, _)) => format!(": {}…", &words[..end]),
+        }
+    }
+}
+
+/// How long the provider asks us to wait: in seconds, or until a time by its own clock (RFC 9110, 10.2.3).
+fn retry_after(reply: &Reply) -> Option<Duration> {
+    let header = |name: HeaderName| reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let text = header(RETRY_AFTER)?;
+    let asked = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let time = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
+            let seconds = time(text)?.as_second() - time(header(DATE)?)?.as_second();
+            Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        }
+    };
+    Some(asked.min(LONGEST_WAIT))
+}
+
+/// The same failure of a call that has changed something before.
+pub(crate) fn after_change(error: RotatorError) -> RotatorError {
+    RotatorError { effect: Effect::Unknown, ..error }
+}

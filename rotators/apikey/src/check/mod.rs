@@ -1,0 +1,233 @@
+//! A document becomes a provider: what its parts mean, and whether they belong together.
+
+mod base;
+mod part;
+mod path;
+mod request;
+mod template;
+
+use std::time::Duration;
+
+use serde_yaml::{Location, Spanned};
+
+use crate::document::{Document, Entries, RequestsDocument, SettingDocument, Text};
+use crate::mistake::{Flaw, Mistake};
+use crate::provider::{KEY_ID, Provider, SettingSpec, Tag};
+use crate::settings;
+use crate::template::{Template, Variable};
+
+pub(crate) use base::base_url;
+
+/// The longest a new key may be refused at first.
+const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
+
+/// Checks all of it, whatever is found wrong on the way.
+pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
+    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new() };
+    let provider = check.provider(document);
+    check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    // What the admin's requests share is checked with each of them.
+    check.mistakes.dedup();
+    match provider {
+        Some(provider) if check.mistakes.is_empty() => Ok(provider),
+        _ => Err(check.mistakes),
+    }
+}
+
+/// What is known of the declaration so far, and what is wrong with it. A part that is wrong is told and becomes `None`.
+struct Check<'a> {
+    file: &'a str,
+    mistakes: Vec<Mistake>,
+    settings: Vec<SettingSpec>,
+    fields: Vec<String>,
+}
+
+impl Check<'_> {
+    fn mistake(&mut self, at: Location, flaw: Flaw) {
+        let Flaw { message, help } = flaw;
+        let file = self.file.to_owned();
+        self.mistakes.push(Mistake { file, line: at.line(), column: at.column(), message, help });
+    }
+
+    fn wrong(&mut self, at: Location, message: impl Into<String>, help: impl Into<String>) {
+        self.mistake(at, Flaw::new(message, help));
+    }
+
+    /// The value, or its flaw told at the place.
+    fn told<T>(&mut self, at: Location, result: Result<T, Flaw>) -> Option<T> {
+        result.map_err(|flaw| self.mistake(at, flaw)).ok()
+    }
+
+    fn provider(&mut self, document: Document) -> Option<Provider> {
+        self.head(&document);
+        self.settings(document.settings);
+        self.fields(&document.fields);
+        let tag = self.tag(&document.tag);
+        let base_url = self.base(&document.base_url);
+        let headers = self.headers(document.headers, request::Scope::Everywhere);
+        let propagation = self.propagation(document.propagation.as_ref());
+        let RequestsDocument { create, list, verify, disable, delete } = document.requests.value;
+        let at = document.requests.referenced;
+        let admin = &document.auth;
+        for (missing, name) in [
+            (create.is_none(), "create"),
+            (list.is_none(), "list"),
+            (verify.is_none(), "verify"),
+            (delete.is_none(), "delete"),
+        ] {
+            if missing {
+                let help = match name {
+                    "list" => "without it nobody finds a key whose answer was lost",
+                    "verify" => "without it nobody sees whether a key is accepted",
+                    "delete" => "without it an old key can never be revoked",
+                    _ => "without it there is no new key",
+                };
+                self.wrong(at, format!("`requests` has no `{name}`"), help);
+            }
+        }
+        let create = create.and_then(|request| self.create(request, admin));
+        let list = list.and_then(|request| self.list(request, admin));
+        let verify = verify.and_then(|request| self.verify(request));
+        let disable = disable.map(|request| self.removal(request, "disable", admin));
+        let delete = delete.and_then(|request| self.removal(request, "delete", admin));
+        Some(Provider {
+            name: document.provider.value,
+            about: document.about.value,
+            docs: document.docs.map(|docs| docs.value),
+            base_url: base_url?,
+            headers: headers?,
+            tag: tag?,
+            create: create?,
+            list: list?,
+            verify: verify?,
+            disable: match disable {
+                None => None,
+                Some(request) => Some(request?),
+            },
+            delete: delete?,
+            propagation: propagation?,
+            settings: std::mem::take(&mut self.settings),
+            fields: std::mem::take(&mut self.fields),
+        })
+    }
+
+    fn head(&mut self, document: &Document) {
+        if document.version.value != 1 {
+            let message = format!("version {} is not known", document.version.value);
+            self.wrong(document.version.referenced, message, "write `version: 1`");
+        }
+        if !is_word(&document.provider.value, '-') {
+            let message = "a provider's name has lower-case letters, digits and `-`, and begins with a letter";
+            self.wrong(document.provider.referenced, message, "such as `keyservice`");
+        }
+        if document.about.value.trim().is_empty() {
+            self.wrong(document.about.referenced, "`about` is empty", "say in one sentence what this provider is");
+        }
+        if let Some(docs) = document.docs.as_ref().filter(|docs| !docs.value.starts_with("https://")) {
+            self.wrong(docs.referenced, "`docs` is no https address", "begin it with `https://`");
+        }
+    }
+
+    fn settings(&mut self, settings: Entries<SettingDocument>) {
+        for (name, setting) in settings.0 {
+            if !is_word(&name.value, '_') {
+                let message = "a setting's name has lower-case letters, digits and `_`, and begins with a letter";
+                self.wrong(name.referenced, message, "such as `user`");
+            }
+            if let Some(default) = setting.default.as_ref() {
+                if setting.required {
+                    self.wrong(default.referenced, "a required setting has no default", "remove one of them");
+                }
+                if let Err(why) = settings::check_text(&default.value) {
+                    self.wrong(default.referenced, format!("the default {why}"), "leave `default` out");
+                }
+            }
+            self.settings.push(SettingSpec {
+                name: name.value,
+                required: setting.required,
+                default: setting.default.map(|default| default.value),
+                help: setting.help.value,
+                names_target: setting.names_target,
+            });
+        }
+    }
+
+    fn fields(&mut self, fields: &Spanned<Vec<Text>>) {
+        for field in &fields.value {
+            if !is_word(&field.value, '_') {
+                let message = "a field's name has lower-case letters, digits and `_`, and begins with a letter";
+                self.wrong(field.referenced, message, "such as `key`");
+            }
+            if self.fields.contains(&field.value) {
+                self.wrong(field.referenced, format!("the field `{}` stands here twice", field.value), "remove one");
+            } else {
+                self.fields.push(field.value.clone());
+            }
+        }
+        if !self.fields.iter().any(|field| field == KEY_ID) {
+            let message = "`fields` has no `key_id`, and without it no key could be deleted";
+            self.wrong(fields.referenced, message, "write `fields: [key_id, key]`");
+            // Said once is enough.
+            self.fields.push(KEY_ID.to_owned());
+        } else if self.fields.len() < 2 {
+            let help = "name what the application sends, such as `fields: [key_id, key]`";
+            self.wrong(fields.referenced, "`fields` has no secret beside `key_id`", help);
+        }
+    }
+
+    fn tag(&mut self, tag: &Text) -> Option<Tag> {
+        let template = self.told(tag.referenced, Template::parse(&tag.value))?;
+        let sole = template.variables().eq([&Variable::Rotation]);
+        let (before, after) = template.around().filter(|_| sole).or_else(|| {
+            let message = "the tag must hold `${rotation}` once, and no other variable";
+            self.wrong(tag.referenced, message, "write `tag: \"keywheel:${rotation}\"`");
+            None
+        })?;
+        let after_word = before.strip_prefix("keywheel").and_then(|rest| rest.chars().next());
+        if after_word.is_none_or(char::is_alphanumeric) {
+            let message = "the tag must begin with `keywheel` and a separator, so that no other key looks like ours";
+            self.wrong(tag.referenced, message, "write `tag: \"keywheel:${rotation}\"`");
+            return None;
+        }
+        Some(Tag { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    fn base(&mut self, text: &Text) -> Option<Template> {
+        let template = self.template(text, request::Scope::Base)?;
+        if template.is_one_variable() {
+            return Some(template);
+        }
+        // What a policy gives is checked when it is read.
+        match base_url(&template.with_all("x")) {
+            Ok(_) => Some(template),
+            Err(why) => {
+                self.wrong(text.referenced, format!("`base_url` {why}"), "such as `https://api.example.com`");
+                None
+            }
+        }
+    }
+
+    fn propagation(&mut self, text: Option<&Text>) -> Option<Duration> {
+        let Some(text) = text else { return Some(Duration::ZERO) };
+        let seconds = |unit, factor: u64| {
+            let number = text.value.strip_suffix(unit)?.parse::<u64>().ok()?;
+            number.checked_mul(factor)
+        };
+        let Some(seconds) = seconds("s", 1).or_else(|| seconds("m", 60)) else {
+            self.wrong(text.referenced, "this is no duration", "write a whole number and `s` or `m`, such as `10s`");
+            return None;
+        };
+        let duration = Duration::from_secs(seconds);
+        if duration > LONGEST_PROPAGATION {
+            self.wrong(text.referenced, "longer than a step may wait", "at most `5m`");
+            return None;
+        }
+        Some(duration)
+    }
+}
+
+/// Lower-case letters, digits and the separator, a letter first.
+fn is_word(text: &str, separator: char) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == separator)
+}

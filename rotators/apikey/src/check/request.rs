@@ -1,0 +1,231 @@
+//! The requests of a declaration.
+
+use serde_yaml::{Location, Spanned};
+
+use super::Check;
+use crate::document::{AuthDocument, Entries, NextDocument, RequestDocument, Text};
+use crate::mistake::did_you_mean;
+use crate::provider::{Auth, Body, Create, KEY_ID, List, Next, Removal, Request, Verify};
+use crate::template::{Template, Variable};
+
+/// Where a template stands, which says what variables it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The base address.
+    Base,
+    /// A header of all requests.
+    Everywhere,
+    /// A request of the admin that is about no key.
+    Admin,
+    AdminAddress,
+    /// A request with the key itself.
+    Verify,
+    VerifyAddress,
+    /// A request of the admin about a key of which only the id may be known.
+    Removal,
+    RemovalAddress,
+}
+
+impl Scope {
+    fn address(self) -> Scope {
+        match self {
+            Scope::Admin => Scope::AdminAddress,
+            Scope::Verify => Scope::VerifyAddress,
+            Scope::Removal => Scope::RemovalAddress,
+            Scope::Base | Scope::Everywhere | Scope::AdminAddress | Scope::VerifyAddress | Scope::RemovalAddress => {
+                self
+            }
+        }
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn create(
+        &mut self,
+        request: Spanned<RequestDocument>,
+        admin: &Spanned<AuthDocument>,
+    ) -> Option<Create> {
+        let (at, mut document) = (request.referenced, request.value);
+        let quota = self.statuses(document.quota.take(), 400..=499, "quota");
+        let idempotency_key = document.idempotency_key.take().map(|name| self.header_name(&name));
+        let extract = self.extract(at, document.extract.take());
+        let tagged = document.texts().any(|text| text.contains("${tag}"));
+        if !tagged {
+            let message = "`create` gives the key no tag, so nobody would find it again after a lost answer";
+            self.wrong(at, message, "write `${tag}` into the key's name or description");
+        }
+        let request = self.request("create", at, document, Some(admin), Scope::Admin);
+        Some(Create {
+            request: request?,
+            idempotency_key: match idempotency_key {
+                None => None,
+                Some(name) => Some(name?),
+            },
+            extract: extract?,
+            quota: quota?,
+        })
+    }
+
+    pub(super) fn list(&mut self, request: Spanned<RequestDocument>, admin: &Spanned<AuthDocument>) -> Option<List> {
+        let (at, mut document) = (request.referenced, request.value);
+        let items = document.items.take();
+        if items.is_none() {
+            self.wrong(at, "`list` has no `items`", "say where the answer lists the keys: `items: \"$.keys[*]\"`");
+        }
+        let each = document.each.take();
+        if each.is_none() {
+            let help = "say what each key holds: `each: { key_id: \"$.id\", tag: \"$.name\" }`";
+            self.wrong(at, "`list` has no `each`", help);
+        }
+        let items = items.and_then(|items| self.items(&items));
+        let each = each.map(|each| (self.json_path(&each.value.key_id), self.json_path(&each.value.tag)));
+        let next = match document.next.take() {
+            None => Some(Next::Nothing),
+            Some(next) => self.next(next),
+        };
+        let request = self.request("list", at, document, Some(admin), Scope::Admin);
+        let (key_id, tag) = each?;
+        Some(List { request: request?, items: items?, key_id: key_id?, tag: tag?, next: next? })
+    }
+
+    pub(super) fn verify(&mut self, request: Spanned<RequestDocument>) -> Option<Verify> {
+        let (at, mut document) = (request.referenced, request.value);
+        let refused = document.refused.take();
+        if refused.as_ref().is_none_or(|refused| refused.value.is_empty()) {
+            let message = "`verify` has no `refused`, so nobody would see that an old key has ended";
+            self.wrong(at, message, "say what status a wrong key is answered with: `refused: [401]`");
+        }
+        let refused = self.statuses(refused, 400..=499, "refused");
+        let secret = document.texts().filter_map(|text| Template::parse(text).ok()).any(|template| {
+            template.variables().any(|variable| matches!(variable, Variable::Key(field) if field != KEY_ID))
+        });
+        if !secret {
+            let message = "`verify` sends no secret, so any key would pass";
+            self.wrong(at, message, "log in with the key: `auth: { bearer: \"${key.key}\" }`");
+        }
+        let request = self.request("verify", at, document, None, Scope::Verify)?;
+        Some(Verify { request, refused: refused? })
+    }
+
+    pub(super) fn removal(
+        &mut self,
+        request: Spanned<RequestDocument>,
+        name: &'static str,
+        admin: &Spanned<AuthDocument>,
+    ) -> Option<Removal> {
+        let (at, mut document) = (request.referenced, request.value);
+        if document.gone.is_none() {
+            let message = format!("`{name}` has no `gone`, so that repeating it would fail for ever");
+            let help =
+                "say what status a key that is not there is answered with: `gone: [404]`, or `gone: []` if as success";
+            self.wrong(at, message, help);
+        }
+        let gone = self.statuses(document.gone.take(), 400..=499, "gone");
+        if !document.texts().any(|text| text.contains("${key.key_id}")) {
+            let message = format!("`{name}` does not say which key");
+            self.wrong(at, message, "write `${key.key_id}` into its path or body");
+        }
+        let request = self.request(name, at, document, Some(admin), Scope::Removal)?;
+        Some(Removal { request, gone: gone? })
+    }
+
+    /// What all requests have. Whatever else is still in the document belongs to another one.
+    fn request(
+        &mut self,
+        name: &'static str,
+        at: Location,
+        document: RequestDocument,
+        admin: Option<&Spanned<AuthDocument>>,
+        scope: Scope,
+    ) -> Option<Request> {
+        for (key, place) in document.left_over() {
+            let message = format!("`{key}` means nothing in `{name}`");
+            self.wrong(place, message, format!("it belongs into `{}`", owner(key)));
+        }
+        let method = self.method(&document.method);
+        let path = self.path(&document.path, scope.address());
+        let query = self.pairs(&document.query, scope.address());
+        let expect = self.statuses(Some(document.expect), 200..=299, "expect");
+        if expect.as_ref().is_some_and(Vec::is_empty) {
+            self.wrong(at, format!("`{name}` expects no status"), "such as `expect: [200]`");
+        }
+        let body = match (&document.json, &document.form) {
+            (None, None) => Some(Body::Nothing),
+            (Some(json), None) => self.json(json, scope).map(Body::Json),
+            (None, Some(form)) => self.pairs(&form.value, scope).map(Body::Form),
+            (Some(_), Some(form)) => {
+                self.wrong(form.referenced, "a request has one body: `json` or `form`", "remove one of them");
+                None
+            }
+        };
+        let headers = self.headers(document.headers, scope);
+        let auth = match document.auth.as_ref().or(admin) {
+            None => Some(Auth::Nothing),
+            Some(auth) => self.auth(auth, scope),
+        };
+        Some(Request {
+            name,
+            method: method?,
+            path: path?,
+            query: query?,
+            headers: headers?,
+            auth: auth?,
+            body: body?,
+            expect: expect?,
+        })
+    }
+
+    fn extract(
+        &mut self,
+        at: Location,
+        extract: Option<Spanned<Entries<Text>>>,
+    ) -> Option<Vec<(String, serde_json_path::JsonPath)>> {
+        let (at, entries) = extract.map_or((at, Vec::new()), |extract| (extract.referenced, extract.value.0));
+        for field in self.fields.clone() {
+            if !entries.iter().any(|(name, _)| name.value == field) {
+                let message = format!("nothing says where the answer of `create` holds `{field}`");
+                self.wrong(at, message, format!("write `extract: {{ {field}: \"$.…\" }}`"));
+            }
+        }
+        let paths: Vec<_> = entries
+            .into_iter()
+            .map(|(name, path)| {
+                if !self.fields.contains(&name.value) {
+                    let help = did_you_mean(&name.value, self.fields.iter().map(String::as_str));
+                    self.wrong(name.referenced, format!("there is no field `{}`", name.value), help);
+                }
+                self.json_path(&path).map(|path| (name.value, path))
+            })
+            .collect();
+        paths.into_iter().collect()
+    }
+
+    fn next(&mut self, next: Spanned<NextDocument>) -> Option<Next> {
+        let NextDocument { cursor, parameter, link, page, first } = next.value;
+        match (cursor, parameter, link, page, first) {
+            (Some(cursor), Some(parameter), None, None, None) => {
+                Some(Next::Cursor { at: self.json_path(&cursor)?, parameter: parameter.value })
+            }
+            (None, None, Some(link), None, None) if link.value => Some(Next::Link),
+            (None, None, None, Some(page), first) => {
+                Some(Next::Page { parameter: page.value, first: first.map_or(1, |first| first.value) })
+            }
+            _ => {
+                let help =
+                    "`{ cursor: \"$.next\", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`";
+                self.wrong(next.referenced, "`next` says in one way how a long list goes on", help);
+                None
+            }
+        }
+    }
+}
+
+/// The request that a key belongs to.
+fn owner(key: &str) -> &'static str {
+    match key {
+        "quota" | "idempotency_key" | "extract" => "create",
+        "refused" => "verify",
+        "gone" => "delete",
+        _ => "list",
+    }
+}

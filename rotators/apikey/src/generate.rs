@@ -1,0 +1,88 @@
+//! `generate`: a second key beside the first.
+
+use std::time::Duration;
+
+use keywheel_sdk::{Bundle, Call, Effect, Retry, RotatorError};
+use reqwest::header::HeaderValue;
+
+use crate::ApiKeyRotator;
+use crate::access::{Access, key_id, key_of};
+use crate::answer::{Asks, Json, after_change};
+use crate::http::Failure;
+use crate::list::list;
+use crate::provider::KEY_ID;
+use crate::remove::remove;
+use crate::wait::Patience;
+
+/// Before a full target is tried again: somebody must make room first.
+const AFTER_QUOTA: Duration = Duration::from_secs(15 * 60);
+/// Makes a key with this rotation's tag, and returns all its fields once the list shows it under that tag: what the list does
+/// not show, no sweep would find.
+pub(crate) async fn generate(
+    rotator: &ApiKeyRotator,
+    call: &Call<'_>,
+    current: Option<&Bundle>,
+) -> Result<Bundle, RotatorError> {
+    let access = Access::of(rotator, call)?;
+    // A live credential whose id nobody knows could be the one that is answered.
+    let current = current.map(key_id).transpose()?;
+    let key = create(&access, current.as_deref()).await?;
+    let id = key_id(&key)?;
+    let mut patience = Patience::of(&access);
+    loop {
+        let listed = list(&access).await.map_err(after_change)?;
+        if listed.iter().any(|listed| listed.key_id == id && listed.tag.as_deref() == Some(access.tag.as_str())) {
+            return Ok(key);
+        }
+        if !patience.wait().await {
+            // Nobody would find it again. It is known here and now.
+            remove(&access, &key_of(&id)).await.map_err(after_change)?;
+            let message = "the provider's list does not show the new key with its id and tag, so it was deleted: see \
+                           `each` in the declaration, and whether the provider alters names";
+            return Err(RotatorError::not_done(Retry::Never, "not-listed", message));
+        }
+    }
+}
+
+async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, RotatorError> {
+    let create = &access.provider.create;
+    let name = create.request.name;
+    let mut outgoing = access.request(&create.request, None)?;
+    if let Some(header) = &create.idempotency_key {
+        outgoing.request.headers_mut().insert(header.clone(), fresh(access.call.rotation)?);
+    }
+    let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
+    if create.quota.contains(&reply.status) {
+        let mut full = access.refusal(&create.request, &reply, None, Asks::Change);
+        (full.effect, full.retry, full.code) = (Effect::None, Retry::After(AFTER_QUOTA), "quota".to_owned());
+        full.message.push_str(": it allows no further key; delete one that nobody uses");
+        return Err(full);
+    }
+    if !create.request.expect.contains(&reply.status) {
+        return Err(access.refusal(&create.request, &reply, None, Asks::Change));
+    }
+    // From here on there is a key, and who cannot read it must say so: the sweep finds it by its tag.
+    let unreadable = |why: String| RotatorError::unknown("lost-answer", why);
+    let json = Json::of(&reply, name).map_err(unreadable)?;
+    let mut key = Bundle::new();
+    for (field, path) in &create.extract {
+        let value = json
+            .secret(path)
+            .ok_or_else(|| unreadable(format!("the answer to `{name}` has no `{field}` where the declaration says")))?;
+        key = key.with(field, value);
+    }
+    let id = key.get(KEY_ID)?.expose(str::to_owned);
+    if Some(id.as_str()) == current {
+        return Err(unreadable(format!("the provider answered `{name}` with the live key's own id, so it made none")));
+    }
+    Ok(key)
+}
+
+/// A value that no other try has. One per rotation would not do: after a sweep it would bring back the answer that
+/// holds the key which was swept.
+fn fresh(rotation: &str) -> Result<HeaderValue, RotatorError> {
+    let unfit = || RotatorError::not_done(Retry::Never, "unfit-value", "no idempotency key can be made");
+    let mut random = [0u8; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| unfit())?;
+    HeaderValue::from_str(&format!("{rotation}-{:016x}", u64::from_le_bytes(random))).map_err(|_| unfit())
+}

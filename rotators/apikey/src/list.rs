@@ -1,0 +1,144 @@
+//! All keys that the target has.
+
+use std::collections::HashSet;
+
+use keywheel_sdk::{Retry, RotatorError};
+use reqwest::Url;
+use reqwest::header::LINK;
+use serde_json::Value;
+
+use crate::access::Access;
+use crate::answer::{Asks, Json, text_at};
+use crate::http::Reply;
+use crate::provider::Next;
+
+/// More pages than any target's keys fill.
+const MAX_PAGES: usize = 1_000;
+
+/// A key in the list.
+pub(crate) struct Listed {
+    pub key_id: String,
+    pub tag: Option<String>,
+}
+
+/// Where the next page is.
+enum Turn {
+    End,
+    Parameter(String, String),
+    Url(Url),
+}
+
+/// Asks for the whole list.
+///
+/// # Errors
+/// The list could not be had in full, or is not what the declaration says: it is never taken for a shorter one.
+pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorError> {
+    let declared = &access.provider.list;
+    let mut turn = match &declared.next {
+        Next::Page { parameter, first } => Turn::Parameter(parameter.clone(), first.to_string()),
+        Next::Nothing | Next::Cursor { .. } | Next::Link => Turn::End,
+    };
+    let (mut keys, mut ids, mut asked) = (Vec::new(), HashSet::new(), HashSet::new());
+    for page in 0..MAX_PAGES {
+        let outgoing = match &turn {
+            Turn::Url(url) => access.request_at(&declared.request, url.clone())?,
+            Turn::End => access.request(&declared.request, None)?,
+            Turn::Parameter(name, value) => {
+                let mut outgoing = access.request(&declared.request, None)?;
+                outgoing.request.url_mut().query_pairs_mut().append_pair(name, value);
+                outgoing
+            }
+        };
+        if !asked.insert(outgoing.request.url().clone()) {
+            return Err(odd("a page of the list points back to an earlier one"));
+        }
+        let reply = access.send(outgoing).await.map_err(crate::http::Failure::of_question)?;
+        if !declared.request.expect.contains(&reply.status) {
+            return Err(access.refusal(&declared.request, &reply, None, Asks::Question));
+        }
+        let json = Json::of(&reply, declared.request.name).map_err(|why| odd(&why))?;
+        let items = json.list(&declared.items).ok_or_else(|| {
+            odd("the answer to `list` holds no list where `items` says; is it an error with a good status?")
+        })?;
+        let before = ids.len();
+        for item in items {
+            let key = listed(access, item)?;
+            if ids.insert(key.key_id.clone()) {
+                keys.push(key);
+            }
+        }
+        turn = next(access, &json, &reply, page, items.len())?;
+        match turn {
+            Turn::End => return Ok(keys),
+            Turn::Parameter(..) | Turn::Url(_) if !items.is_empty() && ids.len() == before => {
+                return Err(odd("a page of the list holds only keys of earlier pages; is `next` declared rightly?"));
+            }
+            Turn::Parameter(..) | Turn::Url(_) => {}
+        }
+    }
+    Err(odd(&format!("the list has more than {MAX_PAGES} pages")))
+}
+
+fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
+    let declared = &access.provider.list;
+    let key_id = text_at(item, &declared.key_id).ok_or_else(|| odd("a key in the list has no id where `each` says"))?;
+    Ok(Listed { key_id, tag: text_at(item, &declared.tag) })
+}
+
+fn next(access: &Access<'_>, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {
+    Ok(match &access.provider.list.next {
+        Next::Nothing => Turn::End,
+        Next::Cursor { at, parameter } => match (json.text(at), json.has_none(at)) {
+            (Some(cursor), _) => Turn::Parameter(parameter.clone(), cursor),
+            (None, true) => Turn::End,
+            (None, false) => return Err(odd("the cursor to the next page is no text")),
+        },
+        Next::Page { .. } if items == 0 => Turn::End,
+        Next::Page { parameter, first } => {
+            let number = first.saturating_add(page as u64 + 1);
+            Turn::Parameter(parameter.clone(), number.to_string())
+        }
+        Next::Link => {
+            let mut next = None;
+            for header in reply.headers.get_all(LINK) {
+                let unreadable = || odd("the header `Link` cannot be read");
+                next = next.or(next_link(header.to_str().map_err(|_| unreadable())?).ok_or_else(unreadable)?);
+            }
+            match next {
+                None => Turn::End,
+                Some(link) => {
+                    Turn::Url(reply.url.join(link).map_err(|_| odd("the `Link` to the next page is no address"))?)
+                }
+            }
+        }
+    })
+}
+
+/// The address of the next page in a `Link` header (RFC 8288, section 3), if it has one. `None` if it is no such header: an
+/// address may hold commas, so it is read before anything is split.
+fn next_link(header: &str) -> Option<Option<&str>> {
+    let is_next = |parameter: &str| {
+        parameter.split_once('=').is_some_and(|(name, value)| {
+            let value = value.trim().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("rel")
+                && value.split_whitespace().any(|word| word.eq_ignore_ascii_case("next"))
+        })
+    };
+    let (mut rest, mut next) = (header.trim(), None);
+    while !rest.is_empty() {
+        let (address, after) = rest.strip_prefix('<')?.split_once('>')?;
+        // Parameters end where the next link begins.
+        let end = after.find('<').unwrap_or(after.len());
+        let parameters = after[..end].trim().trim_end_matches(',');
+        if parameters.split(';').any(is_next) {
+            next = next.or(Some(address));
+        }
+        rest = &after[end..];
+    }
+    Some(next)
+}
+
+/// An answer that the declaration does not foresee.
+fn odd(message: &str) -> RotatorError {
+    RotatorError::not_done(Retry::Never, "unexpected-answer", message)
+}

@@ -1,0 +1,67 @@
+//! `preflight`: can keys be listed, and is the live one among them and accepted?
+
+use keywheel_sdk::{Answer, Bundle, Call, Finding, RotatorError, Severity};
+
+use crate::ApiKeyRotator;
+use crate::access::{Access, key_id};
+use crate::list::{Listed, list};
+use crate::probe::ask;
+
+/// Reads only. That the admin may also make and delete keys is seen when it does.
+pub(crate) async fn preflight(
+    rotator: &ApiKeyRotator,
+    call: &Call<'_>,
+    current: Option<&Bundle>,
+) -> Result<Vec<Finding>, RotatorError> {
+    let access = Access::of(rotator, call)?;
+    let listed = list(&access).await;
+    let mut findings = Vec::new();
+    match &listed {
+        Ok(keys) => {
+            let ours = keys.iter().filter_map(|key| key.tag.as_deref()).filter(|tag| access.provider.tag.is_ours(tag));
+            let what = format!("the admin sees {} keys, {} of them made by rotations", keys.len(), ours.count());
+            findings.push(found(Severity::Fine, what, ""));
+        }
+        Err(error) => {
+            let what = format!("the admin cannot list the keys: {}", error.message);
+            findings.push(found(Severity::Error, what, "check `target:` and the credential that `admin:` names"));
+        }
+    }
+    if let Some(current) = current {
+        findings.push(live(&access, current).await);
+        if let Ok(keys) = &listed {
+            findings.extend(place(current, keys));
+        }
+    }
+    Ok(findings)
+}
+
+async fn live(access: &Access<'_>, current: &Bundle) -> Finding {
+    match ask(access, current).await {
+        Answer::Yes => found(Severity::Fine, "the live key is accepted".to_owned(), ""),
+        Answer::No { reason } | Answer::Partly { reason } => {
+            let hint = "somebody has deleted it, or the secret holds another target's key";
+            found(Severity::Warning, format!("the live key is refused: {reason}"), hint)
+        }
+        Answer::Unknown(error) => {
+            found(Severity::Warning, format!("whether the live key is accepted is unknown: {}", error.message), "")
+        }
+    }
+}
+
+/// Whether the live key can be deleted when its time has come.
+fn place(current: &Bundle, keys: &[Listed]) -> Option<Finding> {
+    let Ok(id) = key_id(current) else {
+        let what = "the live secret has no `key_id`, so nobody could revoke it".to_owned();
+        return Some(found(Severity::Error, what, "add the field `key_id` to the secret"));
+    };
+    if keys.iter().any(|key| key.key_id == id) {
+        return None;
+    }
+    let what = "the live key is not in the list, so that revoking it would find nothing".to_owned();
+    Some(found(Severity::Warning, what, "check that `target:` names the owner of the live key"))
+}
+
+fn found(severity: Severity, what: String, hint: &str) -> Finding {
+    Finding { severity, what, hint: hint.to_owned() }
+}

@@ -1,0 +1,86 @@
+//! `probe`: does the provider accept this key?
+
+use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
+
+use crate::ApiKeyRotator;
+use crate::access::Access;
+use crate::answer::Asks;
+use crate::http::Failure;
+use crate::wait::Patience;
+
+/// Uses the key as an application would, once.
+pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: &Bundle) -> Answer {
+    match Access::of(rotator, call) {
+        Ok(access) => ask(&access, credential).await,
+        Err(error) => Answer::Unknown(error),
+    }
+}
+
+/// `Yes` and `No` only for the statuses that the declaration gives that meaning.
+pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
+    let verify = &access.provider.verify;
+    let outgoing = match access.request(&verify.request, Some(key)) {
+        Ok(outgoing) => outgoing,
+        Err(error) => return Answer::Unknown(error),
+    };
+    let reply = match access.send(outgoing).await.map_err(Failure::of_question) {
+        Ok(reply) => reply,
+        Err(error) => return Answer::Unknown(error),
+    };
+    if verify.request.expect.contains(&reply.status) {
+        return Answer::Yes;
+    }
+    if verify.refused.contains(&reply.status) {
+        return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
+    }
+    Answer::Unknown(match reply.status {
+        // Neither is it about the admin, nor does the declaration take it for a refusal of the key.
+        401 | 403 => {
+            let message =
+                format!("the provider answered {} to `verify`, which is not among its `refused`", reply.status);
+            RotatorError::not_done(Retry::Never, &format!("status-{}", reply.status), message)
+        }
+        _ => access.refusal(&verify.request, &reply, Some(key), Asks::Question),
+    })
+}
+
+/// Sees that the key is accepted, now or within the time that a new one may take.
+///
+/// # Errors
+/// It is still refused, or no answer could be had. Nothing was changed.
+pub(crate) async fn see_accepted(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
+    let mut patience = Patience::of(access);
+    loop {
+        let failure = match ask(access, key).await {
+            Answer::Yes => return Ok(()),
+            Answer::No { reason } | Answer::Partly { reason } => {
+                RotatorError::not_done(Retry::Now, "refused", format!("the key is refused: {reason}"))
+            }
+            Answer::Unknown(error) => error,
+        };
+        if !patience.wait().await {
+            return Err(failure);
+        }
+    }
+}
+
+/// Sees that a deleted key is refused, now or within the time that this may take.
+///
+/// # Errors
+/// It is still accepted, or no answer could be had. The deletion stands.
+pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
+    let mut patience = Patience::of(access);
+    loop {
+        let failure = match ask(access, key).await {
+            Answer::No { .. } => return Ok(()),
+            Answer::Yes | Answer::Partly { .. } => RotatorError::unknown(
+                "still-accepted",
+                "the key was deleted, and the provider still accepts it; a longer `propagation` gives it more time",
+            ),
+            Answer::Unknown(error) => RotatorError { effect: Effect::Unknown, ..error },
+        };
+        if !patience.wait().await {
+            return Err(failure);
+        }
+    }
+}

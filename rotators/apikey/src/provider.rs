@@ -1,0 +1,194 @@
+//! A checked declaration: what requests a provider understands, and what its answers mean.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::HeaderName;
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use crate::template::Template;
+
+/// The field that names a key at its provider. No secret.
+pub(crate) const KEY_ID: &str = "key_id";
+
+/// One provider of API keys, as its declaration describes it. Holds no credential.
+///
+/// ## Declarations
+/// A YAML map with `version: 1`, `provider` (its name), `about`, `docs`, `base_url`, and:
+///
+/// - `settings`: what a policy gives under `target:`, each with `help`, and `required: true` or a `default`;
+///   `names_target: true` where another value means other keys.
+/// - `auth`: how the admin's requests log in: `bearer`, `basic: { username, password }` or `header: { name, value }`.
+///   Never in an address. A request may have its own; `verify` has none but its own.
+/// - `headers`: sent with all requests.
+/// - `fields`: what the secret holds: `key_id` and at least one more.
+/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
+/// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth` and a body,
+///   `json` or `form`.
+///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `quota`:
+///     statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
+///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
+///     `{ cursor: "$.next", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`.
+///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with.
+///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
+///     is none.
+/// - `propagation`: how long a new key may be refused at first, such as `10s`.
+///
+/// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}` and `${tag}`;
+/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused.
+pub struct Provider {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) docs: Option<String>,
+    pub(crate) base_url: Template,
+    pub(crate) settings: Vec<SettingSpec>,
+    pub(crate) headers: Vec<(HeaderName, Template)>,
+    pub(crate) fields: Vec<String>,
+    pub(crate) tag: Tag,
+    pub(crate) create: Create,
+    pub(crate) list: List,
+    pub(crate) verify: Verify,
+    pub(crate) disable: Option<Removal>,
+    pub(crate) delete: Removal,
+    /// How long a new key may be refused at first, and a deleted one be accepted.
+    pub(crate) propagation: Duration,
+}
+
+impl Provider {
+    /// The word that policies use after `rotator:`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One sentence about it.
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// Where the vendor documents its API, where the declaration says so.
+    pub fn docs(&self) -> Option<&str> {
+        self.docs.as_deref()
+    }
+}
+
+/// One text that a policy gives under `target:`.
+pub(crate) struct SettingSpec {
+    pub name: String,
+    pub required: bool,
+    pub default: Option<String>,
+    pub help: String,
+    pub names_target: bool,
+}
+
+/// How a key says which rotation made it: a fixed beginning, the rotation's id, a fixed end.
+pub(crate) struct Tag {
+    pub before: String,
+    pub after: String,
+}
+
+impl Tag {
+    /// The tag of one rotation.
+    pub fn of(&self, rotation: &str) -> String {
+        format!("{}{rotation}{}", self.before, self.after)
+    }
+
+    /// Whether some rotation has made the key with this tag. A name given by hand is not taken for one: an id has no
+    /// spaces.
+    pub fn is_ours(&self, tag: &str) -> bool {
+        let id = tag.strip_prefix(self.before.as_str()).and_then(|rest| rest.strip_suffix(self.after.as_str()));
+        id.is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+    }
+}
+
+/// How a request proves who sends it.
+pub(crate) enum Auth {
+    /// By what its headers or its body hold.
+    Nothing,
+    Bearer(Template),
+    Basic {
+        username: Template,
+        password: Template,
+    },
+    Header {
+        name: HeaderName,
+        value: Template,
+    },
+}
+
+/// What a request carries.
+pub(crate) enum Body {
+    Nothing,
+    Json(Json),
+    Form(Vec<(String, Template)>),
+}
+
+/// A JSON value with variables in its texts.
+pub(crate) enum Json {
+    Plain(Value),
+    Text(Template),
+    List(Vec<Json>),
+    Map(Vec<(String, Json)>),
+}
+
+/// What all requests have.
+pub(crate) struct Request {
+    /// Its word in the declaration.
+    pub name: &'static str,
+    pub method: Method,
+    pub path: Template,
+    pub query: Vec<(String, Template)>,
+    pub headers: Vec<(HeaderName, Template)>,
+    pub auth: Auth,
+    pub body: Body,
+    /// The statuses that mean success.
+    pub expect: Vec<u16>,
+}
+
+/// Makes a key and shows it once.
+pub(crate) struct Create {
+    pub request: Request,
+    /// A header for a value that is new with each try, so that whoever repeats the request on the way makes no second
+    /// key.
+    pub idempotency_key: Option<HeaderName>,
+    /// Where the answer holds each field.
+    pub extract: Vec<(String, JsonPath)>,
+    /// The statuses that mean: no further key before one is deleted.
+    pub quota: Vec<u16>,
+}
+
+/// Lists the keys of the target.
+pub(crate) struct List {
+    pub request: Request,
+    /// The list itself, not its items: an answer without it is no empty list.
+    pub items: JsonPath,
+    pub key_id: JsonPath,
+    pub tag: JsonPath,
+    pub next: Next,
+}
+
+/// How the rest of a long list is asked for.
+pub(crate) enum Next {
+    /// One answer holds all.
+    Nothing,
+    /// The answer holds what the next request gives in a parameter.
+    Cursor { at: JsonPath, parameter: String },
+    /// The answer's `Link` header with `rel="next"` (RFC 8288).
+    Link,
+    /// Counted pages, until one is empty.
+    Page { parameter: String, first: u64 },
+}
+
+/// Uses a key as an application would.
+pub(crate) struct Verify {
+    pub request: Request,
+    /// The statuses that mean: this key is refused.
+    pub refused: Vec<u16>,
+}
+
+/// Disables or deletes a key.
+pub(crate) struct Removal {
+    pub request: Request,
+    /// The statuses that mean: there is no such key.
+    pub gone: Vec<u16>,
+}

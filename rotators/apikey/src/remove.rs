@@ -1,0 +1,36 @@
+//! Ends one key.
+
+use keywheel_sdk::{Bundle, RotatorError};
+
+use crate::access::Access;
+use crate::answer::{Asks, after_change};
+use crate::http::Failure;
+use crate::probe::see_refused;
+use crate::provider::Removal;
+
+/// Removes a key and proves that it is refused. Nothing is removed where `key` lacks a field that the proof needs.
+pub(crate) async fn end(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
+    access.request(&access.provider.verify.request, Some(key))?;
+    remove(access, key).await?;
+    see_refused(access, key).await
+}
+
+/// Disables the key where the provider can, so that a failure in between leaves it refused, then deletes it. Fine if it
+/// is gone already. `key` needs no more than its id.
+///
+/// # Errors
+/// With no effect only where neither request changed anything.
+pub(crate) async fn remove(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
+    let Some(disable) = &access.provider.disable else { return ask(access, &access.provider.delete, key).await };
+    ask(access, disable, key).await?;
+    ask(access, &access.provider.delete, key).await.map_err(after_change)
+}
+
+async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(), RotatorError> {
+    let outgoing = access.request(&removal.request, Some(key))?;
+    let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
+    if removal.request.expect.contains(&reply.status) || removal.gone.contains(&reply.status) {
+        return Ok(());
+    }
+    Err(access.refusal(&removal.request, &reply, Some(key), Asks::Change))
+}

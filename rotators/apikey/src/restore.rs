@@ -1,0 +1,30 @@
+//! `restore`: the provider refuses the candidate.
+
+use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
+
+use crate::ApiKeyRotator;
+use crate::access::{Access, key_id};
+use crate::remove::end;
+
+/// Deletes the candidate by its id and proves that it is refused. Fine if it is gone. `current` is untouched.
+pub(crate) async fn restore(
+    rotator: &ApiKeyRotator,
+    call: &Call<'_>,
+    candidate: &Bundle,
+    current: Option<&Bundle>,
+) -> Result<(), RotatorError> {
+    let access = Access::of(rotator, call)?;
+    if let Some(current) = current {
+        differ(candidate, current, "candidate")?;
+    }
+    end(&access, candidate).await
+}
+
+/// Refuses to end a key that is the live one.
+pub(crate) fn differ(other: &Bundle, current: &Bundle, what: &str) -> Result<(), RotatorError> {
+    if key_id(other)? != key_id(current)? {
+        return Ok(());
+    }
+    let message = format!("{what} and current have the same `key_id`: deleting it would end the live key");
+    Err(RotatorError::not_done(Retry::Never, "same-key", message))
+}

@@ -1,0 +1,329 @@
+//! Texts with variables (`${target.user}`), and how a value is made harmless for the place where it stands.
+
+use std::fmt::Write;
+
+use keywheel_sdk::{Bundle, Retry, RotatorError};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::mistake::{Flaw, did_you_mean};
+use crate::provider::SettingSpec;
+
+/// A text with variables.
+#[derive(Clone)]
+pub(crate) struct Template(Vec<Part>);
+
+#[derive(Clone)]
+enum Part {
+    Plain(String),
+    Variable(Variable),
+}
+
+/// What can stand between `${` and `}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Variable {
+    /// A setting of the policy's `target:`.
+    Target(String),
+    /// A field of the admin's credential.
+    Admin(String),
+    /// A field of the key that the request is about.
+    Key(String),
+    /// The rotation's id.
+    Rotation,
+    /// The tag with the rotation's id in it.
+    Tag,
+}
+
+/// Where a template stands, which says how values are written into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing has a meaning there, or what takes the text encodes all of it: JSON, forms, queries.
+    Whole,
+    /// One segment of a path.
+    Segment,
+    /// A part of a URL's host or port, or of the base path.
+    Host,
+    /// The value of a header.
+    Header,
+}
+
+/// What variables stand for in one request.
+pub(crate) struct Values<'a> {
+    pub settings: &'a [SettingSpec],
+    pub target: &'a Map<String, Value>,
+    pub admin: Option<&'a Bundle>,
+    pub key: Option<&'a Bundle>,
+    pub rotation: &'a str,
+    pub tag: &'a str,
+}
+
+const WORDS: [&str; 5] = ["target", "admin", "key", "rotation", "tag"];
+
+impl Template {
+    /// Splits a text at its variables. `$${` stands for the characters `${` themselves.
+    pub fn parse(text: &str) -> Result<Self, Flaw> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            if rest[..at].ends_with('$') {
+                parts.push(Part::Plain(format!("{}${{", &rest[..at - 1])));
+                rest = &rest[at + 2..];
+                continue;
+            }
+            parts.push(Part::Plain(rest[..at].to_owned()));
+            let (name, after) = rest[at + 2..]
+                .split_once('}')
+                .ok_or_else(|| Flaw::new("`${` without its `}`", "write `$${` for the characters `${` themselves"))?;
+            parts.push(Part::Variable(Variable::parse(name)?));
+            rest = after;
+        }
+        parts.push(Part::Plain(rest.to_owned()));
+        parts.retain(|part| !matches!(part, Part::Plain(text) if text.is_empty()));
+        Ok(Template(parts))
+    }
+
+    /// The variables, in the order of the text.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Plain(_) => None,
+            Part::Variable(variable) => Some(variable),
+        })
+    }
+
+    /// The text with `stand_in` for each variable.
+    pub fn with_all(&self, stand_in: &str) -> String {
+        let text = |part: &Part| match part {
+            Part::Plain(text) => text.clone(),
+            Part::Variable(_) => stand_in.to_owned(),
+        };
+        self.0.iter().map(text).collect()
+    }
+
+    /// Whether it is one variable and nothing else.
+    pub fn is_one_variable(&self) -> bool {
+        matches!(self.0.as_slice(), [Part::Variable(_)])
+    }
+
+    /// The text before and after its only variable, where there is exactly one.
+    pub fn around(&self) -> Option<(&str, &str)> {
+        match self.0.as_slice() {
+            [Part::Variable(_)] => Some(("", "")),
+            [Part::Plain(before), Part::Variable(_)] => Some((before, "")),
+            [Part::Variable(_), Part::Plain(after)] => Some(("", after)),
+            [Part::Plain(before), Part::Variable(_), Part::Plain(after)] => Some((before, after)),
+            _ => None,
+        }
+    }
+
+    /// The text with its values, each made harmless for the place.
+    ///
+    /// # Errors
+    /// A value that is missing, or that cannot stand there. The message names the variable, never the value.
+    pub fn fill(&self, values: &Values<'_>, place: Place) -> Result<Zeroizing<String>, RotatorError> {
+        let mut filled = Zeroizing::new(String::new());
+        for part in &self.0 {
+            match part {
+                Part::Plain(text) => filled.push_str(text),
+                Part::Variable(variable) => {
+                    values.lend(variable, |value| write_value(&mut filled, value, place, variable))??;
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl Variable {
+    fn parse(name: &str) -> Result<Self, Flaw> {
+        let unknown = || Flaw::new(format!("there is no variable `{name}`"), did_you_mean(name, WORDS));
+        match name.split_once('.') {
+            None => match name {
+                "rotation" => Ok(Variable::Rotation),
+                "tag" => Ok(Variable::Tag),
+                "target" | "admin" | "key" => {
+                    Err(Flaw::new(format!("`{name}` has parts, one must be chosen"), format!("write `${{{name}.…}}`")))
+                }
+                _ => Err(unknown()),
+            },
+            Some((_, "")) => Err(Flaw::new(format!("`{name}` has no name after its dot"), "name a part")),
+            Some(("target", part)) => Ok(Variable::Target(part.to_owned())),
+            Some(("admin", part)) => Ok(Variable::Admin(part.to_owned())),
+            Some(("key", part)) => Ok(Variable::Key(part.to_owned())),
+            Some((first, _)) => Err(Flaw::new(format!("there is no variable `{name}`"), did_you_mean(first, WORDS))),
+        }
+    }
+
+    /// As it is written, without its frame.
+    pub fn name(&self) -> String {
+        match self {
+            Variable::Target(part) => format!("target.{part}"),
+            Variable::Admin(part) => format!("admin.{part}"),
+            Variable::Key(part) => format!("key.{part}"),
+            Variable::Rotation => "rotation".to_owned(),
+            Variable::Tag => "tag".to_owned(),
+        }
+    }
+}
+
+impl Values<'_> {
+    fn lend<R>(&self, variable: &Variable, use_it: impl FnOnce(&str) -> R) -> Result<R, RotatorError> {
+        let missing = || {
+            let message = format!("`{}` has no value", variable.name());
+            RotatorError::not_done(Retry::Never, "missing-value", message)
+        };
+        match variable {
+            Variable::Rotation => Ok(use_it(self.rotation)),
+            Variable::Tag => Ok(use_it(self.tag)),
+            Variable::Target(name) => {
+                let given = self.target.get(name).and_then(Value::as_str);
+                let default = || self.settings.iter().find(|s| s.name == *name).and_then(|s| s.default.as_deref());
+                given.or_else(default).map(use_it).ok_or_else(missing)
+            }
+            Variable::Admin(field) => {
+                let admin = self.admin.ok_or_else(|| {
+                    let message = "API keys are made with an admin's credential: the policy's `admin:` must name one";
+                    RotatorError::not_done(Retry::Never, "no-admin", message)
+                })?;
+                let secret = admin.get(field).map_err(|_| {
+                    let message = format!("the admin's credential has no field `{field}`");
+                    RotatorError::not_done(Retry::Never, "missing-field", message)
+                })?;
+                Ok(secret.expose(use_it))
+            }
+            Variable::Key(field) => Ok(self.key.ok_or_else(missing)?.get(field)?.expose(use_it)),
+        }
+    }
+}
+
+fn write_value(to: &mut String, value: &str, place: Place, variable: &Variable) -> Result<(), RotatorError> {
+    let refuse = |why: &str| {
+        let message = format!("the value of `{}` {why}", variable.name());
+        Err(RotatorError::not_done(Retry::Never, "unfit-value", message))
+    };
+    match place {
+        Place::Whole => to.push_str(value),
+        Place::Segment => {
+            // Of dots only: `.` and `..` mean another place, alone and beside what else stands in the segment.
+            if value.chars().all(|c| c == '.') {
+                return refuse("is empty or of dots only, which a path would take as another place");
+            }
+            percent_encode(to, value);
+        }
+        Place::Host => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if value.is_empty() || !value.chars().all(fits) || value.starts_with('.') || value.contains("..") {
+                return refuse("has characters that do not belong into a host name");
+            }
+            to.push_str(value);
+        }
+        Place::Header => {
+            if value.chars().any(char::is_control) {
+                return refuse("has control characters, such as line ends, which a header cannot hold");
+            }
+            to.push_str(value);
+        }
+    }
+    Ok(())
+}
+
+/// All but RFC 3986's unreserved characters.
+fn percent_encode(to: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            to.push(char::from(byte));
+        } else {
+            write!(to, "%{byte:02X}").expect("writing to a string never fails");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use keywheel_sdk::Secret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn filled(text: &str, value: &str, place: Place) -> Result<String, String> {
+        let settings = [SettingSpec {
+            name: "region".to_owned(),
+            required: false,
+            default: Some("eu".to_owned()),
+            help: String::new(),
+            names_target: false,
+        }];
+        let key = Bundle::new().with("key_id", Secret::new(value.to_owned()));
+        let target = json!({ "user": value });
+        let values = Values {
+            settings: &settings,
+            target: target.as_object().unwrap(),
+            admin: None,
+            key: Some(&key),
+            rotation: "r-1",
+            tag: "keywheel:r-1",
+        };
+        let template = Template::parse(text).unwrap();
+        template.fill(&values, place).map(|text| text.to_string()).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn variables_are_filled_in_once() {
+        assert_eq!(filled("${rotation} ${tag} ${target.region}", "", Place::Whole).unwrap(), "r-1 keywheel:r-1 eu");
+        assert_eq!(
+            filled("a$${user} $5 ${key.key_id}", "${rotation}", Place::Whole).unwrap(),
+            "a${user} $5 ${rotation}"
+        );
+        assert!(filled("${key.other}", "x", Place::Whole).unwrap_err().contains("`other`"));
+        assert!(filled("${target.other}", "x", Place::Whole).unwrap_err().contains("`target.other`"));
+        assert!(filled("${admin.password}", "x", Place::Whole).unwrap_err().contains("admin"));
+    }
+
+    #[test]
+    fn a_value_stays_within_its_segment() {
+        for (value, expected) in [
+            ("me", "/u/me/k"),
+            ("a/b?c#d", "/u/a%2Fb%3Fc%23d/k"),
+            ("../x", "/u/..%2Fx/k"),
+            ("%2e%2e", "/u/%252e%252e/k"),
+            ("a b\"\\", "/u/a%20b%22%5C/k"),
+            ("ü\r\n", "/u/%C3%BC%0D%0A/k"),
+            ("a..b", "/u/a..b/k"),
+        ] {
+            assert_eq!(filled("/u/${target.user}/k", value, Place::Segment).unwrap(), expected);
+        }
+        for value in ["", ".", "..", "..."] {
+            let message = filled("/u/${target.user}/k", value, Place::Segment).unwrap_err();
+            assert!(message.contains("`target.user`"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_value_stays_within_its_header_and_its_host() {
+        assert_eq!(filled("Token ${key.key_id}", "a \"b\" ü", Place::Header).unwrap(), "Token a \"b\" ü");
+        for value in ["a\r\nX: y", "a\n", "\0", "\u{7f}"] {
+            let message = filled("${key.key_id}", value, Place::Header).unwrap_err();
+            assert!(message.contains("`key.key_id`") && !message.contains('\n'), "{message}");
+        }
+        assert_eq!(filled("https://${target.user}.example", "a-1.b", Place::Host).unwrap(), "https://a-1.b.example");
+        for value in ["", "evil.com/", "evil.com#", "a@evil.com", "a:1", "..", ".x", "a b", "ü"] {
+            assert!(filled("https://${target.user}.example", value, Place::Host).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn slips_in_variables_are_told() {
+        for (text, part) in [
+            ("${target.user", "without its `}`"),
+            ("${}", "no variable ``"),
+            ("${rotatoin}", "no variable `rotatoin`"),
+            ("${keys.key}", "no variable `keys.key`"),
+            ("${key}", "has parts"),
+            ("${key.}", "no name after its dot"),
+        ] {
+            let flaw = Template::parse(text).err().unwrap();
+            assert!(flaw.message.contains(part), "{text}: {}", flaw.message);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The list: whole, or not at all.
+
+use keywheel_sdk::{Effect, Rotator};
+use serde_json::json;
+
+use crate::fake::{DECLARATION, Fake, Fault, call};
+
+const CURSOR: &str = "next: { cursor: \"$.next_cursor\", parameter: cursor }";
+
+#[tokio::test]
+async fn an_orphan_is_found_on_every_page() {
+    for (paging, next) in
+        [("cursor", CURSOR), ("link", "next: { link: true }"), ("page", "next: { page: page, first: 1 }")]
+    {
+        let fake = Fake::with(&DECLARATION.replace(CURSOR, next)).await;
+        fake.scene().paging = paging;
+        for n in 0..7 {
+            fake.has(&format!("k{n}"), Some(if n % 3 == 0 { "keywheel:r-1" } else { "other" }));
+        }
+        let target = fake.target(json!({}));
+        fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+        assert_eq!(fake.ids(), ["k1", "k2", "k4", "k5"], "{paging}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_stays() {
+    let fake = Fake::start().await;
+    let kept = fake.has("kept", Some("keywheel:r-1"));
+    fake.has("orphan", Some("keywheel:r-1"));
+    let target = fake.target(json!({}));
+    fake.rotator.sweep(&call(&target), &[&kept]).await.unwrap();
+    assert_eq!(fake.ids(), ["kept"]);
+    assert_eq!(fake.count("delete"), 1);
+    let no_id = keywheel_sdk::Bundle::new();
+    assert_eq!(fake.rotator.sweep(&call(&target), &[&no_id]).await.unwrap_err().effect, Effect::None);
+    assert_eq!(fake.ids(), ["kept"]);
+}
+
+#[tokio::test]
+async fn a_list_that_goes_round_in_circles_ends() {
+    let fake = Fake::start().await;
+    fake.scene().paging = "stuck";
+    fake.has("orphan", Some("keywheel:r-1"));
+    let target = fake.target(json!({}));
+    let error = fake.rotator.sweep(&call(&target), &[]).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"));
+    assert!(fake.count("list") <= 3);
+    assert_eq!(fake.ids(), ["orphan"]);
+}
+
+#[tokio::test]
+async fn an_error_is_no_empty_list() {
+    for (status, body) in [
+        (200, "{\"error\": \"try later\"}".to_owned()),
+        (200, "{\"keys\": null}".to_owned()),
+        (200, "{\"keys\": {}}".to_owned()),
+        (200, "{\"keys\": [{\"name\": \"no id\"}]}".to_owned()),
+        (200, "<html>".to_owned()),
+        (200, String::new()),
+        (204, String::new()),
+        (500, "{\"keys\": []}".to_owned()),
+        (200, format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(2_000_000))),
+    ] {
+        let fake = Fake::start().await;
+        fake.has("orphan", Some("keywheel:r-1"));
+        fake.fault("list", Fault::Instead(status, &[], body.clone()));
+        let target = fake.target(json!({}));
+        let error = fake.rotator.sweep(&call(&target), &[]).await.unwrap_err();
+        assert_eq!(error.effect, Effect::None, "{status}: {error}");
+        assert_eq!(fake.ids(), ["orphan"], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_after_the_first_deletion_may_have_changed_something() {
+    let fake = Fake::start().await;
+    fake.has("a", Some("keywheel:r-1"));
+    fake.has("b", Some("keywheel:r-1"));
+    fake.fault("disable", Fault::After(204, String::new()));
+    fake.fault("disable", Fault::Instead(403, &[], String::new()));
+    let target = fake.target(json!({}));
+    assert_eq!(fake.rotator.sweep(&call(&target), &[]).await.unwrap_err().effect, Effect::Unknown);
+    fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+    assert!(fake.ids().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_where_the_live_key_may_go_by_another_id() {
+    let fake = Fake::start().await;
+    let target = fake.target(json!({}));
+    let live = fake.rotator.generate(&call(&target), None).await.unwrap();
+    let by_another_id = live.with("key_id", keywheel_sdk::Secret::new("17".to_owned()));
+    let error = fake.rotator.sweep(&call(&target), &[&by_another_id]).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "not-listed"));
+    assert_eq!(fake.ids(), ["new1"]);
+}
+
+#[tokio::test]
+async fn a_key_that_no_sweep_would_find_is_not_kept() {
+    // The list has the tag somewhere else than the declaration says.
+    let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", "tag: \"$.label\"")).await;
+    let target = fake.target(json!({}));
+    let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "not-listed"));
+    assert!(fake.ids().is_empty(), "it was deleted: {:?}", fake.ids());
+}

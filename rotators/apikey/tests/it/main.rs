@@ -1,0 +1,9 @@
+//! Declarations as files, and the rotator against a small service that does what it is told.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod declarations;
+mod ending;
+mod fake;
+mod listing;
+mod making;

@@ -23,8 +23,11 @@ pub struct RotatorSpec {
     pub shapes: Vec<Shape>,
     /// What may stand under `target:`.
     pub settings: Vec<SettingSpec>,
-    /// Fields that it can add to a secret beside `username` and `password`, such as `dsn`.
+    /// Fields that it can add to a secret beside `username` and `password`, such as `dsn`; or, if `provider_made`, all fields
+    /// that the provider makes.
     pub fields: Vec<String>,
+    /// The provider makes the value, and not the engine: `generate:` has no say, and each secret holds all of `fields`.
+    pub provider_made: bool,
     /// It can tell who still uses a credential, so that `when: no-sessions` is possible.
     pub usage: bool,
     /// An account may change its own password, so that `admin: self` is possible.

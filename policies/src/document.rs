@@ -370,6 +370,8 @@ pub(crate) struct SettingsDocument {
     secrets: Secrets,
     /// Files, folders with all that is in them, and patterns such as `policies/**/*.yaml`.
     policies: Vec<String>,
+    /// Declarations of providers of API keys: files, folders with all that is in them, and patterns.
+    providers: Option<Vec<String>>,
     /// Times in which no scheduled rotation starts, by name.
     freezes: Option<BTreeMap<String, Freeze>>,
     /// How much happens at once.

@@ -75,7 +75,7 @@ pub enum GrantParity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSpec {
     pub name: String,
-    /// At least `username` and `password`, in the order written.
+    /// At least `username` and `password`, or all that the provider makes; in the order written.
     pub fields: Vec<String>,
 }
 

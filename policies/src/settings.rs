@@ -16,7 +16,7 @@ use crate::walk::{Keys, Section, Walk};
 
 pub(crate) const SETTINGS: Keys = Keys {
     name: "keywheel.yaml",
-    keys: &["version", "state", "secrets", "policies", "freezes", "limits", "deadlines"],
+    keys: &["version", "state", "secrets", "policies", "providers", "freezes", "limits", "deadlines"],
 };
 pub(crate) const STATE: Keys = Keys { name: "state", keys: &["sqlite"] };
 pub(crate) const SECRETS: Keys = Keys { name: "secrets", keys: &["local"] };
@@ -33,6 +33,8 @@ pub struct Settings {
     pub secrets: SecretStore,
     /// Files and folders, patterns already expanded, in the order written.
     pub policies: Vec<PathBuf>,
+    /// Declarations of providers of API keys: files and folders, patterns already expanded, in the order written.
+    pub providers: Vec<PathBuf>,
     /// In the order written.
     pub freezes: Vec<Freeze>,
     pub limits: Limits,
@@ -127,7 +129,8 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
     let secrets = top
         .need("secrets", "such as `secrets: { local: { path: secrets.db, master_key: { file: master.key } } }`")
         .and_then(|node| secrets(walk, node));
-    let policies = top.need("policies", "such as `policies: [policies]`").and_then(|node| policies(walk, node));
+    let policies = top.need("policies", "such as `policies: [policies]`").and_then(|node| paths(walk, node));
+    let providers = top.get("providers").map_or(Some(Vec::new()), |node| paths(walk, node));
     let freezes = top.get("freezes").map_or(Some(Vec::new()), |node| freezes(walk, node));
     let limits = if top.entry("limits").is_some() { limits(walk, top.get("limits")?) } else { Some(Limits::default()) };
     let deadlines = if top.entry("deadlines").is_some() {
@@ -140,6 +143,7 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         state: state?,
         secrets: secrets?,
         policies: policies?,
+        providers: providers?,
         freezes: freezes?,
         limits: limits?,
         deadlines: deadlines?,
@@ -202,7 +206,7 @@ fn master_key(walk: &Walk<'_>, node: &Node) -> Option<MasterKey> {
 }
 
 /// Files, folders and patterns. A pattern may match nothing, a name must exist.
-fn policies(walk: &Walk<'_>, node: &Node) -> Option<Vec<PathBuf>> {
+fn paths(walk: &Walk<'_>, node: &Node) -> Option<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for item in walk.list(node)? {
         let Some(text) = walk.text(item) else { continue };

@@ -32,6 +32,7 @@ fn catalogue() -> Catalogue {
             setting("replicas", SettingKind::Texts, false),
         ],
         fields: words(&["dsn", "host", "port", "database"]),
+        provider_made: false,
         usage: true,
         self_managed: true,
         check: SettingsCheck::new(|settings| match settings.get("host").and_then(|host| host.as_str()) {
@@ -43,7 +44,8 @@ fn catalogue() -> Catalogue {
         kind: "apikey".to_owned(),
         shapes: vec![Shape::Overlapping],
         settings: vec![setting("url", SettingKind::Text, true)],
-        fields: Vec::new(),
+        fields: words(&["key_id", "key"]),
+        provider_made: true,
         usage: false,
         self_managed: false,
         check: SettingsCheck::none(),

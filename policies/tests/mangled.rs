@@ -24,6 +24,7 @@ fn catalogue() -> Catalogue {
         shapes: vec![Shape::InPlace, Shape::Alternating],
         settings: vec![text("host", true), text("database", false), text("tls", false)],
         fields: vec!["dsn".to_owned()],
+        provider_made: false,
         usage: true,
         self_managed: true,
         check: SettingsCheck::none(),

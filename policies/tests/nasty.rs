@@ -21,6 +21,7 @@ fn catalogue() -> Catalogue {
         shapes: vec![Shape::InPlace, Shape::Alternating],
         settings: vec![host],
         fields: Vec::new(),
+        provider_made: false,
         usage: true,
         self_managed: true,
         check: SettingsCheck::none(),

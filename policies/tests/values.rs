@@ -38,6 +38,7 @@ fn catalogue() -> Catalogue {
             setting("insecure", SettingKind::Boolean),
         ],
         fields: vec!["dsn".to_owned()],
+        provider_made: false,
         usage: true,
         self_managed: true,
         check: SettingsCheck::none(),
@@ -209,6 +210,7 @@ fn settings() {
         SecretStore::Local { path: at("state/secrets.db"), master_key: MasterKey::File(at("master.key")) }
     );
     assert_eq!(settings.policies, [at("every-key.yaml"), at("smallest.yaml"), at("../../library")]);
+    assert_eq!(settings.providers, [at("api-key.yaml")]);
     assert_eq!(settings.limits, Limits { rotations: 32, per_target: 2 });
     assert_eq!(settings.deadlines, Deadlines { step: seconds(20), lease: seconds(60) });
     let [year_end, release] = settings.freezes.as_slice() else { panic!("{:?}", settings.freezes) };

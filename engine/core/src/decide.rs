@@ -137,6 +137,11 @@ pub const fn settle(step: Step, shape: Shape, evidence: Evidence) -> Verdict {
                 Verdict::NotDone
             }
         }
+        // Before these end, what a provider made for nobody is swept away, of which the store says nothing. Taking them again
+        // is safe.
+        (Step::Revoke | Step::Discard, Evidence::Store { .. }) if matches!(shape, Shape::Overlapping) => {
+            Verdict::NotDone
+        }
         // The store lets go of the previous version only after the target was seen to refuse it.
         // And only for its own successor: otherwise a person has moved the labels meanwhile.
         (Step::Revoke, Evidence::Store { previous_held, candidate_current, .. }) => {

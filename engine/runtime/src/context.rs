@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use keywheel_core::{Failure, NewRotation, Retry, State};
 use keywheel_policies::Policy;
-use keywheel_sdk::{Bundle, Call, Effect, Rotator, RotatorError, Target};
+use keywheel_sdk::{Bundle, Call, Effect, Origin, Rotator, RotatorError, Target};
 use keywheel_secrets::{Label, SecretStore, SecretsError, Selector};
 
 use crate::account::target_of;
@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub engine: &'a Engine,
     pub policy: &'a Policy,
     pub rotator: Arc<dyn Rotator>,
+    /// Who makes the values.
+    pub origin: Origin,
     pub fixed: NewRotation,
     pub fence: u64,
     pub keeper: Arc<Keeper>,

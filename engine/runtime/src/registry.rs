@@ -71,6 +71,7 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
             })
             .collect(),
         fields: descriptor.derived_fields.clone(),
+        provider_made: descriptor.origin == keywheel_sdk::Origin::Provider,
         usage: descriptor.capabilities.usage,
         self_managed: descriptor.capabilities.self_managed,
         check: SettingsCheck::new(move |settings| asked.check_settings(settings)),

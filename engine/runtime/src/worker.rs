@@ -132,6 +132,7 @@ impl Engine {
         let context = Context {
             engine: self,
             policy,
+            origin: rotator.describe().origin,
             rotator,
             fixed: found.fixed().clone(),
             fence: lease.fence,

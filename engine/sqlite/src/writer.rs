@@ -110,6 +110,8 @@ enum Answer<T, E> {
 trait Queued: Send {
     /// Runs the closure, perhaps once more. True if it wants its statements kept.
     fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
+    /// Forgets what the closure returned: it was undone.
+    fn forget(&mut self);
     /// Tells the caller, once it is known what became of the transaction.
     fn reply(self: Box<Self>, committed: Result<(), StorageError>);
 }
@@ -137,6 +139,10 @@ where
             self.result = Some(result);
             keep
         })
+    }
+
+    fn forget(&mut self) {
+        self.result = None;
     }
 
     fn reply(self: Box<Self>, committed: Result<(), StorageError>) {
@@ -263,6 +269,7 @@ async fn commit_batch(connection: &mut SqliteConnection, batch: &mut [Box<dyn Qu
                 Some(kept) => return Ok(kept),
                 None => {
                     apart = true;
+                    batch.iter_mut().for_each(|write| write.forget());
                     continue;
                 }
             },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::catalogue::RotatorSpec;
 use crate::model::{FirstCharacter, Generate};
 use crate::scalar;
 use crate::tree::Node;
@@ -22,7 +23,7 @@ const DEFAULT_LENGTH: usize = 40;
 const LENGTHS: std::ops::RangeInclusive<i64> = 12..=256;
 
 /// Reads `generate:`, or takes its defaults.
-pub(crate) fn read(top: &Section<'_>) -> Option<Generate> {
+pub(crate) fn read(top: &Section<'_>, spec: Option<&RotatorSpec>) -> Option<Generate> {
     let walk = top.walk;
     let plain = Generate {
         length: DEFAULT_LENGTH,
@@ -33,6 +34,12 @@ pub(crate) fn read(top: &Section<'_>) -> Option<Generate> {
     };
     if top.entry("generate").is_none() {
         return Some(plain);
+    }
+    if let Some(spec) = spec.filter(|spec| spec.provider_made)
+        && let Some(entry) = top.entry("generate")
+    {
+        let what = format!("the provider of `{}` makes the value", spec.kind);
+        walk.tell(walk.problem("provider-made", entry.span, what).help("remove `generate`: it would have no effect"));
     }
     let section = walk.section(top.get("generate")?, &GENERATE)?;
     let length = section.get("length").map_or(Some(DEFAULT_LENGTH), |node| {

@@ -123,8 +123,8 @@ impl Reader<'_> {
         let schedule = top
             .need("schedule", "such as `schedule: { every: 30d }`, or `schedule: { manual: true }`")
             .and_then(|node| schedule::read(walk, node, &self.catalogue.freezes));
-        let generate = generate::read(&top);
-        let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node));
+        let generate = generate::read(&top, spec);
+        let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node, spec));
         let revoke = ending::revoke(&top, spec, strategy.as_ref());
         let on_failure = ending::on_failure(&top);
         let max_age_node = top.get("max_age");
@@ -240,7 +240,7 @@ fn secret(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<Se
         walk.checked(node, "bad-name", "secret name", help, |text| scalar::is_name(text, true))
     });
     let fields = match section.get("fields") {
-        None => Some(vec!["username".to_owned(), "password".to_owned()]),
+        None => Some(needed(spec)),
         Some(node) => fields(walk, node, spec),
     };
     section.done();
@@ -252,7 +252,8 @@ fn fields(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<Ve
     for item in walk.list(node)? {
         let field = walk.text(item)?;
         let extra = spec.map(|spec| spec.fields.as_slice());
-        let known = || ["username", "password"].into_iter().chain(extra.into_iter().flatten().map(String::as_str));
+        let usual = if spec.is_some_and(|spec| spec.provider_made) { &[][..] } else { &USUAL };
+        let known = || usual.iter().copied().chain(extra.into_iter().flatten().map(String::as_str));
         if fields.contains(&field) {
             walk.tell(walk.problem("repeated", item.span, "this field is given twice").help("remove one"));
         } else if extra.is_some() && !known().any(|word| word == field) {
@@ -264,24 +265,37 @@ fn fields(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<Ve
         }
         fields.push(field);
     }
-    for needed in ["username", "password"] {
-        if !fields.iter().any(|field| field == needed) {
-            walk.tell(
-                walk.problem("missing-field", node.span, format!("every secret has the field `{needed}`"))
-                    .help("such as `fields: [username, password]`"),
-            );
-        }
+    let all = needed(spec);
+    for needed in all.iter().filter(|needed| !fields.contains(needed)) {
+        walk.tell(
+            walk.problem("missing-field", node.span, format!("every secret has the field `{needed}`"))
+                .help(format!("such as `fields: [{}]`", all.join(", "))),
+        );
     }
     Some(fields)
 }
 
-fn checks(walk: &Walk<'_>, node: &Node) -> Option<Vec<Check>> {
+const USUAL: [&str; 2] = ["username", "password"];
+
+/// The fields that each secret of this rotator has.
+fn needed(spec: Option<&RotatorSpec>) -> Vec<String> {
+    match spec.filter(|spec| spec.provider_made) {
+        Some(spec) => spec.fields.clone(),
+        None => USUAL.map(str::to_owned).to_vec(),
+    }
+}
+
+fn checks(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<Vec<Check>> {
     const HELP: &str = "`login`, or `sql: \"SELECT 1\"`";
     let mut checks = Vec::new();
     for item in walk.list(node)? {
         checks.push(if item.kind.as_map().is_some() {
             let section = walk.section(item, &CHECK)?;
             let statement = section.need("sql", HELP).and_then(|node| walk.text(node));
+            if let (Some(spec), Some(entry)) = (spec.filter(|spec| spec.provider_made), section.entry("sql")) {
+                let what = format!("`{}` makes keys, and no key runs SQL", spec.kind);
+                walk.tell(walk.problem("unsupported", entry.span, what).help("write `login`: the key is tried"));
+            }
             section.done();
             Check::Sql(statement?)
         } else {

@@ -74,6 +74,7 @@ pub struct Descriptor {
     pub origin: Origin,
     pub settings: Vec<Setting>,
     pub capabilities: Capabilities,
-    /// Fields that [`crate::Rotator::derive_field`] can add to a bundle, such as `dsn`.
+    /// Fields that [`crate::Rotator::derive_field`] can add to a bundle, such as `dsn`. Where the provider makes the value: all
+    /// fields of it.
     pub derived_fields: Vec<String>,
 }

@@ -40,7 +40,7 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     // A person may take long to type: nothing that is decided below may be older than that.
     let mut bundle = read(args.username.as_deref())?;
     // Another policy's mistake does not stand in the way of a value that may be needed now.
-    let loaded = wire::read_policies(&settings.policies, Some(&settings));
+    let loaded = wire::read_policies(&settings.policies, Some(&settings))?;
     if let Some(policy) = loaded.policies.iter().find(|policy| policy.secret.name == args.name) {
         fits(policy, &bundle)?;
         bundle = complete(&engine, policy, bundle).await;
@@ -185,6 +185,16 @@ fn fits(policy: &Policy, bundle: &Bundle) -> Result<(), Failure> {
         Strategy::Alternating { users, .. } => users,
         Strategy::Overlapping => &[],
     };
+    if let Strategy::Overlapping = policy.strategy {
+        return match policy.secret.fields.iter().find(|field| bundle.get(field).is_err()) {
+            None => Ok(()),
+            Some(field) => Err(Failure::input(format!("the credential has no field `{field}`")).hint(format!(
+                "policy `{}` needs {}",
+                policy.name,
+                policy.secret.fields.join(", ")
+            ))),
+        };
+    }
     let list = users.iter().map(|user| format!("`{user}`")).collect::<Vec<_>>().join(" or ");
     let lacking = |error: keywheel_sdk::MissingField| {
         Failure::input(error.to_string()).hint(format!("policy `{}` needs `username` and `password`", policy.name))

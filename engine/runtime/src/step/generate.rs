@@ -1,16 +1,50 @@
-//! Makes the candidate's value. It lives in memory until `stage`; a crash before that costs nothing but the value.
+//! Makes the candidate's value, or has the provider make it. Either way it lives in memory until `stage`.
+//!
+//! What the engine made costs nothing but itself if the process dies. What a provider made stays at the provider: it carries
+//! the rotation's tag, by which it is found and swept away before another is made, and before the rotation ends.
 
 use keywheel_core::handle::{Attempt, Generate};
 use keywheel_core::{Failure, Retry};
 use keywheel_policies::{Policy, Strategy};
-use keywheel_sdk::{Bundle, PASSWORD, Target, USERNAME};
+use keywheel_sdk::{Bundle, Origin, PASSWORD, Target, USERNAME};
 use keywheel_secrets::generate_password;
 
 use super::{Outcome, ready};
 use crate::account::recipe_of;
-use crate::context::Context;
+use crate::context::{Context, outcome_of, within};
 
 pub(crate) async fn generate(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outcome {
+    match cx.origin {
+        Origin::Engine => by_the_engine(cx, attempt).await,
+        Origin::Provider => by_the_provider(cx, attempt).await,
+    }
+}
+
+/// Nobody holds the values of earlier tries, so they go first.
+async fn by_the_provider(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outcome {
+    let current = ready!(cx.still_current().await);
+    let target = ready!(cx.target().await);
+    let rotation = attempt.rotation().to_string();
+    let call = cx.call(&target, &rotation);
+    if let Err(error) = within(cx, cx.rotator.sweep(&call, &[])).await {
+        return outcome_of(&error);
+    }
+    let bundle = match within(cx, cx.rotator.generate(&call, current.as_ref())).await {
+        Ok(bundle) => bundle,
+        Err(error) => return outcome_of(&error),
+    };
+    if let Some(field) = cx.policy.secret.fields.iter().find(|field| bundle.get(field).is_err()) {
+        let message = format!("the provider's answer holds no `{field}`; what it made was swept away");
+        if let Err(error) = within(cx, cx.rotator.sweep(&call, &[])).await {
+            return outcome_of(&error);
+        }
+        return Outcome::NotApplied(Failure::new("field", message, Retry::Never));
+    }
+    cx.keep_candidate(attempt.candidate(), bundle);
+    Outcome::DONE
+}
+
+async fn by_the_engine(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outcome {
     let target = ready!(cx.target().await);
     let current = ready!(cx.still_current().await);
     let username = ready!(account(cx.policy, current.as_ref()));

@@ -9,6 +9,7 @@ mod promote;
 mod restore;
 mod revoke;
 mod stage;
+mod sweep;
 mod verify;
 
 pub(crate) use apply::apply;
@@ -18,6 +19,7 @@ pub(crate) use promote::{grace, promote};
 pub(crate) use restore::restore;
 pub(crate) use revoke::revoke;
 pub(crate) use stage::stage;
+pub(crate) use sweep::sweep;
 pub(crate) use verify::verify;
 
 /// How an effect went.

@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use keywheel_core::handle::{Attempt, Revoke};
-use keywheel_core::{Failure, Hold, Retry, State, Why, decide};
+use keywheel_core::{Failure, Hold, Retry, Shape, State, Why, decide};
 use keywheel_policies::{OnDeadline, RevokeWhen};
-use keywheel_sdk::{Answer, Bundle, Call, RevokeHow};
+use keywheel_sdk::{Answer, Bundle, Call, Origin, RevokeHow};
 
-use super::{Outcome, ready};
+use super::{Outcome, ready, sweep};
 use crate::context::{Context, failure_of, outcome_of, within, writing_failed};
 
 /// How often a drain is looked at.
 const DRAIN_POLL: Duration = Duration::from_secs(15);
 
 pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &State) -> Outcome {
-    let Some(version) = cx.fixed.replaces.as_deref() else {
-        return Outcome::noted("there was no CURRENT before");
-    };
+    const FIRST: &str = "there was no CURRENT before";
+    if cx.fixed.replaces.is_none() && cx.origin == Origin::Engine {
+        return Outcome::noted(FIRST);
+    }
     let Some((live, current)) = ready!(cx.current().await) else {
         return Outcome::NotApplied(never(
             "CURRENT is gone from the secret store; nothing is revoked without a successor",
@@ -27,16 +28,20 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             "CURRENT is now version {live}, which this rotation did not make; nothing is revoked on its word"
         )));
     }
+    let Some(version) = cx.fixed.replaces.as_deref() else { return swept(cx, FIRST).await };
     let Some(previous) = ready!(cx.replaced().await) else {
-        return Outcome::noted("the previous version is gone already");
+        return swept(cx, "the previous version is gone already").await;
     };
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);
 
-    // Two accounts: the successor must work at this moment, however long the grace period was. One account: revoking
+    // Two accounts or keys: the successor must work at this moment, however long the grace period was. One account: revoking
     // changes nothing, it only proves that the old value is refused.
-    let two_accounts = ready!(username(&previous)) != ready!(username(&current));
+    let two_accounts = match cx.fixed.shape {
+        Shape::Overlapping => true,
+        Shape::InPlace | Shape::Alternating => ready!(username(&previous)) != ready!(username(&current)),
+    };
     if two_accounts {
         match successor_works(cx, &call, &current, &previous).await {
             Ok(()) => {}
@@ -46,6 +51,10 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             return outcome;
         }
     }
+    // Only now: what is deleted here goes on the word of a list.
+    if let Err(outcome) = sweep(cx).await {
+        return outcome;
+    }
     let how = RevokeHow { disable: cx.policy.revoke.disable, terminate_sessions: cx.policy.revoke.terminate_sessions };
     if let Err(error) = within(cx, cx.rotator.revoke(&call, &previous, &current, how)).await {
         return outcome_of(&error);
@@ -53,6 +62,14 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
     match cx.secrets().discard(&cx.fixed.secret, version, cx.fence).await {
         Ok(()) => Outcome::noted("the old credential is refused"),
         Err(error) => writing_failed(error),
+    }
+}
+
+/// Nothing is to be revoked, and nothing of this rotation is left over.
+async fn swept(cx: &Context<'_>, note: &str) -> Outcome {
+    match sweep(cx).await {
+        Ok(()) => Outcome::noted(note),
+        Err(outcome) => outcome,
     }
 }
 

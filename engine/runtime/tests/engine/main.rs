@@ -7,6 +7,7 @@ mod hands;
 mod lease;
 mod pauses;
 mod proof;
+mod provider;
 mod schedule;
 mod simulation;
 mod stopping;

@@ -20,7 +20,7 @@ use keywheel_state::faulty::{FaultyState, When as StateFails};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{LEASE, SECRET, Trouble, World, alternating, in_place, login, now, roll_back};
+use crate::world::{LEASE, SECRET, Trouble, World, alternating, in_place, login, now, overlapping, roll_back};
 
 /// A small generator of numbers, so that a seed is all that a failure needs.
 struct Seeded(u64);
@@ -91,8 +91,7 @@ impl Watch {
             assert!(served, "S2 at {point}: the target refuses CURRENT");
         }
         let Some(open) = world.state.open_of(SECRET).await.unwrap() else { return };
-        if self.shape == Shape::Alternating && open.state.promoted_at.is_some() && !self.revoking.load(Ordering::SeqCst)
-        {
+        if self.shape != Shape::InPlace && open.state.promoted_at.is_some() && !self.revoking.load(Ordering::SeqCst) {
             let replaced = open.fixed.replaces.expect("there was a CURRENT from the start");
             let replaced = world.held(Selector::Version(&replaced)).await.expect("it is not revoked yet");
             assert!(bank.accepts(&replaced), "S3 at {point}: the previous credential ended before it was revoked");
@@ -139,12 +138,14 @@ struct Simulation {
 impl Simulation {
     async fn new(seed: u64) -> Self {
         let mut chance = Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1));
-        let is_alternating = chance.below(2) == 0;
-        let mut policy = if is_alternating { alternating() } else { in_place() };
+        let (mut policy, world, shape) = match chance.below(3) {
+            0 => (alternating(), World::alternating().await, Shape::Alternating),
+            1 => (in_place(), World::in_place().await, Shape::InPlace),
+            _ => (overlapping(), World::overlapping().await, Shape::Overlapping),
+        };
         if chance.below(3) == 0 {
             policy.revoke.after = Duration::from_secs(3600);
         }
-        let world = if is_alternating { World::alternating().await } else { World::in_place().await };
         {
             let mut troubles = world.bank.troubles.lock().unwrap();
             for _ in 0..chance.below(4) {
@@ -170,7 +171,7 @@ impl Simulation {
         }
         let watch = Arc::new(Watch {
             world: world.another_process(),
-            shape: if is_alternating { Shape::Alternating } else { Shape::InPlace },
+            shape,
             grace: policy.revoke.after,
             broken: AtomicBool::new(false),
             late: AtomicBool::new(false),
@@ -333,7 +334,7 @@ impl Simulation {
                 }
             }
             1 if open.is_some() && !promoted => self.order = roll_back(),
-            2 if promoted && self.watch.shape == Shape::Alternating => {
+            2 if promoted && self.watch.shape != Shape::InPlace => {
                 self.watch.broken.store(true, Ordering::SeqCst);
                 world.bank.set(&world.current().await, false);
             }
@@ -386,5 +387,7 @@ async fn whatever_happens_nothing_is_lost() {
     );
     assert!(done > seeds / 4 && back > seeds / 20, "both ends are reached: {done} and {back}");
     assert!(crashes > 500 && stalls > 500 && puts > 50, "{crashes} crashes, {stalls} stops, {puts} puts");
-    assert!(points.contains("target/restore/after") && points.contains("store/discard/after"));
+    for point in ["target/restore/after", "store/discard/after", "target/generate/after", "target/sweep/after"] {
+        assert!(points.contains(point), "{point} was never passed");
+    }
 }

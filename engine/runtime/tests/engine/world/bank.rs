@@ -34,9 +34,12 @@ pub enum Trouble {
     Panic,
 }
 
-/// Accounts and their passwords; no password means no login.
+/// Accounts and their passwords; no password means no login. A provider makes both itself, and what it made carries a tag.
 #[derive(Default)]
 pub struct Bank {
+    pub is_provider: bool,
+    /// The rotation for which a provider made the account.
+    tags: Mutex<BTreeMap<String, String>>,
     pub accounts: Mutex<BTreeMap<String, Option<String>>>,
     /// Trouble by the number of the call, counted from 0 over all calls.
     pub troubles: Mutex<BTreeMap<u64, Trouble>>,
@@ -60,12 +63,40 @@ fn login(credential: &Bundle) -> (String, String) {
     (credential.username().expect("test bundles have one"), password)
 }
 
+fn login_of(account: &str) -> Bundle {
+    Bundle::login(account, keywheel_sdk::Secret::new(format!("value of {account}")))
+}
+
 impl Bank {
     pub fn open(accounts: &[(&str, Option<&str>)]) -> Arc<Self> {
         let bank = Bank::default();
         *lock(&bank.accounts) =
             accounts.iter().map(|(user, password)| ((*user).to_owned(), password.map(str::to_owned))).collect();
         Arc::new(bank)
+    }
+
+    /// The same, but it makes the accounts itself.
+    pub fn provider(accounts: &[(&str, Option<&str>)]) -> Arc<Self> {
+        let mut bank = Bank::open(accounts);
+        Arc::get_mut(&mut bank).expect("just made").is_provider = true;
+        bank
+    }
+
+    /// A request of long ago gets there at last: a provider makes one more account for this rotation.
+    pub fn arrives_late(&self, rotation: &str) {
+        self.set(&login_of("key-late"), true);
+        lock(&self.tags).insert("key-late".to_owned(), rotation.to_owned());
+    }
+
+    /// The accounts that work and were made for this rotation.
+    pub fn made_for(&self, rotation: &str) -> Vec<String> {
+        let accounts = lock(&self.accounts);
+        let works = |account: &String| accounts.get(account).is_some_and(Option::is_some);
+        lock(&self.tags)
+            .iter()
+            .filter(|(name, tag)| *tag == rotation && works(name))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     pub fn accepts(&self, credential: &Bundle) -> bool {
@@ -154,8 +185,8 @@ impl Rotator for Bank {
         Descriptor {
             kind: "bank".into(),
             version: "1.0.0".into(),
-            shapes: vec![Shape::InPlace, Shape::Alternating],
-            origin: Origin::Engine,
+            shapes: vec![Shape::InPlace, Shape::Alternating, Shape::Overlapping],
+            origin: if self.is_provider { Origin::Provider } else { Origin::Engine },
             settings: ["branch", "opening_hours"]
                 .map(|name| keywheel_sdk::Setting {
                     name: name.to_owned(),
@@ -182,7 +213,33 @@ impl Rotator for Bank {
         }
     }
 
+    async fn generate(&self, call: &Call<'_>, _: Option<&Bundle>) -> Result<Bundle, RotatorError> {
+        assert!(self.made_for(call.rotation).is_empty(), "another is made before the earlier one was swept away");
+        let name = format!("key-{}", lock(&self.tags).len());
+        let made = login_of(&name);
+        self.call(call, "generate", &made, || {
+            self.set(&made, true);
+            lock(&self.tags).insert(name, call.rotation.to_owned());
+        })
+        .await?;
+        Ok(made)
+    }
+
+    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+        let kept: Vec<String> = keep.iter().map(|bundle| login(bundle).0).collect();
+        self.call(call, "sweep", &login_of("all"), || {
+            let mine = self.made_for(call.rotation);
+            lock(&self.accounts).retain(|account, _| !mine.contains(account) || kept.contains(account));
+        })
+        .await
+    }
+
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, _: Option<&Bundle>) -> Result<(), RotatorError> {
+        if self.is_provider {
+            self.call(call, "apply", candidate, || ()).await?;
+            let gone = || RotatorError::not_done(Retry::Now, "gone", "the key is gone");
+            return if self.accepts(candidate) { Ok(()) } else { Err(gone()) };
+        }
         self.call(call, "apply", candidate, || self.set(candidate, true)).await
     }
 
@@ -204,7 +261,7 @@ impl Rotator for Bank {
     async fn restore(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
         self.call(call, "restore", candidate, || {
             self.set(candidate, false);
-            if let Some(current) = current {
+            if let Some(current) = current.filter(|_| !self.is_provider) {
                 self.set(current, true);
             }
         })

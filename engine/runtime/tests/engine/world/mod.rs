@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use bank::{Bank, Trouble};
 pub use clock::SetClock;
 pub use hooks::{Gate, Open};
-pub use policy::{alternating, in_place};
+pub use policy::{alternating, in_place, overlapping};
 
 pub const SECRET: &str = "app/db";
 
@@ -54,8 +54,18 @@ pub fn login(username: &str, password: &str) -> Bundle {
 impl World {
     /// The target accepts these; the first is `CURRENT`.
     pub async fn new(accounts: &[(&str, Option<&str>)]) -> Self {
+        World::at(Bank::open(accounts), accounts).await
+    }
+
+    /// A provider's keys, of which the live one was made by hand.
+    pub async fn overlapping() -> Self {
+        let accounts = [("key-by-hand", Some("first"))];
+        World::at(Bank::provider(&accounts), &accounts).await
+    }
+
+    async fn at(bank: Arc<Bank>, accounts: &[(&str, Option<&str>)]) -> Self {
         let world = World {
-            bank: Bank::open(accounts),
+            bank,
             clock: SetClock::new(),
             secrets: Arc::new(MemoryStore::new()),
             state: MemoryState::new(),
@@ -191,7 +201,8 @@ impl World {
         self.bank.accepts(&self.current().await)
     }
 
-    /// The accounts whose password the store does not hold.
+    /// The accounts whose password the store does not hold. While a rotation is under way, what a provider made for it is not
+    /// lost: its tag is known.
     pub async fn lost(&self) -> Vec<String> {
         let mut lost = self.bank.accounts.lock().expect("not poisoned").clone();
         lost.retain(|_, password| password.is_some());
@@ -199,6 +210,11 @@ impl World {
             let held = self.held(Selector::Version(&info.version)).await.expect("it is listed");
             if self.bank.accepts(&held) {
                 lost.remove(&held.username().expect("test bundles have one"));
+            }
+        }
+        if let Some(open) = self.state.open_of(SECRET).await.expect("in memory") {
+            for made in self.bank.made_for(&open.fixed.id.to_string()) {
+                lost.remove(&made);
             }
         }
         lost.into_keys().collect()

@@ -57,6 +57,11 @@ pub fn in_place() -> policies::Policy {
     policy(policies::Strategy::InPlace { user: "app".into() })
 }
 
+/// For a bank that makes the accounts itself.
+pub fn overlapping() -> policies::Policy {
+    policy(policies::Strategy::Overlapping)
+}
+
 pub fn alternating() -> policies::Policy {
     policy(policies::Strategy::Alternating {
         users: ["app_a".into(), "app_b".into()],

@@ -1,0 +1,101 @@
+//! Keys that a provider makes: whatever is lost on the way, none is left over, and none that lives is ended.
+
+use std::time::Duration;
+
+use keywheel_core::{Progress, Step};
+use keywheel_runtime::Stop;
+
+use crate::world::{Trouble, World, login, now, overlapping, roll_back};
+
+#[tokio::test]
+async fn a_key_is_made_beside_the_first_and_the_first_ends_last() {
+    let world = World::overlapping().await;
+    assert_eq!(world.to_the_end(&overlapping(), now()).await, Stop::Done);
+    let calls = ["sweep all", "generate key-0", "apply key-0", "verify key-0", "probe key-0", "sweep all"];
+    assert_eq!(world.bank.calls(), [&calls[..], &["revoke key-by-hand"]].concat());
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn a_key_whose_answer_was_lost_is_swept_away_before_another_is_made() {
+    let world = World::overlapping().await;
+    world.bank.plan("generate", [0, 1], Trouble::LostAnswer);
+    assert_eq!(world.to_the_end(&overlapping(), now()).await, Stop::Done);
+    assert_eq!((world.bank.count("generate"), world.bank.count("sweep")), (3, 4));
+    assert!(world.current().await.same_as(&login("key-2", "value of key-2")));
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn who_gives_up_on_lost_answers_leaves_no_key_behind() {
+    let world = World::overlapping().await;
+    world.bank.plan("generate", 0..10, Trouble::LostAnswer);
+    // Not even if the sweeping is troubled itself.
+    world.bank.plan("sweep", [3, 4], Trouble::LostRequest);
+    let stop = world.to_the_end(&overlapping(), now()).await;
+    assert!(matches!(stop, Stop::RolledBack { .. }), "{stop:?}");
+    assert_eq!(world.bank.count("generate"), 3);
+    world.assert_one_credential().await;
+    assert!(world.current().await.same_as(&login("key-by-hand", "first")));
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_work_is_deleted_and_the_live_one_stays() {
+    let world = World::overlapping().await;
+    world.bank.plan("verify", 0..10, Trouble::RefusedForGood);
+    let stop = world.to_the_end(&overlapping(), now()).await;
+    assert!(matches!(stop, Stop::RolledBack { .. }), "{stop:?}");
+    assert_eq!(world.bank.count("restore"), 1);
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn an_answer_without_a_promised_field_is_no_key() {
+    let world = World::overlapping().await;
+    let mut policy = overlapping();
+    policy.secret.fields.push("expires_at".into());
+    let stop = world.to_the_end(&policy, now()).await;
+    let Stop::RolledBack { reason } = stop else { panic!("{stop:?}") };
+    assert!(reason.contains("expires_at"), "{reason}");
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn the_way_back_is_open_until_promotion_and_leaves_nothing() {
+    let world = World::overlapping().await;
+    world.bank.plan("verify", [0], Trouble::Refused);
+    let stop = world.stop_of(&overlapping(), now()).await;
+    assert!(matches!(stop, Stop::Held(_)), "{stop:?}");
+    let stop = world.to_the_end(&overlapping(), roll_back()).await;
+    assert!(matches!(stop, Stop::RolledBack { .. }), "{stop:?}");
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn both_keys_work_through_the_grace_period_and_a_third_goes_with_it() {
+    let world = World::overlapping().await;
+    let mut policy = overlapping();
+    policy.revoke.after = Duration::from_secs(3600);
+    let stop = world.stop_of(&policy, now()).await;
+    assert!(matches!(stop, Stop::Held(_)), "{stop:?}");
+    assert!(world.bank.accepts(&login("key-by-hand", "first")) && world.serves().await);
+    assert_eq!(world.standing().await.step(), Some(Step::Revoke));
+    world.bank.arrives_late(&world.latest().await.fixed.id.to_string());
+    assert_eq!(world.to_the_end(&policy, now()).await, Stop::Done);
+    assert_eq!(world.standing().await.progress, Progress::Done);
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn a_first_key_leaves_no_other_beside_it() {
+    let world = World::overlapping().await;
+    let by_hand = world.current().await;
+    world.bank.set(&by_hand, false);
+    let empty = World { secrets: std::sync::Arc::new(keywheel_secrets::memory::MemoryStore::new()), ..world };
+    empty.bank.plan("generate", [0], Trouble::LostAnswer);
+    // Where the process dies between the sweep and the end of revoke, it is swept again.
+    empty.bank.plan("sweep", [2], Trouble::LostRequest);
+    assert_eq!(empty.to_the_end(&overlapping(), now()).await, Stop::Done);
+    assert_eq!(empty.bank.count("sweep"), 4);
+    empty.assert_one_credential().await;
+}

@@ -1,9 +1,10 @@
 //! keywheel as a library: the crates under one roof, for programs that rotate credentials without the command line.
 //!
 //! Data flows from [`policies`] (what should happen) through [`core`] (what next), [`state`] (what has happened) and
-//! [`secrets`] (where secrets live) into [`runtime`] (making it happen), which drives rotators: those of [`postgres`] and
-//! [`sqlserver`], or your own over [`sdk`]. Start at [`runtime::Engine`].
+//! [`secrets`] (where secrets live) into [`runtime`] (making it happen), which drives rotators: those of [`postgres`],
+//! [`sqlserver`] and [`apikey`], or your own over [`sdk`]. Start at [`runtime::Engine`].
 
+pub use keywheel_apikey as apikey;
 pub use keywheel_core as core;
 pub use keywheel_policies as policies;
 pub use keywheel_postgres as postgres;

@@ -95,7 +95,11 @@ impl House {
 
     /// Puts a login into the store, as a person would.
     pub fn put(&self, secret: &str, username: &str, password: &str) {
-        let value = json!({ "username": username, "password": password }).to_string();
+        self.put_fields(secret, &json!({ "username": username, "password": password }));
+    }
+
+    /// Puts a value of any fields.
+    pub fn put_fields(&self, secret: &str, fields: &Value) {
         let mut child = self
             .keywheel(&["secret", "put", secret])
             .stdin(Stdio::piped())
@@ -103,6 +107,7 @@ impl House {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
+        let value = fields.to_string();
         child.stdin.take().expect("piped").write_all(value.as_bytes()).expect("the value is read");
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "secret put: {}", String::from_utf8_lossy(&output.stderr));

@@ -11,5 +11,7 @@ mod examples;
 mod ground;
 mod house;
 #[cfg(feature = "failpoints")]
+mod keys;
+#[cfg(feature = "failpoints")]
 mod readers;
 mod tidy;

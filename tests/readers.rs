@@ -10,21 +10,29 @@ use std::time::{Duration, Instant};
 use keywheel::core::Progress;
 use keywheel::policies::Catalogue;
 use keywheel::runtime::{Engine, Limits, Order, Registry, Stop, SystemClock};
+use keywheel::sdk::Bundle;
 use keywheel::secrets::{Label, SecretStore, Selector};
 use keywheel::state::sqlite::SqliteState;
 use keywheel_testkit::python_with;
 use tokio_util::sync::CancellationToken;
 
+use crate::crash::End;
 use crate::ground::{Ground, authority};
 use crate::house::{House, say, server};
+use crate::keys;
 
 const ROTATIONS: usize = 200;
 /// In place the gap is looked at, not counted.
 const ROTATIONS_IN_PLACE: usize = 25;
 
-/// Whoever tries a login.
+/// Whoever uses a credential.
 trait Client: Send + 'static {
-    fn logs_in(&mut self, user: &str, password: &str) -> bool;
+    fn gets_in(&mut self, credential: &Bundle) -> bool;
+}
+
+fn login(credential: &Bundle) -> (String, String) {
+    let password = credential.password().expect("a login").expose(str::to_owned);
+    (credential.username().expect("a login"), password)
 }
 
 /// What the application saw.
@@ -40,8 +48,29 @@ struct Seen {
 struct Sqlx(tokio::runtime::Handle);
 
 impl Client for Sqlx {
-    fn logs_in(&mut self, user: &str, password: &str) -> bool {
-        self.0.block_on(server().accepts(user, password))
+    fn gets_in(&mut self, credential: &Bundle) -> bool {
+        let (user, password) = login(credential);
+        self.0.block_on(server().accepts(&user, &password))
+    }
+}
+
+/// A program that others wrote. The key comes in on its standard input, where no list of processes shows it.
+struct Curl(String);
+
+impl Client for Curl {
+    fn gets_in(&mut self, credential: &Bundle) -> bool {
+        let mut child = Command::new("curl")
+            .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--config", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl is installed");
+        let key = credential.get("key").expect("a key").expose(str::to_owned);
+        let call = format!("url = \"{}/v1/whoami\"\nheader = \"Authorization: Bearer {key}\"\n", self.0);
+        child.stdin.take().expect("piped").write_all(call.as_bytes()).expect("curl reads");
+        let status = child.wait_with_output().expect("curl ends").stdout;
+        assert!(status == b"200" || status == b"401", "an answer that is no answer: {status:?}");
+        status == b"200"
     }
 }
 
@@ -93,7 +122,8 @@ fn not_run(what: &str) {
 }
 
 impl Client for Pymssql {
-    fn logs_in(&mut self, user: &str, password: &str) -> bool {
+    fn gets_in(&mut self, credential: &Bundle) -> bool {
+        let (user, password) = login(credential);
         let question = serde_json::json!({ "user": user, "password": password });
         writeln!(self.questions, "{question}").expect("Python listens");
         let mut answer = String::new();
@@ -112,6 +142,7 @@ impl Drop for Pymssql {
 
 /// Rotates so many times under an application that reads `CURRENT` and logs in with it, without a pause.
 async fn rotate_under(house: &House, policy: &str, rotations: usize, mut client: impl Client) -> Seen {
+    let rotators = rotators(house);
     let store: Arc<dyn SecretStore> = Arc::new(house.store().await);
     let over = Arc::new(AtomicBool::new(false));
     let (told, mut worked) = tokio::sync::watch::channel(0);
@@ -123,13 +154,13 @@ async fn rotate_under(house: &House, policy: &str, rotations: usize, mut client:
     let engine = Engine {
         state: Arc::new(SqliteState::open(&house.path("state.db")).await.expect("the state opens")),
         secrets: Arc::clone(&store),
-        rotators: rotators(),
+        rotators: rotators.clone(),
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         limits: Limits { rotations: 1, per_target: 1, step: Duration::from_secs(20), lease: Duration::from_secs(60) },
         observer: None,
     };
-    let mut policy = load(house, policy);
+    let mut policy = load(house, policy, &rotators);
     // What an application needs between reading CURRENT and logging in with it.
     policy.revoke.after = Duration::from_millis(300);
     let stopping = CancellationToken::new();
@@ -155,15 +186,23 @@ async fn rotate_under(house: &House, policy: &str, rotations: usize, mut client:
     tokio::task::spawn_blocking(move || application.join().expect("the application runs")).await.expect("it ends")
 }
 
-fn rotators() -> Registry {
-    Registry::new()
+/// Those of the program, and of the provider that the house declares.
+fn rotators(house: &House) -> Registry {
+    let built_in = Registry::new()
         .with(Arc::new(keywheel::postgres::PostgresRotator::new()))
-        .with(Arc::new(keywheel::sqlserver::SqlServerRotator::new()))
+        .with(Arc::new(keywheel::sqlserver::SqlServerRotator::new()));
+    match std::fs::read_to_string(house.path("provider.yaml")) {
+        Ok(text) => {
+            let provider = keywheel::apikey::Provider::parse("provider.yaml", &text).expect("a good declaration");
+            built_in.with(Arc::new(keywheel::apikey::ApiKeyRotator::new(provider)))
+        }
+        Err(_) => built_in,
+    }
 }
 
 /// A policy as the engine reads it.
-fn load(house: &House, name: &str) -> keywheel::policies::Policy {
-    let catalogue = Catalogue { rotators: rotators().specs(), freezes: Vec::new() };
+fn load(house: &House, name: &str, rotators: &Registry) -> keywheel::policies::Policy {
+    let catalogue = Catalogue { rotators: rotators.specs(), freezes: Vec::new() };
     let loaded = keywheel::policies::load(&[house.path("policies").join(format!("{name}.yaml"))], &catalogue);
     assert!(loaded.problems.is_empty(), "{}", loaded.problems.render(false));
     loaded.policies.into_iter().next().expect("the file holds a policy")
@@ -182,11 +221,9 @@ fn log_in_all_the_time(
     while !stop.load(Ordering::SeqCst) {
         let current = runtime.block_on(store.read(secret, Selector::Label(Label::Current)));
         let current = current.expect("readable").expect("present");
-        let user = current.bundle.username().expect("a login");
-        let password = current.bundle.password().expect("a login").expose(str::to_owned);
         let began = Instant::now();
         seen.logins += 1;
-        if client.logs_in(&user, &password) {
+        if client.gets_in(&current.bundle) {
             seen.gap = refused_since.take().map_or(seen.gap, |since| seen.gap.max(since.elapsed()));
             worked.send_modify(|worked| *worked += 1);
         } else {
@@ -208,6 +245,15 @@ async fn no_failed_login_in_200_rotations() {
     say(&format!("postgres: {ROTATIONS} rotations, {} logins, {} failed", seen.logins, seen.failed));
     assert_eq!(seen.failed, 0, "failed logins of {}", seen.logins);
     assert!(seen.logins >= 2 * ROTATIONS, "it logged in all the time: {}", seen.logins);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_refused_call_of_curl_in_200_rotations_of_a_key() {
+    let case = keys::Case::new(End::Done, "called").await;
+    let seen = rotate_under(&case.house, "called", ROTATIONS, Curl(case.service.url())).await;
+    say(&format!("keys: {ROTATIONS} rotations, {} calls of curl, {} refused", seen.logins, seen.failed));
+    assert_eq!(seen.failed, 0, "refused calls of {}", seen.logins);
+    assert!(seen.logins >= 2 * ROTATIONS, "it called all the time: {}", seen.logins);
 }
 
 /// A house with one policy for accounts of the double, the first of them live.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keywheel_apikey::{ApiKeyRotator, Provider};
 use keywheel_policies::{Catalogue, Loaded, MasterKey, Policy, Problems, SecretStore, Settings, StateStore};
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
@@ -32,15 +33,19 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 }
 
 /// Reads the policies that the settings name, or others, without judging them.
-pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
+///
+/// # Errors
+/// Mistakes in declarations of providers, which are shown.
+pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Result<Loaded, Failure> {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
-    let rotators = rotators().specs();
-    keywheel_policies::load(paths, &Catalogue { rotators, freezes })
+    let providers = settings.map(|settings| settings.providers.as_slice()).unwrap_or_default();
+    let rotators = rotators(providers)?.specs();
+    Ok(keywheel_policies::load(paths, &Catalogue { rotators, freezes }))
 }
 
 /// Reads the policies that the settings name, showing all their mistakes.
 pub fn policies(settings: &Settings) -> Result<Vec<Arc<Policy>>, Failure> {
-    let loaded = read_policies(&settings.policies, Some(settings));
+    let loaded = read_policies(&settings.policies, Some(settings))?;
     if !loaded.problems.is_empty() {
         return Err(refused(&loaded.problems));
     }
@@ -75,7 +80,7 @@ async fn joined(
     Ok(Engine {
         state,
         secrets,
-        rotators: rotators(),
+        rotators: rotators(&settings.providers)?,
         clock: Arc::new(SystemClock),
         environment: environment(),
         limits: limits(settings),
@@ -121,17 +126,63 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     })
 }
 
-/// All rotators of this build, each behind redaction.
-pub fn rotators() -> Registry {
-    let all: [Arc<dyn Rotator>; 2] = [Arc::new(PostgresRotator::new()), Arc::new(SqlServerRotator::new())];
-    all.into_iter().fold(Registry::new(), |registry, rotator| {
+/// All rotators of this build, and one for each provider that is declared there; each behind redaction.
+fn rotators(providers: &[PathBuf]) -> Result<Registry, Failure> {
+    let mut all: Vec<Arc<dyn Rotator>> = vec![Arc::new(PostgresRotator::new()), Arc::new(SqlServerRotator::new())];
+    for provider in declared(providers)? {
+        let rotator = ApiKeyRotator::new(provider);
+        let kind = rotator.describe().kind;
+        if all.iter().any(|other| other.describe().kind == kind) {
+            let what = format!("two rotators are called `{kind}`");
+            return Err(Failure::input(what).hint("give the provider another name in its declaration"));
+        }
+        all.push(Arc::new(rotator));
+    }
+    Ok(all.into_iter().fold(Registry::new(), |registry, rotator| {
         #[cfg(feature = "failpoints")]
         let rotator: Arc<dyn Rotator> = {
             use keywheel_runtime::failpoint::{Kill, PointedRotator};
             Arc::new(PointedRotator(rotator, Arc::new(Kill)))
         };
         registry.with(Arc::new(Redacted::new(rotator)))
-    })
+    }))
+}
+
+/// Reads the declarations in files, and in all YAML files of folders. All mistakes in them are shown.
+fn declared(paths: &[PathBuf]) -> Result<Vec<Provider>, Failure> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        Failure::input(format!("the declaration of a provider `{}` cannot be read: {error}", path.display()))
+    };
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, error))?;
+        let found = entries.filter_map(Result::ok).map(|entry| entry.path());
+        let yaml = |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        let mut found: Vec<PathBuf> = found.filter(yaml).collect();
+        found.sort();
+        files.extend(found);
+    }
+    let (mut providers, mut mistakes) = (Vec::new(), Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, error))?;
+        match Provider::parse(&file.display().to_string(), &text) {
+            Ok(provider) => providers.push(provider),
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    if mistakes.is_empty() {
+        return Ok(providers);
+    }
+    for mistake in &mistakes {
+        talk(&format!("{mistake}\n"));
+    }
+    let count = mistakes.len();
+    let what = format!("{count} {} in declarations of providers", if count == 1 { "mistake" } else { "mistakes" });
+    Err(Failure::input(what))
 }
 
 /// The process's environment.

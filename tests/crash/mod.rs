@@ -7,7 +7,7 @@
 mod ends;
 mod lines;
 mod live;
-mod points;
+pub mod points;
 mod replicas;
 
 use std::collections::BTreeMap;
@@ -114,23 +114,10 @@ impl Case {
         }
         // S3: what the first password opens goes with revoke (in place: with apply), and with nothing before it.
         let ends_with = if self.scenario.alternating { Step::Revoke } else { Step::Apply };
-        if !self.began(ends_with).await {
+        if !began(&self.house, ends_with).await {
             let first = ground.accepts(&self.accounts()[0], &self.first_password()).await;
             assert!(first.iter().all(|accepted| *accepted), "S3 {when}: the first password is refused: {first:?}");
         }
-    }
-
-    /// Whether the rotation has come to a step.
-    async fn began(&self, wanted: Step) -> bool {
-        let state = SqliteState::open(&self.house.path("state.db")).await.expect("the state opens");
-        let rotations = state.history(&History { secret: None, limit: 9 }).await.expect("the state is readable");
-        for rotation in rotations {
-            let events = state.events(rotation.fixed.id).await.expect("the journal is readable");
-            if events.iter().any(|event| matches!(event.event, Event::Began { step, .. } if step == wanted)) {
-                return true;
-            }
-        }
-        false
     }
 
     /// How it must be at the end: the store holds `CURRENT` alone, the target accepts it and nothing else.
@@ -162,29 +149,47 @@ impl Case {
         }
     }
 
-    /// Whether nothing is under way.
-    pub async fn ended(&self) -> bool {
-        let state = SqliteState::open(&self.house.path("state.db")).await.expect("the state opens");
-        state.open_of(&self.name).await.expect("the state is readable").is_none()
-    }
-
     /// Lets a daemon without faults bring it to its end, and checks that it got there alone. The accounts are gone then.
     pub async fn recover(&self, when: &str) {
-        if self.ended().await {
+        if ended(&self.house, &self.name).await {
             // Killed after its last write: nothing was left to do.
             self.check_end(when).await;
             return self.remove().await;
         }
-        let mut daemon = self.house.daemon("keywheel=info", None);
-        let seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
-        let last = message_of(seen.last().expect("the one found")).to_owned();
-        daemon.stop();
-        let expected = match self.scenario.end {
-            End::Done => "done",
-            End::RolledBack => "rolled back",
-        };
-        assert!(last.starts_with(expected), "{when}: ended as `{last}`: {seen:#?}");
+        bring_to(&self.house, self.scenario.end, when);
         self.check_end(when).await;
         self.remove().await;
     }
+}
+
+/// Lets a daemon without faults bring what is under way to this end.
+pub fn bring_to(house: &House, end: End, when: &str) {
+    let mut daemon = house.daemon("keywheel=info", None);
+    let seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
+    let last = message_of(seen.last().expect("the one found")).to_owned();
+    daemon.stop();
+    let expected = match end {
+        End::Done => "done",
+        End::RolledBack => "rolled back",
+    };
+    assert!(last.starts_with(expected), "{when}: ended as `{last}`: {seen:#?}");
+}
+
+/// Whether nothing is under way.
+pub async fn ended(house: &House, secret: &str) -> bool {
+    let state = SqliteState::open(&house.path("state.db")).await.expect("the state opens");
+    state.open_of(secret).await.expect("the state is readable").is_none()
+}
+
+/// Whether a rotation of this house has come to a step.
+pub async fn began(house: &House, wanted: Step) -> bool {
+    let state = SqliteState::open(&house.path("state.db")).await.expect("the state opens");
+    let rotations = state.history(&History { secret: None, limit: 9 }).await.expect("the state is readable");
+    for rotation in rotations {
+        let events = state.events(rotation.fixed.id).await.expect("the journal is readable");
+        if events.iter().any(|event| matches!(event.event, Event::Began { step, .. } if step == wanted)) {
+            return true;
+        }
+    }
+    false
 }

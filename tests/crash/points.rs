@@ -3,18 +3,24 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 
-use super::{Case, End, Scenario};
+use super::{Case, End, Scenario, ended};
 use crate::ground::Ground;
-use crate::house::{message_of, say};
+use crate::house::{House, message_of, say};
 
 /// The points that a rotation passes which nobody disturbs, in order.
 async fn record(scenario: Scenario, name: &str) -> Vec<String> {
     let case = Case::new(scenario, name, None).await;
-    let mut daemon = case.house.daemon("keywheel=info,failpoint=trace", None);
-    let mut seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
-    seen.extend(daemon.stop());
+    let points = passed(&case.house);
     case.check_end("undisturbed").await;
     case.remove().await;
+    points
+}
+
+/// The points that are passed while nobody disturbs, in order.
+pub fn passed(house: &House) -> Vec<String> {
+    let mut daemon = house.daemon("keywheel=info,failpoint=trace", None);
+    let mut seen = daemon.until(&["done", "rolled back", "parked", "in doubt"]);
+    seen.extend(daemon.stop());
     let points: Vec<String> = seen
         .iter()
         .filter(|entry| entry["target"] == "failpoint")
@@ -27,11 +33,11 @@ async fn record(scenario: Scenario, name: &str) -> Vec<String> {
 }
 
 /// Runs the daemon, to be killed at the nth passing of whatever point. Whether it was; if not, it came to an end before.
-async fn kill_at(case: &Case, nth: usize) -> bool {
-    if case.ended().await {
+pub async fn kill_at(house: &House, secret: &str, nth: usize) -> bool {
+    if ended(house, secret).await {
         return false;
     }
-    let mut daemon = case.house.daemon("keywheel=info", Some(&format!("any={nth}*off->1*return")));
+    let mut daemon = house.daemon("keywheel=info", Some(&format!("any={nth}*off->1*return")));
     while let Some(entry) = daemon.next() {
         if ["done", "rolled back", "parked"].iter().any(|end| message_of(&entry).starts_with(end)) {
             daemon.ask_to_stop();
@@ -48,7 +54,7 @@ async fn every_point(scenario: Scenario, name: &str) {
     for (nth, point) in points.iter().enumerate() {
         let when = format!("killed at {point} (passing {nth})");
         let case = Case::new(scenario, &format!("{name}_{nth}"), None).await;
-        assert!(kill_at(&case, nth).await, "{when}: it was not passed");
+        assert!(kill_at(&case.house, &case.name, nth).await, "{when}: it was not passed");
         case.check(&when).await;
         case.recover(&when).await;
     }
@@ -68,11 +74,11 @@ async fn two_kills(scenario: Scenario, name: &str) {
     let mut second = 0;
     for (nth, point) in points.iter().enumerate() {
         let case = Case::new(scenario, &format!("{name}_{nth}"), None).await;
-        assert!(kill_at(&case, nth).await, "killed at {point}");
+        assert!(kill_at(&case.house, &case.name, nth).await, "killed at {point}");
         // A stride that shares no factor with the length visits all distances from the restart.
         let then = (nth * 7) % (points.len() - nth).max(8);
         let when = format!("killed at {point} (passing {nth}), then at passing {then} of the recovery");
-        second += usize::from(kill_at(&case, then).await);
+        second += usize::from(kill_at(&case.house, &case.name, then).await);
         case.check(&when).await;
         case.recover(&when).await;
     }

@@ -1,0 +1,56 @@
+//! A provider on its bad days: it did what it was asked, and its answer never arrived; or it answers what helps nobody.
+
+use keywheel_keyservice::{Effect, Fault, Route};
+
+use super::Case;
+use crate::crash::End;
+use crate::house::say;
+
+/// One request goes wrong, and the daemon alone brings the rotation to this end.
+async fn goes_wrong(name: &str, route: Route, effect: &Effect, times: usize, end: End) {
+    let mut case = Case::ordered(End::Done, name).await;
+    case.end = end;
+    let struck = case.service.faults().arm(Fault::at(route, effect.clone()).times(times));
+    let when = format!("{effect:?} at {route:?}");
+    case.settle().await;
+    assert_eq!(struck.count(), times as u64, "{when}: it struck");
+    case.check_end(&when).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_at_each_request_ends_right() {
+    let troubles = [
+        Effect::ExecuteThenCut,
+        Effect::ExecuteThenStall,
+        Effect::ExecuteThenAnswer { status: 500 },
+        Effect::CutBefore,
+        Effect::Stall,
+        Effect::Answer { status: 503, retry_after: Some(1) },
+        Effect::Answer { status: 429, retry_after: Some(1) },
+    ];
+    let mut cases = 0;
+    for route in [Route::Create, Route::List, Route::Disable, Route::Delete, Route::WhoAmI] {
+        for effect in &troubles {
+            goes_wrong(&format!("line_{cases}"), route, effect, 1, End::Done).await;
+            cases += 1;
+        }
+    }
+    say(&format!("keys: {cases} answers lost or late, at each kind of request, each ended as Done"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_none_is_not_asked_for_again() {
+    // A key was made, and the provider does not say which: who asked again and again would make more.
+    for (number, body) in ["{\"error\": \"none of this is a key\"}", "<html>"].into_iter().enumerate() {
+        let effect = Effect::Body(body.to_owned());
+        goes_wrong(&format!("none_{number}"), Route::Create, &effect, 1, End::RolledBack).await;
+        goes_wrong(&format!("none_list_{number}"), Route::List, &effect, 1, End::RolledBack).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_never_answers_a_creation_leaves_no_orphan() {
+    for (number, effect) in [Effect::ExecuteThenCut, Effect::ExecuteThenAnswer { status: 500 }].iter().enumerate() {
+        goes_wrong(&format!("orphan_{number}"), Route::Create, effect, 3, End::RolledBack).await;
+    }
+}

@@ -16,8 +16,9 @@ use crate::wait::Patience;
 
 /// Before a full target is tried again: somebody must make room first.
 const AFTER_QUOTA: Duration = Duration::from_secs(15 * 60);
+
 /// Makes a key with this rotation's tag, and returns all its fields once the list shows it under that tag: what the list does
-/// not show, no sweep would find.
+/// not show, no sweep would find. All failures after the provider has said that there is a key are of unknown effect.
 pub(crate) async fn generate(
     rotator: &ApiKeyRotator,
     call: &Call<'_>,
@@ -27,7 +28,7 @@ pub(crate) async fn generate(
     // A live credential whose id nobody knows could be the one that is answered.
     let current = current.map(key_id).transpose()?;
     let key = create(&access, current.as_deref()).await?;
-    let id = key_id(&key)?;
+    let id = key_id(&key).map_err(after_change)?;
     let mut patience = Patience::of(&access);
     loop {
         let listed = list(&access).await.map_err(after_change)?;
@@ -35,11 +36,11 @@ pub(crate) async fn generate(
             return Ok(key);
         }
         if !patience.wait().await {
-            // Nobody would find it again. It is known here and now.
+            // Nobody would find it again. It is known here and now; but if the list calls it by another id, so may `delete`.
             remove(&access, &key_of(&id)).await.map_err(after_change)?;
-            let message = "the provider's list does not show the new key with its id and tag, so it was deleted: see \
-                           `each` in the declaration, and whether the provider alters names";
-            return Err(RotatorError::not_done(Retry::Never, "not-listed", message));
+            let message = "the provider's list does not show the new key with its id and tag, so its deletion was asked for: \
+                           see `each` in the declaration, and whether the provider alters names";
+            return Err(after_change(RotatorError::not_done(Retry::Never, "not-listed", message)));
         }
     }
 }

@@ -102,6 +102,6 @@ async fn a_key_that_no_sweep_would_find_is_not_kept() {
     let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", "tag: \"$.label\"")).await;
     let target = fake.target(json!({}));
     let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
-    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "not-listed"));
+    assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "not-listed"));
     assert!(fake.ids().is_empty(), "it was deleted: {:?}", fake.ids());
 }

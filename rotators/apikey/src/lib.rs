@@ -83,7 +83,7 @@ impl Rotator for ApiKeyRotator {
             shapes: vec![Shape::Overlapping],
             origin: Origin::Provider,
             settings: settings::schema(&self.provider),
-            capabilities: Capabilities { usage: false, self_managed: false },
+            capabilities: Capabilities { disable: self.provider.disable.is_some(), ..Capabilities::default() },
             derived_fields: self.provider.fields.clone(),
         }
     }
@@ -129,6 +129,10 @@ impl Rotator for ApiKeyRotator {
     async fn usage(&self, _call: &Call<'_>, _credential: &Bundle) -> Result<Usage, RotatorError> {
         let message = "a provider of API keys does not count who uses one";
         Err(RotatorError::not_done(Retry::Never, "unsupported", message))
+    }
+
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        revoke::disable(self, call, previous, current).await
     }
 
     async fn revoke(

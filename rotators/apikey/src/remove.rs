@@ -1,6 +1,6 @@
 //! Ends one key.
 
-use keywheel_sdk::{Bundle, RotatorError};
+use keywheel_sdk::{Bundle, Retry, RotatorError};
 
 use crate::access::Access;
 use crate::answer::{Asks, after_change};
@@ -24,6 +24,17 @@ pub(crate) async fn remove(access: &Access<'_>, key: &Bundle) -> Result<(), Rota
     let Some(disable) = &access.provider.disable else { return ask(access, &access.provider.delete, key).await };
     ask(access, disable, key).await?;
     ask(access, &access.provider.delete, key).await.map_err(after_change)
+}
+
+/// Disables the key, where the provider can. Fine if it is gone.
+///
+/// # Errors
+/// With no effect only where nothing was changed.
+pub(crate) async fn disable_only(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
+    match &access.provider.disable {
+        Some(disable) => ask(access, disable, key).await,
+        None => Err(RotatorError::not_done(Retry::Never, "unsupported", "this provider cannot disable a key")),
+    }
 }
 
 async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(), RotatorError> {

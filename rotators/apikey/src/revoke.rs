@@ -1,12 +1,27 @@
-//! `revoke`: the provider refuses the previous key.
+//! `disable` and `revoke`: the provider refuses the previous key, for now or for good.
 
 use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
-use crate::probe::ask;
-use crate::remove::end;
+use crate::probe::{ask, see_refused};
+use crate::remove::{disable_only, end};
 use crate::restore::differ;
+
+/// Disables the previous key by its id and proves that it is refused. Fine if it is gone. Nothing is disabled unless the
+/// current key is another one and is accepted at this moment, or where `previous` lacks a field that the proof needs.
+pub(crate) async fn disable(
+    rotator: &ApiKeyRotator,
+    call: &Call<'_>,
+    previous: &Bundle,
+    current: &Bundle,
+) -> Result<(), RotatorError> {
+    let access = Access::of(rotator, call)?;
+    has_successor(&access, previous, current).await?;
+    access.request(&access.provider.verify.request, Some(previous))?;
+    disable_only(&access, previous).await?;
+    see_refused(&access, previous).await
+}
 
 /// Deletes the previous key by its id and proves that it is refused. Fine if it is gone. Nothing is deleted unless the
 /// current key is another one and is accepted at this moment.
@@ -17,14 +32,18 @@ pub(crate) async fn revoke(
     current: &Bundle,
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
+    has_successor(&access, previous, current).await?;
+    end(&access, previous).await
+}
+
+async fn has_successor(access: &Access<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
     differ(previous, current, "previous")?;
-    match ask(&access, current).await {
-        Answer::Yes => {}
+    match ask(access, current).await {
+        Answer::Yes => Ok(()),
         Answer::No { reason } | Answer::Partly { reason } => {
             let message = format!("the current key is refused ({reason}), so the previous one stays");
-            return Err(RotatorError::not_done(Retry::Now, "current-refused", message));
+            Err(RotatorError::not_done(Retry::Now, "current-refused", message))
         }
-        Answer::Unknown(error) => return Err(error),
+        Answer::Unknown(error) => Err(error),
     }
-    end(&access, previous).await
 }

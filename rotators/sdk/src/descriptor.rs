@@ -29,6 +29,10 @@ pub enum Origin {
 pub struct Capabilities {
     /// It can count who still uses a credential, so a policy may wait for `when: no-sessions`.
     pub usage: bool,
+    /// It can say when a credential was last used, so a policy may wait for `when: unused-24h`.
+    pub last_used: bool,
+    /// It can refuse a credential in a way that may be undone, so a policy may say `disable_first: 24h`.
+    pub disable: bool,
     /// An account may change its own password, so `admin: self` is possible.
     pub self_managed: bool,
 }

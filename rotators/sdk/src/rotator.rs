@@ -1,5 +1,7 @@
 //! The trait that each rotator implements.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -118,6 +120,20 @@ pub trait Rotator: Send + Sync {
 
     /// Read-only: who still uses `credential`.
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError>;
+
+    /// Only where [`crate::Capabilities::last_used`]. Read-only: when `credential` was last used, as far as the target knows;
+    /// `None` if never.
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        let _ = (call, credential);
+        Err(RotatorError::not_done(crate::Retry::Never, "unsupported", "this rotator does not know when one was used"))
+    }
+
+    /// Only where [`crate::Capabilities::disable`]. Makes the target refuse `previous` for now, in a way that a person can undo
+    /// at the target, and sees that it is refused. Fine if it already is, or is gone. `current` keeps working throughout.
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        let _ = (call, previous, current);
+        Err(RotatorError::not_done(crate::Retry::Never, "unsupported", "this rotator cannot disable a credential"))
+    }
 
     /// Makes the target refuse `previous`, and proves it. Fine if it already does. `current` keeps working throughout.
     async fn revoke(

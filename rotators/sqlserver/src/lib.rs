@@ -74,7 +74,7 @@ impl Rotator for SqlServerRotator {
             shapes: vec![Shape::InPlace, Shape::Alternating],
             origin: Origin::Engine,
             settings: settings::Settings::schema(),
-            capabilities: Capabilities { usage: true, self_managed: true },
+            capabilities: Capabilities { usage: true, self_managed: true, ..Capabilities::default() },
             derived_fields: derive::FIELDS.map(str::to_owned).to_vec(),
         }
     }

@@ -20,6 +20,21 @@ async fn the_previous_key_is_disabled_deleted_and_seen_to_be_refused() {
 }
 
 #[tokio::test]
+async fn the_previous_key_is_disabled_and_stays() {
+    let fake = Fake::start().await;
+    let (previous, current) = (fake.has("old", None), fake.has("live", Some("keywheel:r-1")));
+    let target = fake.target(json!({}));
+    fake.rotator.disable(&call(&target), &previous, &current).await.unwrap();
+    assert_eq!(fake.ids(), ["old", "live"]);
+    assert_eq!(fake.scene().log, ["verify", "disable", "verify"]);
+    // Nor is the live key, whatever it is called.
+    let error = fake.rotator.disable(&call(&target), &current, &current).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "same-key"));
+    let error = fake.rotator.disable(&call(&target), &current, &previous).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "current-refused"), "the old one works no more");
+}
+
+#[tokio::test]
 async fn the_live_key_is_never_ended() {
     let fake = Fake::start().await;
     let current = fake.has("live", None);

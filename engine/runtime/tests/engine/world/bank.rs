@@ -196,7 +196,7 @@ impl Rotator for Bank {
                     names_target: name == "branch",
                 })
                 .into(),
-            capabilities: Capabilities { usage: true, self_managed: true },
+            capabilities: Capabilities { usage: true, self_managed: true, ..Capabilities::default() },
             derived_fields: Vec::new(),
         }
     }

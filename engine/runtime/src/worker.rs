@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::driver::{Stop, drive};
 use crate::journal::{Found, Journal};
 use crate::lease::Keeper;
+use crate::registry::is_safe;
 use crate::scheduler::target_key;
 
 /// What is wanted of a secret.
@@ -44,6 +45,8 @@ pub enum RunError {
     NothingOpen(String),
     #[error("there is no rotator `{0}`")]
     NoRotator(String),
+    #[error("the rotator `{0}` makes values itself, which is only safe beside the live one (`strategy: overlapping`)")]
+    Unsafe(String),
     #[error(
         "`{secret}` has a rotation under way for another target, shape or account than its policy says now; {hint}"
     )]
@@ -126,13 +129,17 @@ impl Engine {
         lease: &Lease,
     ) -> Result<(Rotation, Stop, bool), RunError> {
         let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
+        let origin = rotator.describe().origin;
+        if !is_safe(origin, rotator_shape(found.fixed().shape)) {
+            return Err(RunError::Unsafe(policy.rotator.clone()));
+        }
         let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
         let keeper = Arc::new(keeper);
         let lost = keeper.lost().clone();
         let context = Context {
             engine: self,
             policy,
-            origin: rotator.describe().origin,
+            origin,
             rotator,
             fixed: found.fixed().clone(),
             fence: lease.fence,
@@ -219,8 +226,8 @@ impl Engine {
         };
         let text = |name: &str| policy.target.get(name).map(written);
         let mut place = format!("{}/{}", target_key(policy), text("database").unwrap_or_default());
-        let settings =
-            self.rotators.get(&policy.rotator).map(|rotator| rotator.describe().settings).unwrap_or_default();
+        let rotator = self.rotators.get(&policy.rotator);
+        let settings = rotator.as_ref().map(|rotator| rotator.describe().settings).unwrap_or_default();
         for setting in settings.iter().filter(|setting| setting.names_target) {
             let name = setting.name.as_str();
             if !["host", "port", "database"].contains(&name)
@@ -228,6 +235,9 @@ impl Engine {
             {
                 place.push_str(&format!(";{name}={value}"));
             }
+        }
+        if let Some(more) = rotator.map(|rotator| rotator.place(&policy.target)).filter(|more| !more.is_empty()) {
+            place.push_str(&format!(";{more}"));
         }
         format!("{place}#{users}")
     }
@@ -294,6 +304,14 @@ pub(crate) fn shape_of(policy: &Policy) -> Shape {
         Strategy::InPlace { .. } => Shape::InPlace,
         Strategy::Alternating { .. } => Shape::Alternating,
         Strategy::Overlapping => Shape::Overlapping,
+    }
+}
+
+fn rotator_shape(shape: Shape) -> keywheel_sdk::Shape {
+    match shape {
+        Shape::InPlace => keywheel_sdk::Shape::InPlace,
+        Shape::Alternating => keywheel_sdk::Shape::Alternating,
+        Shape::Overlapping => keywheel_sdk::Shape::Overlapping,
     }
 }
 

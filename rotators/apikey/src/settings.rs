@@ -45,6 +45,12 @@ pub(crate) fn address(provider: &Provider, map: &Map<String, Value>) -> Result<r
     })
 }
 
+/// Where keys are made, and what they are called there.
+pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> String {
+    let address = address(provider, map).map(String::from).unwrap_or_default();
+    format!("at={address};tag={}", provider.tag.of("*"))
+}
+
 /// Whether a text can be a setting. The error is the rest of a sentence.
 pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
     match text {

@@ -7,7 +7,7 @@ use keywheel_core::{Failure, Hold, Retry, Shape, State, Why, decide};
 use keywheel_policies::{OnDeadline, RevokeWhen};
 use keywheel_sdk::{Answer, Bundle, Call, Origin, RevokeHow};
 
-use super::{Outcome, ready, sweep};
+use super::{Outcome, ready, sweep_all};
 use crate::context::{Context, failure_of, outcome_of, within, writing_failed};
 
 /// How often a drain is looked at.
@@ -28,9 +28,9 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             "CURRENT is now version {live}, which this rotation did not make; nothing is revoked on its word"
         )));
     }
-    let Some(version) = cx.fixed.replaces.as_deref() else { return swept(cx, FIRST).await };
+    let Some(version) = cx.fixed.replaces.as_deref() else { return swept(cx, &current, FIRST).await };
     let Some(previous) = ready!(cx.replaced().await) else {
-        return swept(cx, "the previous version is gone already").await;
+        return swept(cx, &current, "the previous version is gone already").await;
     };
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
@@ -52,7 +52,7 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
         }
     }
     // Only now: what is deleted here goes on the word of a list.
-    if let Err(outcome) = sweep(cx).await {
+    if let Err(outcome) = sweep_all(cx, &[&current, &previous]).await {
         return outcome;
     }
     let how = RevokeHow { disable: cx.policy.revoke.disable, terminate_sessions: cx.policy.revoke.terminate_sessions };
@@ -66,8 +66,8 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
 }
 
 /// Nothing is to be revoked, and nothing of this rotation is left over.
-async fn swept(cx: &Context<'_>, note: &str) -> Outcome {
-    match sweep(cx).await {
+async fn swept(cx: &Context<'_>, current: &Bundle, note: &str) -> Outcome {
+    match sweep_all(cx, &[current]).await {
         Ok(()) => Outcome::noted(note),
         Err(outcome) => outcome,
     }

@@ -52,6 +52,8 @@ pub struct Bank {
     /// The greatest fence that came with a call, by the accounts that it was for.
     fences: Mutex<BTreeMap<Vec<String>, u64>>,
     pub sessions: AtomicU64,
+    /// Where it says that it is, beside its settings.
+    place: Mutex<String>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,6 +75,11 @@ impl Bank {
         *lock(&bank.accounts) =
             accounts.iter().map(|(user, password)| ((*user).to_owned(), password.map(str::to_owned))).collect();
         Arc::new(bank)
+    }
+
+    /// Moves it elsewhere; says where it was.
+    pub fn at(&self, place: &str) -> String {
+        std::mem::replace(&mut lock(&self.place), place.to_owned())
     }
 
     /// The same, but it makes the accounts itself.
@@ -201,6 +208,10 @@ impl Rotator for Bank {
         }
     }
 
+    fn place(&self, _: &serde_json::Map<String, serde_json::Value>) -> String {
+        lock(&self.place).clone()
+    }
+
     async fn preflight(&self, _: &Call<'_>, _: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
         Ok(Vec::new())
     }
@@ -225,10 +236,11 @@ impl Rotator for Bank {
         Ok(made)
     }
 
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
         let kept: Vec<String> = keep.iter().map(|bundle| login(bundle).0).collect();
         self.call(call, "sweep", &login_of("all"), || {
-            let mine = self.made_for(call.rotation);
+            let mut mine = self.made_for(call.rotation);
+            earlier.iter().for_each(|rotation| mine.extend(self.made_for(rotation)));
             lock(&self.accounts).retain(|account, _| !mine.contains(account) || kept.contains(account));
         })
         .await

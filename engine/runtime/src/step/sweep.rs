@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use keywheel_core::{Event, Failure, Hold, Retry, Step, Why, decide};
+use keywheel_policies::AdminSource;
 use keywheel_sdk::{Bundle, Origin, Target};
 use keywheel_secrets::Selector;
 use keywheel_state::{History, StateError};
@@ -27,8 +28,12 @@ pub(crate) async fn sweep_own(cx: &Context<'_>) -> Result<(), Outcome> {
         Origin::Engine => return Ok(()),
         Origin::Provider => {}
     }
-    await_stragglers(cx).await?;
     let current = cx.current().await.map_err(Outcome::NotApplied)?.map(|(_, bundle)| bundle);
+    if current.is_none() && cx.policy.admin == AdminSource::Own {
+        // Nothing was made: there was no key to make another with.
+        return Ok(());
+    }
+    await_stragglers(cx).await?;
     let target = cx.target().await.map_err(Outcome::NotApplied)?;
     let keep: Vec<&Bundle> = current.iter().collect();
     ask(cx, &target, &[], &keep).await

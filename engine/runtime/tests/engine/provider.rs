@@ -167,3 +167,22 @@ async fn a_rotation_rests_while_its_keys_would_be_made_elsewhere() {
     assert_eq!(world.to_the_end(&overlapping(), Order::GoOn).await, Stop::Done);
     world.assert_one_credential().await;
 }
+
+#[tokio::test]
+async fn a_key_makes_its_successor_and_the_successor_ends_it() {
+    let world = World::overlapping().await;
+    let policy = keywheel_policies::Policy { admin: keywheel_policies::AdminSource::Own, ..overlapping() };
+    assert_eq!(world.to_the_end(&policy, now()).await, Stop::Done);
+    let admins = world.bank.admins();
+    assert_eq!(admins.first().map(String::as_str), Some("key-by-hand"), "{admins:?}");
+    assert_eq!(admins.last().map(String::as_str), Some("key-0"), "{admins:?}");
+    world.assert_one_credential().await;
+
+    // Without a first key there is nothing to begin with, and nothing to clean up.
+    let by_hand = world.current().await;
+    world.bank.set(&by_hand, false);
+    let empty = World { secrets: std::sync::Arc::new(keywheel_secrets::memory::MemoryStore::new()), ..world };
+    let stop = empty.to_the_end(&policy, now()).await;
+    let Stop::RolledBack { reason } = stop else { panic!("{stop:?}") };
+    assert!(reason.contains("has no CURRENT"), "{reason}");
+}

@@ -47,6 +47,8 @@ pub struct Bank {
     planned: Mutex<BTreeMap<(&'static str, u64), Trouble>>,
     /// Each call: the verb and the account.
     calls: Mutex<Vec<(&'static str, String)>>,
+    /// As whom each call came.
+    admins: Mutex<Vec<String>>,
     /// The logins that `verify` saw to work and that were not changed since.
     verified: Mutex<BTreeSet<(String, String)>>,
     /// The greatest fence that came with a call, by the accounts that it was for.
@@ -80,6 +82,11 @@ impl Bank {
     /// Moves it elsewhere; says where it was.
     pub fn at(&self, place: &str) -> String {
         std::mem::replace(&mut lock(&self.place), place.to_owned())
+    }
+
+    /// As whom each call came, in order.
+    pub fn admins(&self) -> Vec<String> {
+        lock(&self.admins).clone()
     }
 
     /// The same, but it makes the accounts itself.
@@ -149,6 +156,10 @@ impl Bank {
         let before = lock(&self.fences).insert(call.target.strategy.users().to_vec(), call.fence);
         assert!(before <= Some(call.fence), "{verb} by a worker whose lease was taken over: {before:?} was here");
         assert!(!call.left(Instant::now()).is_zero(), "{verb} after its time");
+        lock(&self.admins).push(match &call.target.admin {
+            keywheel_sdk::Admin::Credential(admin) => login(admin).0,
+            keywheel_sdk::Admin::Own => "itself".to_owned(),
+        });
         let trouble = {
             let mut calls = lock(&self.calls);
             let of_verb = calls.iter().filter(|(called, _)| *called == verb).count() as u64;

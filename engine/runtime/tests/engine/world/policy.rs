@@ -59,7 +59,8 @@ pub fn in_place() -> policies::Policy {
 
 /// For a bank that makes the accounts itself.
 pub fn overlapping() -> policies::Policy {
-    policy(policies::Strategy::Overlapping)
+    let admin = policies::AdminSource::Env { name: "ADMIN".into(), username: Some("admin".into()) };
+    policies::Policy { admin, ..policy(policies::Strategy::Overlapping) }
 }
 
 pub fn alternating() -> policies::Policy {

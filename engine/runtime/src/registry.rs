@@ -74,6 +74,8 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
         fields: descriptor.derived_fields.clone(),
         provider_made: descriptor.origin == Origin::Provider,
         usage: descriptor.capabilities.usage,
+        last_used: descriptor.capabilities.last_used,
+        disable: descriptor.capabilities.disable,
         self_managed: descriptor.capabilities.self_managed,
         check: SettingsCheck::new(move |settings| asked.check_settings(settings)),
     }

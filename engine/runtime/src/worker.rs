@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keywheel_core::{Cause, Event, NewRotation, Progress, Rotation, Shape, decide, schedule};
 use keywheel_policies::{Adopt, Policy, Strategy};
-use keywheel_secrets::{Label, SecretsError, VersionInfo};
+use keywheel_secrets::{Label, SecretInfo, SecretsError, VersionInfo};
 use keywheel_state::{Claim, History, Lease, StateError};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -249,10 +249,14 @@ impl Engine {
 
     async fn due_given(&self, policy: &Policy, versions: &[VersionInfo]) -> Result<Option<Timestamp>, RunError> {
         let secret = policy.secret.name.as_str();
-        let since = current_of(versions).and_then(|current| current.promoted_at);
+        let current = current_of(versions);
+        let live = Live {
+            since: current.and_then(|current| current.promoted_at),
+            expires_at: current.and_then(|current| current.expires_at),
+        };
         let which = History { secret: Some(secret.to_owned()), limit: REMEMBERED };
         let latest = self.state.history(&which).await?;
-        Ok(due_after(policy, since, &latest, self.clock.now()))
+        Ok(due_after(policy, live, &latest, self.clock.now()))
     }
 }
 
@@ -265,14 +269,30 @@ const REMEMBERED: usize = 12;
 /// The longest pause after roll backs, unless the policy's own is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
-/// When a secret whose `CURRENT` is from `since` is due, given its latest rotations, newest first. One without `CURRENT` is
+/// What the due time is derived from: since when the value is `CURRENT`, if there is one, and when it ends by itself, if it
+/// does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Live {
+    pub since: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&SecretInfo> for Live {
+    fn from(info: &SecretInfo) -> Self {
+        Live { since: info.current_since, expires_at: info.current_expires_at }
+    }
+}
+
+/// When a secret whose `CURRENT` is `live` is due, given its latest rotations, newest first. One without `CURRENT` is
 /// made at once, if the policy says so. After a roll back comes a pause, doubled with each further one in a row: what failed
 /// is not tried again and again on an account that applications use.
-pub fn due_after(policy: &Policy, since: Option<Timestamp>, latest: &[Rotation], now: Timestamp) -> Option<Timestamp> {
+pub fn due_after(policy: &Policy, live: Live, latest: &[Rotation], now: Timestamp) -> Option<Timestamp> {
     let last = latest.first();
-    let due = match (since, policy.adopt) {
+    let due = match (live.since, policy.adopt) {
         // A clock that was ahead once must not silence the schedule for as long.
-        (Some(since), _) => schedule::next_due(&policy.schedule, &policy.secret.name, since.min(now))?,
+        (Some(since), _) => {
+            schedule::next_due_of(&policy.schedule, &policy.secret.name, since.min(now), live.expires_at)?
+        }
         (None, Adopt::Rotate) => {
             schedule::next_open(&policy.schedule, last.map_or(now, |last| last.created_at.min(now)))?
         }

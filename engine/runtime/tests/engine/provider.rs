@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keywheel_core::{Progress, Step, Why};
-use keywheel_runtime::{Order, RunError, Stop};
+use keywheel_runtime::{Clock, Order, RunError, Stop};
 
 use crate::world::{Trouble, World, login, now, overlapping, roll_back};
 
@@ -185,4 +185,54 @@ async fn a_key_makes_its_successor_and_the_successor_ends_it() {
     let stop = empty.to_the_end(&policy, now()).await;
     let Stop::RolledBack { reason } = stop else { panic!("{stop:?}") };
     assert!(reason.contains("has no CURRENT"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_key_is_disabled_for_its_time_and_then_deleted() {
+    let world = World::overlapping().await;
+    // The answer to `disable` is lost once: asked again, it changes nothing.
+    world.bank.plan("disable", [0], Trouble::LostAnswer);
+    let mut policy = overlapping();
+    policy.revoke.disable_first = Some(Duration::from_secs(86_400));
+    let mut stop = world.stop_of(&policy, now()).await;
+    let began = world.clock.now();
+    while !matches!(&stop, Stop::Held(hold) if hold.why == Why::Disabled) {
+        match stop {
+            Stop::InDoubt { until, .. } => world.clock.advance_to(until),
+            Stop::Held(hold) => world.clock.advance_to(hold.until),
+            Stop::Done | Stop::RolledBack { .. } | Stop::Parked { .. } | Stop::Stopping => panic!("{stop:?}"),
+        }
+        stop = world.stop_of(&policy, Order::GoOn).await;
+    }
+    let Stop::Held(hold) = stop else { panic!("{stop:?}") };
+    assert!(hold.until.duration_since(began).as_secs() >= 86_400, "{hold:?}");
+    assert_eq!((world.bank.count("disable"), world.bank.count("revoke")), (2, 0));
+    assert!(world.serves().await && !world.bank.accepts(&login("key-by-hand", "first")));
+    assert_eq!(world.to_the_end(&policy, Order::GoOn).await, Stop::Done);
+    assert_eq!((world.bank.count("disable"), world.bank.count("revoke")), (2, 1), "once is enough");
+    world.assert_one_credential().await;
+}
+
+#[tokio::test]
+async fn a_key_stays_until_nobody_has_used_it_for_as_long() {
+    let world = World::overlapping().await;
+    let mut policy = overlapping();
+    policy.revoke.when = keywheel_policies::RevokeWhen::Unused(Duration::from_secs(3600));
+    policy.revoke.deadline = Duration::from_secs(86_400);
+    let used_at = |at: jiff::Timestamp| {
+        let seconds = u64::try_from(at.as_second()).unwrap();
+        world.bank.last_used.store(seconds, std::sync::atomic::Ordering::SeqCst);
+    };
+    let began = world.clock.now();
+    let stop = world.stop_of(&policy, now()).await;
+    // Never used, as far as the provider knows; yet readers had it a moment ago.
+    let Stop::Held(hold) = stop else { panic!("{stop:?}") };
+    assert_eq!((hold.why, hold.until.duration_since(began).as_secs()), (Why::Drain, 3600));
+    world.clock.advance_to(hold.until);
+    used_at(world.clock.now());
+    let Stop::Held(hold) = world.stop_of(&policy, Order::GoOn).await else { panic!("it is in use") };
+    assert_eq!(hold.until.duration_since(began).as_secs(), 7200);
+    assert_eq!(world.bank.count("revoke"), 0);
+    assert_eq!(world.to_the_end(&policy, Order::GoOn).await, Stop::Done);
+    world.assert_one_credential().await;
 }

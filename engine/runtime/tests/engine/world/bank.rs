@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use keywheel_sdk::{
@@ -54,6 +54,8 @@ pub struct Bank {
     /// The greatest fence that came with a call, by the accounts that it was for.
     fences: Mutex<BTreeMap<Vec<String>, u64>>,
     pub sessions: AtomicU64,
+    /// When any account was last used, in seconds since 1970; 0 for never.
+    pub last_used: AtomicU64,
     /// Where it says that it is, beside its settings.
     place: Mutex<String>,
 }
@@ -214,7 +216,7 @@ impl Rotator for Bank {
                     names_target: name == "branch",
                 })
                 .into(),
-            capabilities: Capabilities { usage: true, self_managed: true, ..Capabilities::default() },
+            capabilities: Capabilities { usage: true, last_used: true, disable: true, self_managed: true },
             derived_fields: Vec::new(),
         }
     }
@@ -294,6 +296,17 @@ impl Rotator for Bank {
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
         self.call(call, "usage", credential, || ()).await?;
         Ok(Usage { sessions: self.sessions.load(Ordering::SeqCst) })
+    }
+
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        self.call(call, "last-used", credential, || ()).await?;
+        let seconds = self.last_used.load(Ordering::SeqCst);
+        Ok((seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
+    }
+
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        assert_ne!(login(previous).0, login(current).0, "the live account is disabled");
+        self.call(call, "disable", previous, || self.set(previous, false)).await
     }
 
     async fn revoke(

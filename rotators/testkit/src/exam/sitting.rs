@@ -186,14 +186,11 @@ pub(super) fn altered(bundle: &Bundle, which: impl Fn(&str) -> bool) -> Bundle {
 fn altered_text(text: &str) -> Secret {
     let begin = text.chars().count().saturating_sub(8);
     let other = |(at, c): (usize, char)| match c {
-        'a'..='y' | 'A'..='Y' | '0'..='8' if at >= begin => char::from_u32(u32::from(c) + 1).unwrap_or(c),
-        'z' | 'Z' | '9' if at >= begin => {
-            if c == '9' {
-                '0'
-            } else {
-                'a'
-            }
-        }
+        _ if at < begin => c,
+        'a'..='y' | 'A'..='Y' | '0'..='8' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
+        'z' => 'a',
+        'Z' => 'A',
+        '9' => '0',
         _ => c,
     };
     Secret::new(text.chars().enumerate().map(other).collect())

@@ -17,6 +17,7 @@ pub(super) async fn deletes_what_is_not_kept(sitting: &Sitting<'_>) -> Verdict {
 pub(super) async fn keeps(sitting: &Sitting<'_>) -> Verdict {
     let current = &sitting.stage.current;
     let key = sitting.candidate().await?;
+    sitting.apply(&key, Some(current)).await?;
     sitting.sweep(&[current, &key]).await?;
     sitting.accepted("what is kept", &key).await?;
     sitting.accepted("current", current).await?;
@@ -29,6 +30,7 @@ pub(super) async fn touches_no_other(sitting: &Sitting<'_>) -> Verdict {
     let next = sitting.next_rotation();
     for (maker, other) in [(&next, sitting), (sitting, &next)] {
         let key = maker.candidate().await?;
+        maker.apply(&key, Some(current)).await?;
         other.sweep(&[]).await?;
         sitting.accepted("a key with another rotation's tag", &key).await?;
         sitting.accepted("a key that no rotation made", current).await?;

@@ -86,7 +86,7 @@ pub trait Line: Send + Sync {
     fn cut_before_next_change(&self);
     /// The change never arrives, and nobody says so: the caller runs into its deadline.
     fn stall_next_change(&self);
-    /// How often the line broke.
+    /// How often the line broke. The count may have begun before the stage was set.
     fn strikes(&self) -> u64;
 }
 

@@ -170,6 +170,12 @@ impl<'a> Sitting<'a> {
     }
 }
 
+/// The line, which had broken `before` times, broke once more.
+pub(super) fn broke_once(line: &dyn Line, before: u64) -> Verdict {
+    let times = line.strikes().saturating_sub(before);
+    expect(times == 1, || format!("the line to break once, it broke {times} times"))
+}
+
 /// The same account with another password.
 pub(super) fn with_password(account: &Bundle, password: &str) -> Bundle {
     account.duplicate().with(keywheel_sdk::PASSWORD, Secret::new(password.to_owned()))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
 
 use super::super::Candidate;
-use super::super::sitting::{Sitting, Verdict, expect, failed, not_done, unknown};
+use super::super::sitting::{Sitting, Verdict, broke_once, expect, failed, not_done, unknown};
 
 /// Until a call over a stalled line must have ended.
 const SHORT: Duration = Duration::from_secs(5);
@@ -50,9 +50,10 @@ pub(super) async fn after_the_deadline(sitting: &Sitting<'_>) -> Verdict {
 pub(super) async fn lost_acknowledgement(sitting: &Sitting<'_>) -> Verdict {
     let (target, line) = sitting.line()?;
     let (candidate, current) = (sitting.candidate().await?, &sitting.stage.current);
+    let strikes = line.strikes();
     line.lose_next_acknowledgement();
     let applied = sitting.subject.rotator().apply(&sitting.call_on(target), &candidate, Some(current)).await;
-    expect(line.strikes() == 1, || format!("the line to break once, it broke {} times", line.strikes()))?;
+    broke_once(line, strikes)?;
     unknown("apply without acknowledgement", applied)?;
     sitting.probed_on(target, "candidate", &candidate, &[current], true).await?;
     sitting.accepted("candidate", &candidate).await

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use keywheel_sdk::{Bundle, Call, RotatorError, Target};
 
-use super::super::sitting::{KEEP, Sitting, Verdict, expect, failed, unknown};
+use super::super::sitting::{KEEP, Sitting, Verdict, broke_once, expect, failed, unknown};
 
 /// Until a call over a stalled line must have ended.
 const SHORT: Duration = Duration::from_secs(3);
@@ -25,9 +25,10 @@ pub(super) async fn beside_the_live_one(sitting: &Sitting<'_>) -> Verdict {
 pub(super) async fn lost_answer(sitting: &Sitting<'_>) -> Verdict {
     let (target, line) = sitting.line()?;
     let current = &sitting.stage.current;
+    let strikes = line.strikes();
     line.lose_next_acknowledgement();
     unknown("generate without an answer", generate(sitting, target).await)?;
-    expect(line.strikes() == 1, || format!("the line to break once, it broke {} times", line.strikes()))?;
+    broke_once(line, strikes)?;
     sitting.more_keys("with an orphan", 1).await?;
     sitting.sweep(&[current]).await?;
     sitting.more_keys("after the sweep", 0).await?;

@@ -1,6 +1,6 @@
 //! `sweep`: nothing of a rotation is left but what is kept, and all else is untouched.
 
-use super::super::sitting::{Sitting, Verdict, expect, unknown};
+use super::super::sitting::{Sitting, Verdict, broke_once, unknown};
 
 pub(super) async fn deletes_what_is_not_kept(sitting: &Sitting<'_>) -> Verdict {
     let current = &sitting.stage.current;
@@ -47,10 +47,11 @@ pub(super) async fn lost_sweep(sitting: &Sitting<'_>) -> Verdict {
     let (target, line) = sitting.line()?;
     let current = &sitting.stage.current;
     let orphan = sitting.candidate().await?;
+    let strikes = line.strikes();
     line.lose_next_acknowledgement();
     let swept = sitting.subject.rotator().sweep(&sitting.call_on(target), &[current]).await;
     unknown("sweep without acknowledgement", swept)?;
-    expect(line.strikes() == 1, || format!("the line to break once, it broke {} times", line.strikes()))?;
+    broke_once(line, strikes)?;
     sitting.sweep(&[current]).await?;
     sitting.refused("the orphan", &orphan).await?;
     sitting.accepted("current", current).await?;

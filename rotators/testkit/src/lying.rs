@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
@@ -20,6 +21,8 @@ pub enum Verb {
     Verify,
     Restore,
     Usage,
+    LastUsed,
+    Disable,
     Revoke,
 }
 
@@ -194,6 +197,14 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
 
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
         self.tell(Verb::Usage, self.inner.usage(call, credential)).await
+    }
+
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        self.tell(Verb::LastUsed, self.inner.last_used(call, credential)).await
+    }
+
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        self.tell(Verb::Disable, self.inner.disable(call, previous, current)).await
     }
 
     async fn revoke(

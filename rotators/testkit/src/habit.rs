@@ -91,7 +91,7 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
         made.map_err(|error| if denies { RotatorError { effect: Effect::None, ..error } } else { error })
     }
 
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
         if self.habit == Habit::SweepsNothing {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
             }
         }
         let keep = if self.habit == Habit::KeepsNothing { &[] } else { keep };
-        self.inner.sweep(call, keep).await
+        self.inner.sweep(call, earlier, keep).await
     }
 
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {

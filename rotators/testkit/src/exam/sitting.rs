@@ -106,7 +106,7 @@ impl<'a> Sitting<'a> {
     }
 
     pub async fn sweep(&self, keep: &[&Bundle]) -> Verdict {
-        self.subject.rotator().sweep(&self.call(), keep).await.map_err(said("sweep"))
+        self.subject.rotator().sweep(&self.call(), &[], keep).await.map_err(said("sweep"))
     }
 
     pub async fn apply(&self, candidate: &Bundle, current: Option<&Bundle>) -> Verdict {

@@ -35,7 +35,7 @@ pub(super) async fn wrong_admin(sitting: &Sitting<'_>) -> Verdict {
     expect(matches!(error.retry, Retry::Never | Retry::After(_)), || format!("retry never or later, got {error:?}"))?;
     if matches!(sitting.stage.candidate, Candidate::Generated) {
         let current = &sitting.stage.current;
-        let swept = sitting.subject.rotator().sweep(&sitting.call_on(target), &[current]).await;
+        let swept = sitting.subject.rotator().sweep(&sitting.call_on(target), &[], &[current]).await;
         not_done("a wrong admin's sweep", swept)?;
     }
     unchanged(sitting).await

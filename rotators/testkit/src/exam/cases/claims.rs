@@ -73,7 +73,7 @@ pub(super) async fn errors_hold_no_secret(sitting: &Sitting<'_>) -> Verdict {
         let call = sitting.call_on(target);
         texts.extend(error_text(rotator.apply(&call, &candidate, None).await));
         texts.extend(error_text(rotator.generate(&call, Some(current)).await));
-        texts.extend(error_text(rotator.sweep(&call, &[current]).await));
+        texts.extend(error_text(rotator.sweep(&call, &[], &[current]).await));
         texts.extend(rotator.preflight(&call, Some(current)).await.iter().map(|found| format!("{found:?}")));
     }
     expect(texts.len() >= 4, || format!("at least four texts to search, got {}", texts.len()))?;

@@ -49,7 +49,7 @@ pub(super) async fn lost_sweep(sitting: &Sitting<'_>) -> Verdict {
     let orphan = sitting.candidate().await?;
     let strikes = line.strikes();
     line.lose_next_acknowledgement();
-    let swept = sitting.subject.rotator().sweep(&sitting.call_on(target), &[current]).await;
+    let swept = sitting.subject.rotator().sweep(&sitting.call_on(target), &[], &[current]).await;
     unknown("sweep without acknowledgement", swept)?;
     broke_once(line, strikes)?;
     sitting.sweep(&[current]).await?;

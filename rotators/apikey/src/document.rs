@@ -26,6 +26,7 @@ pub(crate) struct Document {
     pub headers: Entries<Text>,
     pub fields: Spanned<Vec<Text>>,
     pub tag: Text,
+    pub lifetime: Option<Text>,
     pub requests: Spanned<RequestsDocument>,
     pub propagation: Option<Text>,
 }

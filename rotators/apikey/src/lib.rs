@@ -20,6 +20,7 @@ mod clock;
 mod control;
 mod document;
 mod duration;
+mod expiry;
 mod fill;
 mod generate;
 mod http;

@@ -25,7 +25,9 @@ pub(crate) struct Document {
     #[serde(default)]
     pub headers: Entries<Text>,
     pub fields: Spanned<Vec<Text>>,
-    pub tag: Text,
+    pub tag: Option<Text>,
+    pub exclusive: Option<Spanned<bool>>,
+    pub lifetime: Option<Text>,
     pub requests: Spanned<RequestsDocument>,
     pub propagation: Option<Text>,
 }
@@ -101,6 +103,7 @@ pub(crate) struct RequestsDocument {
     pub verify: Option<Spanned<RequestDocument>>,
     pub disable: Option<Spanned<RequestDocument>>,
     pub delete: Option<Spanned<RequestDocument>>,
+    pub last_used: Option<Spanned<RequestDocument>>,
 }
 
 /// Any request. Which keys belong to which one is checked later, so that all mistakes can be told.
@@ -122,6 +125,9 @@ pub(crate) struct RequestDocument {
     pub holds: Option<Text>,
     pub refused: Option<Spanned<Vec<Spanned<u16>>>>,
     pub refused_if: Option<Text>,
+    pub gone_if: Option<Text>,
+    pub quota_if: Option<Text>,
+    pub key_id: Option<Text>,
     pub negative_control: Option<Spanned<bool>>,
     pub gone: Option<Spanned<Vec<Spanned<u16>>>>,
     pub idempotency_key: Option<Text>,
@@ -129,13 +135,16 @@ pub(crate) struct RequestDocument {
     pub items: Option<Text>,
     pub each: Option<Spanned<EachDocument>>,
     pub next: Option<Spanned<NextDocument>>,
+    pub at: Option<Text>,
+    pub never: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EachDocument {
     pub key_id: Text,
-    pub tag: Text,
+    pub tag: Option<Text>,
+    pub last_used: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -143,6 +152,7 @@ pub(crate) struct EachDocument {
 pub(crate) struct NextDocument {
     pub cursor: Option<Text>,
     pub parameter: Option<Text>,
+    pub more: Option<Text>,
     pub link: Option<Spanned<bool>>,
     pub page: Option<Text>,
     pub first: Option<Spanned<u64>>,
@@ -188,6 +198,9 @@ impl RequestDocument {
             ("quota", self.quota.as_ref().map(|part| part.referenced)),
             ("refused", self.refused.as_ref().map(|part| part.referenced)),
             ("refused_if", self.refused_if.as_ref().map(|part| part.referenced)),
+            ("gone_if", self.gone_if.as_ref().map(|part| part.referenced)),
+            ("quota_if", self.quota_if.as_ref().map(|part| part.referenced)),
+            ("key_id", self.key_id.as_ref().map(|part| part.referenced)),
             ("negative_control", self.negative_control.as_ref().map(|part| part.referenced)),
             ("gone", self.gone.as_ref().map(|part| part.referenced)),
             ("idempotency_key", self.idempotency_key.as_ref().map(|part| part.referenced)),
@@ -195,6 +208,8 @@ impl RequestDocument {
             ("items", self.items.as_ref().map(|part| part.referenced)),
             ("each", self.each.as_ref().map(|part| part.referenced)),
             ("next", self.next.as_ref().map(|part| part.referenced)),
+            ("at", self.at.as_ref().map(|part| part.referenced)),
+            ("never", self.never.as_ref().map(|part| part.referenced)),
         ];
         places.into_iter().filter_map(|(key, place)| Some((key, place?))).collect()
     }

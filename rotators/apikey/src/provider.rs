@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keywheel_sdk::{EXPIRES_AT, USERNAME};
 use reqwest::Method;
 use reqwest::header::HeaderName;
 use serde_json::Value;
@@ -11,6 +12,8 @@ use crate::template::Template;
 
 /// The field that names a key at its provider. No secret.
 pub(crate) const KEY_ID: &str = "key_id";
+/// The fields that are no secret.
+pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 
 /// One provider of API keys, as its declaration describes it. Holds no credential.
 ///
@@ -27,28 +30,43 @@ pub(crate) const KEY_ID: &str = "key_id";
 ///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
 ///     `session_token`.
 /// - `headers`: sent with all requests.
-/// - `fields`: what the secret holds: `key_id` and at least one more.
-/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
+/// - `fields`: what the secret holds: `key_id` and at least one more; `expires_at` where keys end by themselves.
+/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`. Only where keys can hold no name at all, `exclusive: true`
+///   stands instead: then a policy must write `exclusive: true` under `target:`, since all keys there that the secret store does
+///   not hold are deleted.
 /// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
 ///   `form`), and a `base_url` of its own.
-///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `quota`:
-///     statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
+///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `expires_at` is
+///     kept as RFC 3339 in UTC, whether it is answered so, as Unix seconds or as a date, of which the first second counts;
+///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another
+///     value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
-///     `{ cursor: "$.next", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`.
-///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with; where a status does not
-///     tell, `refused_if` (JSONPath) does: of the answers with these statuses and with good ones, those are refusals in which it
-///     selects something. A new key is believed only after a wrong one was refused, which is asked once a try and once in preflight and counts as a
-///     failed login. For providers that lock out, `negative_control: false` leaves that away; then `holds` must be there.
+///     `{ cursor: "$.next", parameter: cursor }` (with `more: "$.has_more"` where the last page has a cursor, too),
+///     `{ link: true }` or `{ page: page, first: 1 }`.
+///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with. `key_id` (JSONPath): where the
+///     answer names the key; with another one's name it is none. A new key is believed only after a wrong one was refused, which
+///     is asked once a try and once in preflight and counts as a failed login. For providers that lock out,
+///     `negative_control: false` leaves that away; then `holds` must be there. With the control the request may send something of
+///     the admin's beside the key; a wrong admin is then not told from a wrong key.
 ///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
 ///     is none.
+///   - `last_used` (if the provider tells): about one key, too. `at` (JSONPath): where the answer holds when it was last used, in
+///     RFC 3339, Unix seconds or a date; `null` means never, and so does an answer in which `never` (JSONPath) selects something.
+///     Where the list has it already, `each` says where instead: `each: { …, last_used: "$.last_used_at" }`.
 ///
-///   Each may have `holds`: what an answer with a good status must hold, as JSONPath that selects something (a value that is
-///   neither `null` nor `false`), such as `$.ok`, or `$[?$.result.status == 'active']`. Without it, such an answer is none: it is
-///   not known what has happened.
+///   Where statuses do not tell, JSONPath does, by selecting something: a value that is neither `null` nor `false`, such as
+///   `$.ok`, or `$[?$.result.status == 'active']`.
+///   - `holds`, for any request: what an answer with a good status must hold. Without it, such an answer is none: it is not known
+///     what has happened.
+///   - `refused_if`, `gone_if`, `quota_if`: what an answer with one of those statuses must hold to mean it. A `verify` that holds
+///     what `refused_if` says is a refusal with a good status, too.
+/// - `lifetime: "${target.lifetime}"`, a setting of kind `duration`: how long keys live. Then `${expires.date}` (a day in UTC),
+///   `${expires.time}` (RFC 3339 in UTC) and `${expires.seconds}` (the lifetime; alone in a JSON body a number) say when a key that
+///   is made now ends.
 /// - `propagation`: how long a new key may be refused at first, such as `10s`.
 ///
-/// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}` and `${tag}`;
-/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
+/// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}`, `${tag}` and
+/// `${expires.…}`; `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
 /// JSON body that is one setting and nothing else has the setting's own type: `scopes: "${target.scopes}"` becomes a list.
 pub struct Provider {
     pub(crate) name: String,
@@ -58,12 +76,18 @@ pub struct Provider {
     pub(crate) settings: Vec<SettingSpec>,
     pub(crate) headers: Vec<(HeaderName, Template)>,
     pub(crate) fields: Vec<String>,
-    pub(crate) tag: Tag,
+    /// `None`: keys can hold none, and a policy gives us all keys of its target.
+    pub(crate) tag: Option<Tag>,
     pub(crate) create: Create,
     pub(crate) list: List,
     pub(crate) verify: Verify,
     pub(crate) disable: Option<Removal>,
     pub(crate) delete: Removal,
+    pub(crate) last_used: LastUsed,
+    /// The setting that says how long keys live, where they end by themselves.
+    pub(crate) lifetime: Option<String>,
+    /// Whether a key is enough of an admin to rotate itself.
+    pub(crate) self_managed: bool,
     /// How long a new key may be refused at first, and a deleted one be accepted.
     pub(crate) propagation: Duration,
 }
@@ -82,7 +106,11 @@ impl Provider {
     /// All requests that there are.
     pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
         let removals = self.disable.iter().chain([&self.delete]).map(|removal| &removal.request);
-        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals)
+        let last_used = match &self.last_used {
+            LastUsed::Unknown | LastUsed::Each(_) => None,
+            LastUsed::Request(declared) => Some(&declared.request),
+        };
+        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals).chain(last_used)
     }
 
     /// Where the vendor documents its API, where the declaration says so.
@@ -206,6 +234,13 @@ pub(crate) struct Request {
     pub holds: Option<JsonPath>,
 }
 
+/// What an answer says by its status, where that does not tell enough with what it holds.
+pub(crate) struct Sign {
+    pub statuses: Vec<u16>,
+    /// What an answer with such a status must hold to mean it.
+    pub holds: Option<JsonPath>,
+}
+
 /// Makes a key and shows it once.
 pub(crate) struct Create {
     pub request: Request,
@@ -214,8 +249,8 @@ pub(crate) struct Create {
     pub idempotency_key: Option<HeaderName>,
     /// Where the answer holds each field.
     pub extract: Vec<(String, JsonPath)>,
-    /// The statuses that mean: no further key before one is deleted.
-    pub quota: Vec<u16>,
+    /// What means: no further key before one is deleted.
+    pub quota: Sign,
 }
 
 /// Lists the keys of the target.
@@ -224,7 +259,8 @@ pub(crate) struct List {
     /// The list itself, not its items: an answer without it is no empty list.
     pub items: JsonPath,
     pub key_id: JsonPath,
-    pub tag: JsonPath,
+    /// Where keys hold one.
+    pub tag: Option<JsonPath>,
     pub next: Next,
 }
 
@@ -233,7 +269,12 @@ pub(crate) enum Next {
     /// One answer holds all.
     Nothing,
     /// The answer holds what the next request gives in a parameter.
-    Cursor { at: JsonPath, parameter: String },
+    Cursor {
+        at: JsonPath,
+        parameter: String,
+        /// Whether there is more, where the cursor stands in the last answer, too.
+        more: Option<JsonPath>,
+    },
     /// The answer's `Link` header with `rel="next"` (RFC 8288).
     Link,
     /// Counted pages, until one is empty.
@@ -247,13 +288,32 @@ pub(crate) struct Verify {
     pub refused: Vec<u16>,
     /// What an answer must hold to mean that. Then it means it with a status of success, too.
     pub refused_if: Option<JsonPath>,
+    /// Where an answer names the key that was used.
+    pub key_id: Option<JsonPath>,
     /// Whether it is believed only after a wrong key was refused.
     pub negative_control: bool,
+}
+
+/// How the provider tells when a key was last used.
+pub(crate) enum LastUsed {
+    /// It does not.
+    Unknown,
+    /// Where each key in the list holds it.
+    Each(JsonPath),
+    Request(Box<LastUsedRequest>),
+}
+
+/// Asks for one key, by its id.
+pub(crate) struct LastUsedRequest {
+    pub request: Request,
+    pub at: JsonPath,
+    /// What an answer holds about a key that was never used, where that is not `null` at the place.
+    pub never: Option<JsonPath>,
 }
 
 /// Disables or deletes a key.
 pub(crate) struct Removal {
     pub request: Request,
-    /// The statuses that mean: there is no such key.
-    pub gone: Vec<u16>,
+    /// What means: there is no such key.
+    pub gone: Sign,
 }

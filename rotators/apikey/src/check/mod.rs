@@ -15,7 +15,8 @@ use serde_yaml::{Location, Spanned};
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
 use crate::mistake::{Flaw, Mistake};
-use crate::provider::{KEY_ID, Provider, SettingSpec, Tag};
+use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
+use crate::settings::EXCLUSIVE;
 use crate::template::{Template, Variable};
 
 pub(crate) use base::base_url;
@@ -25,7 +26,16 @@ const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
 
 /// Checks all of it, whatever is found wrong on the way.
 pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
-    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new() };
+    let mut check = Check {
+        file,
+        mistakes: Vec::new(),
+        settings: Vec::new(),
+        fields: Vec::new(),
+        tagged: true,
+        control: true,
+        self_managed: true,
+        lifetime: false,
+    };
     let provider = check.provider(document);
     check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     // What the admin's requests share is checked with each of them.
@@ -42,6 +52,14 @@ struct Check<'a> {
     mistakes: Vec<Mistake>,
     settings: Vec<SettingSpec>,
     fields: Vec<String>,
+    /// Whether keys hold a tag.
+    tagged: bool,
+    /// Whether `verify` is believed only after a wrong key was refused.
+    control: bool,
+    /// Whether all that is asked of the admin is among the fields.
+    self_managed: bool,
+    /// Whether keys end by themselves.
+    lifetime: bool,
 }
 
 impl Check<'_> {
@@ -60,15 +78,16 @@ impl Check<'_> {
         result.map_err(|flaw| self.mistake(at, flaw)).ok()
     }
 
-    fn provider(&mut self, document: Document) -> Option<Provider> {
+    fn provider(&mut self, mut document: Document) -> Option<Provider> {
         self.head(&document);
-        self.settings(document.settings);
+        self.settings(std::mem::take(&mut document.settings));
         self.fields(&document.fields);
-        let tag = self.tag(&document.tag);
+        let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
+        let tag = self.tag_or_all(&document);
         let base_url = self.base(&document.base_url);
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
-        let RequestsDocument { create, list, verify, disable, delete } = document.requests.value;
+        let RequestsDocument { create, list, verify, disable, delete, last_used } = document.requests.value;
         let at = document.requests.referenced;
         let admin = &document.auth;
         for (missing, name) in [
@@ -87,6 +106,8 @@ impl Check<'_> {
                 self.wrong(at, format!("`requests` has no `{name}`"), help);
             }
         }
+        let each_last_used = list.as_ref().and_then(|list| list.value.each.as_ref()?.value.last_used.clone());
+        let last_used = self.last_used(last_used, each_last_used, admin);
         let create = create.and_then(|request| self.create(request, admin));
         let list = list.and_then(|request| self.list(request, admin));
         let verify = verify.and_then(|request| self.verify(request));
@@ -107,6 +128,12 @@ impl Check<'_> {
                 Some(request) => Some(request?),
             },
             delete: delete?,
+            last_used: last_used?,
+            lifetime: match lifetime {
+                None => None,
+                Some(setting) => Some(setting?),
+            },
+            self_managed: self.self_managed,
             propagation: propagation?,
             settings: std::mem::take(&mut self.settings),
             fields: std::mem::take(&mut self.fields),
@@ -147,9 +174,36 @@ impl Check<'_> {
             self.wrong(fields.referenced, message, "write `fields: [key_id, key]`");
             // Said once is enough.
             self.fields.push(KEY_ID.to_owned());
-        } else if self.fields.len() < 2 {
+        } else if self.fields.iter().all(|field| PUBLIC.contains(&field.as_str())) {
             let help = "name what the application sends, such as `fields: [key_id, key]`";
             self.wrong(fields.referenced, "`fields` has no secret beside `key_id`", help);
+        }
+    }
+
+    /// How keys are known for ours: by a tag, or because all are.
+    fn tag_or_all(&mut self, document: &Document) -> Option<Option<Tag>> {
+        let exclusive = document.exclusive.as_ref().filter(|exclusive| exclusive.value);
+        self.tagged = document.tag.is_some() || exclusive.is_none();
+        match (&document.tag, exclusive) {
+            (Some(tag), None) => self.tag(tag).map(Some),
+            (None, Some(exclusive)) => {
+                if self.settings.iter().any(|spec| spec.name == EXCLUSIVE) {
+                    let message = "the setting `exclusive` is there already, where no key holds a tag";
+                    self.wrong(exclusive.referenced, message, "give the other setting another name");
+                }
+                Some(None)
+            }
+            (Some(_), Some(exclusive)) => {
+                let message = "`exclusive` is for keys that can hold no tag, and there is one";
+                self.wrong(exclusive.referenced, message, "remove it");
+                None
+            }
+            (None, None) => {
+                let message = "there is no `tag`, so nobody would find a key whose answer was lost";
+                let help = "write `tag: \"keywheel:${rotation}\"`; only where keys can hold no name, `exclusive: true`";
+                self.wrong(document.provider.referenced, message, help);
+                None
+            }
         }
     }
 

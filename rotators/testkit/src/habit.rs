@@ -21,6 +21,8 @@ pub enum Habit {
     SweepsNothing,
     /// `sweep` deletes what it is told to keep.
     KeepsNothing,
+    /// `sweep` deletes nothing of the earlier rotations that it is told of.
+    ForgetsEarlier,
     /// `sweep` also deletes keys of other rotations, and of none, that it has ever seen and is not told to keep.
     SweepsForeign,
     /// `restore` succeeds and does nothing.
@@ -69,6 +71,10 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
         self.inner.check_settings(settings)
     }
 
+    fn place(&self, settings: &Map<String, Value>) -> String {
+        self.inner.place(settings)
+    }
+
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.inner.derive_field(target, bundle, field)
     }
@@ -95,6 +101,7 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
         if self.habit == Habit::SweepsNothing {
             return Ok(());
         }
+        let earlier = if self.habit == Habit::ForgetsEarlier { &[] } else { earlier };
         if self.habit == Habit::SweepsForeign {
             let mut seen = std::mem::take(&mut *self.seen());
             seen.retain(|(maker, key)| {

@@ -144,6 +144,10 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
         self.inner.check_settings(settings)
     }
 
+    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> String {
+        self.inner.place(settings)
+    }
+
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.inner.derive_field(target, bundle, field)
     }

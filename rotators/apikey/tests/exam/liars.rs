@@ -22,6 +22,7 @@ async fn who_makes_keys_without_the_tag() {
             "after a lost generate and a sweep another is made, and no third is there",
             "sweep deletes what is not kept, and twice is once",
             "sweep touches no key with another tag or none",
+            "sweep deletes what the earlier rotations that it is told of left, and is not kept",
             "a lost acknowledgement of sweep is unknown, and sweeping again settles it",
         ],
     )
@@ -50,6 +51,7 @@ async fn who_claims_to_have_swept() {
             "after a lost generate and a sweep another is made, and no third is there",
             "sweep deletes what is not kept, and twice is once",
             "sweep touches no key with another tag or none",
+            "sweep deletes what the earlier rotations that it is told of left, and is not kept",
             "a lost acknowledgement of sweep is unknown, and sweeping again settles it",
             "a wrong admin password changes nothing and says so",
         ],
@@ -59,7 +61,23 @@ async fn who_claims_to_have_swept() {
 
 #[tokio::test]
 async fn who_sweeps_what_is_to_be_kept() {
-    found_out(Habit::KeepsNothing, &["sweep keeps what it is told to keep"]).await;
+    found_out(
+        Habit::KeepsNothing,
+        &[
+            "sweep keeps what it is told to keep",
+            "sweep deletes what the earlier rotations that it is told of left, and is not kept",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn who_leaves_what_earlier_rotations_left() {
+    found_out(
+        Habit::ForgetsEarlier,
+        &["sweep deletes what the earlier rotations that it is told of left, and is not kept"],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -115,6 +115,11 @@ pub const CASES: &[Case] = &[
     case!("sweep keeps what it is told to keep", sweeping::keeps, [ProviderMade]),
     case!("sweep touches no key with another tag or none", sweeping::touches_no_other, [ProviderMade, Tags]),
     case!(
+        "sweep deletes what the earlier rotations that it is told of left, and is not kept",
+        sweeping::what_earlier_ones_left,
+        [ProviderMade, Tags]
+    ),
+    case!(
         "a lost acknowledgement of sweep is unknown, and sweeping again settles it",
         sweeping::lost_sweep,
         [ProviderMade, Line]

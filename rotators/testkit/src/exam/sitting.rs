@@ -134,6 +134,12 @@ impl<'a> Sitting<'a> {
         self.subject.rotator().disable(&self.call(), previous, current).await.map_err(said("disable"))
     }
 
+    /// Sweeps what `earlier` left, too.
+    pub async fn sweep_after(&self, earlier: &Sitting<'_>, keep: &[&Bundle]) -> Verdict {
+        let earlier = [earlier.rotation.to_owned()];
+        self.subject.rotator().sweep(&self.call(), &earlier, keep).await.map_err(said("sweep"))
+    }
+
     pub async fn accepted(&self, what: &str, credential: &Bundle) -> Verdict {
         expect(self.subject.accepts(credential).await, || format!("{what} to be accepted, it was refused"))
     }

@@ -43,6 +43,23 @@ pub(super) async fn touches_no_other(sitting: &Sitting<'_>) -> Verdict {
     Ok(())
 }
 
+pub(super) async fn what_earlier_ones_left(sitting: &Sitting<'_>) -> Verdict {
+    let current = &sitting.stage.current;
+    let earlier = sitting.next_rotation();
+    let left = earlier.candidate().await?;
+    earlier.apply(&left, Some(current)).await?;
+    sitting.sweep_after(&earlier, &[current, &left]).await?;
+    sitting.accepted("an earlier rotation's key that is kept", &left).await?;
+    sitting.more_keys("while it is kept", 1).await?;
+    for times in ["once", "twice"] {
+        sitting.sweep_after(&earlier, &[current]).await?;
+        sitting.refused(&format!("an earlier rotation's key, swept {times},"), &left).await?;
+        sitting.accepted(&format!("current, swept {times},"), current).await?;
+        sitting.more_keys(&format!("swept {times}"), 0).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn lost_sweep(sitting: &Sitting<'_>) -> Verdict {
     let (target, line) = sitting.line()?;
     let current = &sitting.stage.current;

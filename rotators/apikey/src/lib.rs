@@ -29,6 +29,7 @@ mod remove;
 mod restore;
 mod revoke;
 mod settings;
+mod shipped;
 mod sweep;
 mod template;
 mod verify;
@@ -45,6 +46,7 @@ use serde_json::{Map, Value};
 
 pub use mistake::Mistake;
 pub use provider::Provider;
+pub use shipped::{Shipped, shipped};
 
 /// The rotator of one provider. Keeps idle connections, so make one and share it.
 ///

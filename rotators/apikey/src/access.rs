@@ -31,7 +31,7 @@ impl<'a> Access<'a> {
         let settings = &call.target.settings;
         let wrong = |why: String| RotatorError::not_done(Retry::Never, "settings", why);
         settings::check(provider, settings).map_err(wrong)?;
-        let base = settings::address(provider, settings).map_err(wrong)?;
+        let base = settings::address(provider, &provider.base_url, settings).map_err(wrong)?;
         Ok(Access { provider, call, client: rotator.client()?, base, tag: provider.tag.of(call.rotation) })
     }
 
@@ -190,7 +190,10 @@ fn sensitive(text: &str, name: &HeaderName) -> Result<HeaderValue, RotatorError>
 fn fill_json(json: &Json, values: &Values<'_>) -> Result<Value, RotatorError> {
     Ok(match json {
         Json::Plain(value) => value.clone(),
-        Json::Text(template) => Value::String(template.fill(values, Place::Whole)?.to_string()),
+        Json::Text(template) => match template.only() {
+            Some(variable) => values.json(variable)?,
+            None => Value::String(template.fill(values, Place::Whole)?.to_string()),
+        },
         Json::List(items) => Value::Array(items.iter().map(|item| fill_json(item, values)).collect::<Result<_, _>>()?),
         Json::Map(entries) => {
             let filled = entries.iter().map(|(key, item)| Ok((key.clone(), fill_json(item, values)?)));

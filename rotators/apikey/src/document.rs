@@ -34,9 +34,12 @@ pub(crate) struct Document {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingDocument {
+    pub kind: Option<Text>,
+    pub min: Option<Spanned<i64>>,
+    pub max: Option<Spanned<i64>>,
     #[serde(default)]
     pub required: bool,
-    pub default: Option<Text>,
+    pub default: Option<Node>,
     pub help: Text,
     #[serde(default)]
     pub names_target: bool,
@@ -156,6 +159,16 @@ impl RequestDocument {
 }
 
 impl Kind {
+    /// As JSON, without places.
+    pub fn value(&self) -> Value {
+        match self {
+            Kind::Text(text) => Value::from(text.as_str()),
+            Kind::Plain(value) => value.clone(),
+            Kind::List(items) => items.iter().map(|item| item.value.value()).collect(),
+            Kind::Map(entries) => entries.iter().map(|(key, value)| (key.value.clone(), value.value.value())).collect(),
+        }
+    }
+
     fn texts<'a>(&'a self, to: &mut Vec<&'a str>) {
         match self {
             Kind::Text(text) => to.push(text),

@@ -17,6 +17,7 @@ mod access;
 mod answer;
 mod check;
 mod document;
+mod duration;
 mod generate;
 mod http;
 mod list;

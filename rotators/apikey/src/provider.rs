@@ -18,7 +18,8 @@ pub(crate) const KEY_ID: &str = "key_id";
 /// A YAML map with `version: 1`, `provider` (its name), `about`, `docs`, `base_url`, and:
 ///
 /// - `settings`: what a policy gives under `target:`, each with `help`, and `required: true` or a `default`;
-///   `names_target: true` where another value means other keys.
+///   `names_target: true` where another value means other keys. `kind`: `text` (unless given), `texts` (a list), `integer`
+///   (with `min` and `max`, if need be), `duration` (`90d`, `1d12h`) or `json` (anything).
 /// - `auth`: how the admin's requests log in: `bearer`, `basic: { username, password }` or `header: { name, value }`.
 ///   Never in an address. A request may have its own; `verify` has none but its own.
 /// - `headers`: sent with all requests.
@@ -36,7 +37,8 @@ pub(crate) const KEY_ID: &str = "key_id";
 /// - `propagation`: how long a new key may be refused at first, such as `10s`.
 ///
 /// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}` and `${tag}`;
-/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused.
+/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
+/// JSON body that is one setting and nothing else has the setting's own type: `scopes: "${target.scopes}"` becomes a list.
 pub struct Provider {
     pub(crate) name: String,
     pub(crate) about: String,
@@ -72,13 +74,32 @@ impl Provider {
     }
 }
 
-/// One text that a policy gives under `target:`.
+/// One thing that a policy gives under `target:`.
 pub(crate) struct SettingSpec {
     pub name: String,
+    pub kind: ValueKind,
     pub required: bool,
-    pub default: Option<String>,
+    /// Of the kind.
+    pub default: Option<Value>,
     pub help: String,
     pub names_target: bool,
+}
+
+/// What a setting's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueKind {
+    Text,
+    /// At least one.
+    Texts,
+    /// Both bounds included.
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// A text such as `90d`.
+    Duration,
+    /// Any JSON value.
+    Json,
 }
 
 /// How a key says which rotation made it: a fixed beginning, the rotation's id, a fixed end.

@@ -7,3 +7,4 @@ mod ending;
 mod fake;
 mod listing;
 mod making;
+mod values;

@@ -38,4 +38,13 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: &[Shipped] = shipped!["openai-admin"];
+const SHIPPED: &[Shipped] = shipped![
+    "cloudflare-account",
+    "cloudflare-user",
+    "datadog-api-key",
+    "gitlab-project",
+    "gitlab-user",
+    "grafana",
+    "openai-admin",
+    "sendgrid"
+];

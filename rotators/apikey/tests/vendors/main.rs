@@ -7,11 +7,18 @@
 
 mod asked;
 mod case;
+mod cloudflare;
+mod datadog_api_key;
 mod documents;
 mod double;
+mod gitlab;
+mod gitlab_project;
+mod gitlab_user;
+mod grafana;
 mod life;
 mod openai_admin;
 mod record;
+mod sendgrid;
 mod shelf;
 mod shipped;
 mod trouble;

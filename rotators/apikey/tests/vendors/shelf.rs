@@ -11,6 +11,8 @@ pub struct Key {
     pub name: String,
     /// Refused, and still there, where the vendor can do that.
     pub disabled: bool,
+    /// Over for good, and still shown by vendors who keep what was.
+    pub revoked: bool,
     /// What else was said when it was made.
     pub more: Value,
 }
@@ -46,14 +48,14 @@ impl Shelf {
         self.made += 1;
         let (id, secret) = (id(self.made), secret(self.made));
         self.secrets.push((secret.clone(), format!("key {}", self.made)));
-        let key = Key { id, secret, name: name.to_owned(), disabled: false, more };
+        let key = Key { id, secret, name: name.to_owned(), disabled: false, revoked: false, more };
         self.keys.push(key.clone());
         key
     }
 
     /// Whether no further key is allowed.
     pub fn is_full(&self) -> bool {
-        self.keys.len() >= self.limit
+        self.ids().len() >= self.limit
     }
 
     pub fn admin(&self, field: &str) -> &str {
@@ -67,7 +69,7 @@ impl Shelf {
 
     /// The key with this secret, which is in use.
     pub fn accepted(&self, secret: &str) -> Option<&Key> {
-        self.keys.iter().find(|key| key.secret == secret && !key.disabled)
+        self.keys.iter().find(|key| key.secret == secret && !key.disabled && !key.revoked)
     }
 
     /// Takes the key away. `None`: there is no such key.
@@ -76,8 +78,9 @@ impl Shelf {
         Some(self.keys.remove(at))
     }
 
+    /// Of the keys that are not over.
     pub fn ids(&self) -> Vec<String> {
-        self.keys.iter().map(|key| key.id.clone()).collect()
+        self.keys.iter().filter(|key| !key.revoked).map(|key| key.id.clone()).collect()
     }
 
     /// What nobody asked for: a key's further fields are none.

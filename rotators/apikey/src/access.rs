@@ -47,7 +47,8 @@ impl<'a> Access<'a> {
 
     /// The same request of the admin to the address where a list goes on.
     pub fn request_at(&self, request: &Request, url: Url) -> Result<Outgoing, RotatorError> {
-        if url.origin() != self.base.origin() {
+        let base = self.base(request)?;
+        if url.origin() != base.origin() {
             let message =
                 format!("the provider says that `{}` goes on at another host, which is not asked", request.name);
             return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
@@ -97,13 +98,23 @@ impl<'a> Access<'a> {
         }
     }
 
+    /// Where a request begins.
+    fn base(&self, request: &Request) -> Result<Url, RotatorError> {
+        match &request.base {
+            None => Ok(self.base.clone()),
+            Some(base) => settings::address(self.provider, base, &self.call.target.settings)
+                .map_err(|why| RotatorError::not_done(Retry::Never, "settings", why)),
+        }
+    }
+
     fn url(&self, request: &Request, values: &Values<'_>) -> Result<Url, RotatorError> {
         let path = request.path.fill(values, Place::Segment)?;
-        let whole = format!("{}{}", self.base.path().trim_end_matches('/'), *path);
-        let mut url = self.base.clone();
+        let base = self.base(request)?;
+        let whole = format!("{}{}", base.path().trim_end_matches('/'), *path);
+        let mut url = base.clone();
         url.set_path(&whole);
         // The last line of defence: an address that means another place than it says.
-        if url.path() != whole || url.origin() != self.base.origin() {
+        if url.path() != whole || url.origin() != base.origin() {
             let message = format!("the path of `{}` does not stay what it is with its values", request.name);
             return Err(RotatorError::not_done(Retry::Never, "unfit-value", message));
         }

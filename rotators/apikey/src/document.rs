@@ -83,6 +83,7 @@ pub(crate) struct RequestsDocument {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestDocument {
+    pub base_url: Option<Text>,
     pub method: Text,
     pub path: Text,
     #[serde(default)]

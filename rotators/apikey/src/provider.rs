@@ -18,15 +18,15 @@ pub(crate) const KEY_ID: &str = "key_id";
 /// A YAML map with `version: 1`, `provider` (its name), `about`, `docs`, `base_url`, and:
 ///
 /// - `settings`: what a policy gives under `target:`, each with `help`, and `required: true` or a `default`;
-///   `names_target: true` where another value means other keys. `kind`: `text` (unless given), `texts` (a list), `integer`
+///   `names_target: true` where another value means other keys, as all that stand in an address do. `kind`: `text` (unless given), `texts` (a list), `integer`
 ///   (with `min` and `max`, if need be), `duration` (`90d`, `1d12h`) or `json` (anything).
 /// - `auth`: how the admin's requests log in: `bearer`, `basic: { username, password }` or `header: { name, value }`.
 ///   Never in an address. A request may have its own; `verify` has none but its own.
 /// - `headers`: sent with all requests.
 /// - `fields`: what the secret holds: `key_id` and at least one more.
 /// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
-/// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth` and a body,
-///   `json` or `form`.
+/// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
+///   `form`), and a `base_url` of its own.
 ///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `quota`:
 ///     statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
@@ -66,6 +66,12 @@ impl Provider {
     /// One sentence about it.
     pub fn about(&self) -> &str {
         &self.about
+    }
+
+    /// All requests that there are.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
+        let removals = self.disable.iter().chain([&self.delete]).map(|removal| &removal.request);
+        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals)
     }
 
     /// Where the vendor documents its API, where the declaration says so.
@@ -156,6 +162,8 @@ pub(crate) enum Json {
 pub(crate) struct Request {
     /// Its word in the declaration.
     pub name: &'static str,
+    /// An address of its own, instead of the provider's.
+    pub base: Option<Template>,
     pub method: Method,
     pub path: Template,
     pub query: Vec<(String, Template)>,

@@ -26,7 +26,7 @@ pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
     declared.collect()
 }
 
-/// Reads and checks the map, and the address that it makes. The error names the setting and what to write instead.
+/// Reads and checks the map, and the addresses that it makes. The error names the setting and what to write instead.
 pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(), String> {
     for (name, value) in map {
         let Some(spec) = provider.settings.iter().find(|spec| spec.name == *name) else {
@@ -37,7 +37,8 @@ pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(),
     if let Some(spec) = provider.settings.iter().find(|spec| spec.required && !map.contains_key(&spec.name)) {
         return Err(format!("`target.{}` is missing: {}", spec.name, spec.help));
     }
-    address(provider, &provider.base_url, map).map(drop)
+    let own = provider.requests().filter_map(|request| request.base.as_ref());
+    own.chain([&provider.base_url]).try_for_each(|base| address(provider, base, map).map(drop))
 }
 
 /// An address that requests begin with.

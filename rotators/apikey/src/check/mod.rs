@@ -169,21 +169,6 @@ impl Check<'_> {
         Some(Tag { before: before.to_owned(), after: after.to_owned() })
     }
 
-    fn base(&mut self, text: &Text) -> Option<Template> {
-        let template = self.template(text, request::Scope::Base)?;
-        if template.is_one_variable() {
-            return Some(template);
-        }
-        // What a policy gives is checked when it is read.
-        match base_url(&template.with_all("x")) {
-            Ok(_) => Some(template),
-            Err(why) => {
-                self.wrong(text.referenced, format!("`base_url` {why}"), "such as `https://api.example.com`");
-                None
-            }
-        }
-    }
-
     fn propagation(&mut self, text: Option<&Text>) -> Option<Duration> {
         let Some(text) = text else { return Some(Duration::ZERO) };
         let Some(duration) = duration::parse(&text.value) else {

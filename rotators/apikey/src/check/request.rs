@@ -142,6 +142,7 @@ impl Check<'_> {
             let message = format!("`{key}` means nothing in `{name}`");
             self.wrong(place, message, format!("it belongs into `{}`", owner(key)));
         }
+        let base = document.base_url.as_ref().map(|base| self.base(base));
         let method = self.method(&document.method);
         let path = self.path(&document.path, scope.address());
         let query = self.pairs(&document.query, scope.address());
@@ -165,6 +166,10 @@ impl Check<'_> {
         };
         Some(Request {
             name,
+            base: match base {
+                None => None,
+                Some(base) => Some(base?),
+            },
             method: method?,
             path: path?,
             query: query?,

@@ -1,6 +1,7 @@
 //! Declarations as files, and the rotator against a small service that does what it is told.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod answers;
 mod declarations;
 mod ending;

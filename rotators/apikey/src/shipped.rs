@@ -46,5 +46,6 @@ const SHIPPED: &[Shipped] = shipped![
     "gitlab-user",
     "grafana",
     "openai-admin",
+    "openai-project",
     "sendgrid"
 ];

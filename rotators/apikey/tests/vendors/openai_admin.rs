@@ -1,13 +1,12 @@
-//! OpenAI, as its reference has it:
-//! <https://developers.openai.com/api/reference/resources/organization/subresources/admin_api_keys>. Ids and values are made
-//! up in the reference's form; errors are as <https://platform.openai.com/docs/guides/error-codes> says.
+//! Admin API keys of OpenAI, as its reference has them:
+//! <https://developers.openai.com/api/reference/resources/organization/subresources/admin_api_keys>.
 
 use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, text};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
+use crate::{documents, life, openai, trouble};
 
 const CASE: Case = Case {
     provider: "openai-admin",
@@ -71,55 +70,25 @@ fn name(asked: &Asked) -> Option<&'static str> {
 fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply, Odd> {
     let token = asked.bearer().ok_or("no `Authorization: Bearer`")?;
     if token != shelf.admin("api_key") && shelf.accepted(token).is_none() {
-        let shown = format!("Incorrect API key provided: {token}.");
-        return Ok(error(401, &shown, "invalid_request_error", json!("invalid_api_key")));
+        return Ok(openai::wrong(token));
     }
     match name {
         "create" => {
             let body = asked.json(&["name"], &["expires_in_seconds"])?;
             if shelf.is_full() {
-                return Ok(error(400, "Too many admin API keys.", "invalid_request_error", Value::Null));
+                return Ok(openai::error(400, "Too many admin API keys.", Value::Null));
             }
             let key = make(shelf, text(&body["name"], "name")?);
             let mut shown = show(&key);
             shown["value"] = json!(key.secret);
             Ok(Reply::json(200, &shown))
         }
-        "list" | "verify" => {
-            asked.has_no_body()?;
-            asked.only_parameters(&["after", "limit", "order"])?;
-            let limit: usize = asked.parameter("limit").unwrap_or("20").parse().map_err(|_| "no number")?;
-            let after = asked.parameter("after").and_then(|id| shelf.keys.iter().position(|key| key.id == id));
-            let from = after.map_or(0, |at| at + 1);
-            let page: Vec<_> = shelf.keys.iter().skip(from).take(limit).collect();
-            let (first, last) = (page.first().map(|key| &key.id), page.last().map(|key| &key.id));
-            let more = from + page.len() < shelf.keys.len();
-            Ok(Reply::json(
-                200,
-                &json!({ "object": "list", "data": page.iter().map(|key| show(key)).collect::<Vec<_>>(),
-                    "first_id": first, "last_id": last, "has_more": more }),
-            ))
-        }
-        _ => {
-            asked.is_bare()?;
-            let id = asked.route().1.pop().unwrap_or_default();
-            Ok(match shelf.delete(&id) {
-                Some(_) => Reply::json(
-                    200,
-                    &json!({ "id": id, "object": "organization.admin_api_key.deleted", "deleted": true }),
-                ),
-                None => error(404, "No such admin API key.", "invalid_request_error", Value::Null),
-            })
-        }
+        "list" | "verify" => openai::list(shelf, asked, show),
+        _ => openai::delete(shelf, asked, "organization.admin_api_key.deleted"),
     }
 }
 
 fn show(key: &Key) -> Value {
     json!({ "object": "organization.admin_api_key", "id": key.id, "name": key.name, "redacted_value": "sk-admin...",
         "created_at": 1_711_471_533, "last_used_at": null, "owner": { "type": "user", "id": "user_123" } })
-}
-
-fn error(status: u16, message: &str, kind: &str, code: Value) -> Reply {
-    let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
-    Reply::json(status, &body)
 }

@@ -58,6 +58,11 @@ impl Json {
         text_at(&self.0, path)
     }
 
+    /// Whether a path selects something: a value that is neither `null` nor `false`.
+    pub fn selects(&self, path: &JsonPath) -> bool {
+        path.query(&self.0).all().into_iter().any(|value| !value.is_null() && value.as_bool() != Some(false))
+    }
+
     /// Whether there is nothing at a path: no match, `null`, or an empty text.
     pub fn has_none(&self, path: &JsonPath) -> bool {
         path.query(&self.0).all().into_iter().all(|value| value.is_null() || value.as_str() == Some(""))
@@ -83,6 +88,21 @@ pub(crate) fn text_at(value: &Value, path: &JsonPath) -> Option<String> {
 pub(crate) enum Asks {
     Question,
     Change,
+}
+
+/// Whether an answer with a good status holds what the declaration says that a good answer holds.
+///
+/// # Errors
+/// It does not, or cannot be read: a sentence without any of the body.
+pub(crate) fn holds(request: &Request, reply: &Reply) -> Result<(), String> {
+    let Some(path) = &request.holds else { return Ok(()) };
+    if Json::of(reply, request.name)?.selects(path) {
+        return Ok(());
+    }
+    Err(format!(
+        "the answer {} to `{}` does not hold what the declaration's `holds` asks for",
+        reply.status, request.name
+    ))
 }
 
 impl Access<'_> {

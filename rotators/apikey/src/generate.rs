@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
-use crate::answer::{Asks, Json, after_change};
+use crate::answer::{Asks, Json, after_change, holds};
 use crate::http::Failure;
 use crate::list::list;
 use crate::provider::KEY_ID;
@@ -64,6 +64,7 @@ async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, Ro
     }
     // From here on there is a key, and who cannot read it must say so: the sweep finds it by its tag.
     let unreadable = |why: String| RotatorError::unknown("lost-answer", why);
+    holds(&create.request, &reply).map_err(unreadable)?;
     let json = Json::of(&reply, name).map_err(unreadable)?;
     let mut key = Bundle::new();
     for (field, path) in &create.extract {

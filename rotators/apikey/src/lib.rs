@@ -16,6 +16,7 @@
 mod access;
 mod answer;
 mod check;
+mod control;
 mod document;
 mod duration;
 mod generate;

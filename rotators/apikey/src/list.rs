@@ -8,7 +8,7 @@ use reqwest::header::LINK;
 use serde_json::Value;
 
 use crate::access::Access;
-use crate::answer::{Asks, Json, text_at};
+use crate::answer::{Asks, Json, holds, text_at};
 use crate::http::Reply;
 use crate::provider::Next;
 
@@ -56,6 +56,7 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
         if !declared.request.expect.contains(&reply.status) {
             return Err(access.refusal(&declared.request, &reply, None, Asks::Question));
         }
+        holds(&declared.request, &reply).map_err(|why| odd(&why))?;
         let json = Json::of(&reply, declared.request.name).map_err(|why| odd(&why))?;
         let items = json.list(&declared.items).ok_or_else(|| {
             odd("the answer to `list` holds no list where `items` says; is it an error with a good status?")

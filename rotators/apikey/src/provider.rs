@@ -31,9 +31,16 @@ pub(crate) const KEY_ID: &str = "key_id";
 ///     statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
 ///     `{ cursor: "$.next", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`.
-///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with.
+///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with; where a status does not
+///     tell, `refused_if` (JSONPath) does: of the answers with these statuses and with good ones, those are refusals in which it
+///     selects something. A new key is believed only after a wrong one was refused, which is asked once a try and once in preflight and counts as a
+///     failed login. For providers that lock out, `negative_control: false` leaves that away; then `holds` must be there.
 ///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
 ///     is none.
+///
+///   Each may have `holds`: what an answer with a good status must hold, as JSONPath that selects something (a value that is
+///   neither `null` nor `false`), such as `$.ok`, or `$[?$.result.status == 'active']`. Without it, such an answer is none: it is
+///   not known what has happened.
 /// - `propagation`: how long a new key may be refused at first, such as `10s`.
 ///
 /// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}` and `${tag}`;
@@ -172,6 +179,8 @@ pub(crate) struct Request {
     pub body: Body,
     /// The statuses that mean success.
     pub expect: Vec<u16>,
+    /// What an answer with such a status must hold to be believed.
+    pub holds: Option<JsonPath>,
 }
 
 /// Makes a key and shows it once.
@@ -213,6 +222,10 @@ pub(crate) struct Verify {
     pub request: Request,
     /// The statuses that mean: this key is refused.
     pub refused: Vec<u16>,
+    /// What an answer must hold to mean that. Then it means it with a status of success, too.
+    pub refused_if: Option<JsonPath>,
+    /// Whether it is believed only after a wrong key was refused.
+    pub negative_control: bool,
 }
 
 /// Disables or deletes a key.

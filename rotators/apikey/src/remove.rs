@@ -3,7 +3,7 @@
 use keywheel_sdk::{Bundle, Retry, RotatorError};
 
 use crate::access::Access;
-use crate::answer::{Asks, after_change};
+use crate::answer::{Asks, after_change, holds};
 use crate::http::Failure;
 use crate::probe::see_refused;
 use crate::provider::Removal;
@@ -40,7 +40,10 @@ pub(crate) async fn disable_only(access: &Access<'_>, key: &Bundle) -> Result<()
 async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(), RotatorError> {
     let outgoing = access.request(&removal.request, Some(key))?;
     let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
-    if removal.request.expect.contains(&reply.status) || removal.gone.contains(&reply.status) {
+    if removal.request.expect.contains(&reply.status) {
+        return holds(&removal.request, &reply).map_err(|why| RotatorError::unknown("lost-answer", why));
+    }
+    if removal.gone.contains(&reply.status) {
         return Ok(());
     }
     Err(access.refusal(&removal.request, &reply, Some(key), Asks::Change))

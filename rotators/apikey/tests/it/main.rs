@@ -3,6 +3,7 @@
 
 mod addresses;
 mod answers;
+mod believing;
 mod declarations;
 mod ending;
 mod fake;

@@ -48,7 +48,7 @@ use serde_json::{Map, Value};
 
 pub use mistake::Mistake;
 pub use provider::Provider;
-pub use shipped::{Shipped, shipped};
+pub use shipped::{Shipped, shipped, shipped_texts};
 
 /// The rotator of one provider. Keeps idle connections, so make one and share it.
 ///

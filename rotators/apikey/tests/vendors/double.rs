@@ -55,8 +55,7 @@ impl Double {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(serve).with_state((case, Arc::clone(&inside)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let declared = shipped().iter().find(|shipped| shipped.name == case.provider).unwrap();
-        let provider = declared.provider().map_err(|mistakes| format!("{mistakes:?}")).unwrap();
+        let provider = shipped().into_iter().find(|provider| provider.name() == case.provider).unwrap();
         let target = Target {
             settings: (case.settings)(&url).as_object().unwrap().clone(),
             strategy: Strategy::Overlapping,

@@ -1,15 +1,16 @@
 //! What holds for all declarations that come with the program.
 
-use keywheel_apikey::{ApiKeyRotator, shipped};
+use keywheel_apikey::{ApiKeyRotator, shipped, shipped_texts};
 use keywheel_sdk::{Origin, Rotator, Shape};
 
 #[test]
 fn each_is_read_without_mistakes_under_its_name() {
-    let names: Vec<_> = shipped().iter().map(|shipped| shipped.name).collect();
+    let names: Vec<_> = shipped_texts().iter().map(|shipped| shipped.name).collect();
     let mut sorted = names.clone();
     sorted.sort_unstable();
     assert_eq!(names, sorted, "in the order of names");
-    for shipped in shipped() {
+    assert!(shipped().iter().map(|provider| provider.name()).eq(names.iter().copied()), "none is left out");
+    for shipped in shipped_texts() {
         let provider = match shipped.provider() {
             Ok(provider) => provider,
             Err(mistakes) => {
@@ -28,11 +29,11 @@ fn each_is_read_without_mistakes_under_its_name() {
 #[test]
 fn each_cites_its_vendor_and_has_its_contract() {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    for shipped in shipped() {
+    for shipped in shipped_texts() {
         assert!(shipped.text.matches("# https://").count() >= 2, "{} cites nothing", shipped.name);
         let golden = tests.join("tests/vendors/golden").join(format!("{}.txt", shipped.name));
         assert!(golden.is_file(), "{} has no contract", shipped.name);
     }
     let files = std::fs::read_dir(tests.join("providers")).unwrap().count();
-    assert_eq!(files, shipped().len(), "a file in `providers` is not shipped");
+    assert_eq!(files, shipped_texts().len(), "a file in `providers` is not shipped");
 }

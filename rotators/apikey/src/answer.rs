@@ -18,7 +18,7 @@ const EXCERPT: usize = 200;
 /// The longest that a provider may ask us to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Before a refused admin tries again: somebody may be mending its rights, and a wrong login may count against it.
-const AFTER_REFUSED_ADMIN: Duration = Duration::from_secs(30);
+pub(crate) const AFTER_REFUSED_ADMIN: Duration = Duration::from_secs(30);
 
 /// A JSON body. Its texts are zeroed on drop, for one of them may be a key.
 pub(crate) struct Json(Value);
@@ -110,8 +110,8 @@ impl Access<'_> {
     ///
     /// A definite refusal (most of 400 to 499) and a busy provider that names a time have changed nothing. All else may
     /// have.
-    pub fn refusal(&self, request: &Request, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> RotatorError {
-        let (name, status) = (request.name, reply.status);
+    pub fn refusal(&self, name: &str, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> RotatorError {
+        let status = reply.status;
         let told = self.excerpt(reply, key, asks);
         let answered = format!("the provider answered {status} to `{name}`{told}");
         let unclear = |code: &str, retry: Retry, hint: &str| {

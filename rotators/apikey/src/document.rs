@@ -52,6 +52,9 @@ pub(crate) struct AuthDocument {
     pub bearer: Option<Text>,
     pub basic: Option<BasicDocument>,
     pub header: Option<HeaderDocument>,
+    pub headers: Option<Spanned<Entries<Text>>>,
+    pub oauth2: Option<Spanned<OAuth2Document>>,
+    pub sigv4: Option<SigV4Document>,
     pub query: Option<Spanned<Ignored>>,
 }
 
@@ -67,6 +70,27 @@ pub(crate) struct BasicDocument {
 pub(crate) struct HeaderDocument {
     pub name: Text,
     pub value: Text,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OAuth2Document {
+    pub token_url: Text,
+    pub client_id: Text,
+    pub client_secret: Text,
+    pub scope: Option<Text>,
+    #[serde(default)]
+    pub basic: bool,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SigV4Document {
+    pub access_key_id: Text,
+    pub secret_access_key: Text,
+    pub session_token: Option<Text>,
+    pub region: Text,
+    pub service: Text,
 }
 
 #[derive(serde::Deserialize)]
@@ -124,18 +148,30 @@ pub(crate) struct NextDocument {
     pub first: Option<Spanned<u64>>,
 }
 
+impl AuthDocument {
+    /// All texts that it is made of.
+    fn texts(&self) -> Vec<&Text> {
+        let mut texts: Vec<&Text> = self.bearer.iter().collect();
+        texts.extend(self.basic.iter().flat_map(|basic| [&basic.username, &basic.password]));
+        texts.extend(self.header.iter().map(|header| &header.value));
+        texts.extend(self.headers.iter().flat_map(|headers| headers.value.0.iter().map(|(_, value)| value)));
+        texts.extend(self.oauth2.iter().flat_map(|grant| {
+            [&grant.value.client_id, &grant.value.client_secret].into_iter().chain(&grant.value.scope)
+        }));
+        texts.extend(self.sigv4.iter().flat_map(|signer| {
+            [&signer.access_key_id, &signer.secret_access_key].into_iter().chain(&signer.session_token)
+        }));
+        texts
+    }
+}
+
 impl RequestDocument {
     /// All texts that a request is made of.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let auth = self.auth.as_ref().map(|auth| &auth.value);
         let mut texts = vec![self.path.value.as_str()];
-        texts.extend(auth.and_then(|auth| auth.bearer.as_ref()).map(|text| text.value.as_str()));
-        texts.extend(auth.and_then(|auth| auth.header.as_ref()).map(|header| header.value.value.as_str()));
-        texts.extend(
-            auth.and_then(|auth| auth.basic.as_ref())
-                .into_iter()
-                .flat_map(|basic| [basic.username.value.as_str(), basic.password.value.as_str()]),
-        );
+        if let Some(auth) = &self.auth {
+            texts.extend(auth.value.texts().into_iter().map(|text| text.value.as_str()));
+        }
         let form = self.form.as_ref().map(|form| &form.value);
         for entries in [Some(&self.query), Some(&self.headers), form].into_iter().flatten() {
             texts.extend(entries.0.iter().map(|(_, text)| text.value.as_str()));

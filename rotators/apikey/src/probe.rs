@@ -20,7 +20,7 @@ pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: 
 /// `Yes` and `No` only for the answers that the declaration gives that meaning.
 pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
     let verify = &access.provider.verify;
-    let outgoing = match access.request(&verify.request, Some(key)) {
+    let outgoing = match access.request(&verify.request, Some(key)).await {
         Ok(outgoing) => outgoing,
         Err(error) => return Answer::Unknown(error),
     };
@@ -43,7 +43,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
                 format!("the provider answered {} to `verify`, which is not among its `refused`", reply.status);
             RotatorError::not_done(Retry::Never, &format!("status-{}", reply.status), message)
         }
-        _ => access.refusal(&verify.request, &reply, Some(key), Asks::Question),
+        _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Question),
     })
 }
 

@@ -20,8 +20,12 @@ pub(crate) const KEY_ID: &str = "key_id";
 /// - `settings`: what a policy gives under `target:`, each with `help`, and `required: true` or a `default`;
 ///   `names_target: true` where another value means other keys, as all that stand in an address do. `kind`: `text` (unless given), `texts` (a list), `integer`
 ///   (with `min` and `max`, if need be), `duration` (`90d`, `1d12h`) or `json` (anything).
-/// - `auth`: how the admin's requests log in: `bearer`, `basic: { username, password }` or `header: { name, value }`.
-///   Never in an address. A request may have its own; `verify` has none but its own.
+/// - `auth`: how the admin's requests log in. Never in an address. A request may have its own; `verify` has none but its own.
+///   One of `bearer`, `basic: { username, password }`, `header: { name, value }`, `headers: { name: value }`, and:
+///   - `oauth2: { token_url, client_id, client_secret }`: a token that a client is given for itself. If need be with `scope`, and
+///     `basic: true` where the client proves itself by HTTP Basic instead of in the body. `token_url` is an address like `base_url`.
+///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
+///     `session_token`.
 /// - `headers`: sent with all requests.
 /// - `fields`: what the secret holds: `key_id` and at least one more.
 /// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
@@ -144,10 +148,29 @@ pub(crate) enum Auth {
         username: Template,
         password: Template,
     },
-    Header {
-        name: HeaderName,
-        value: Template,
-    },
+    Headers(Vec<(HeaderName, Template)>),
+    OAuth2(Box<OAuth2>),
+    SigV4(Box<SigV4>),
+}
+
+/// A token for a client, which it asks for itself (RFC 6749, section 4.4).
+pub(crate) struct OAuth2 {
+    pub token_url: Template,
+    pub client_id: Template,
+    pub client_secret: Template,
+    pub scope: Option<Template>,
+    /// The client proves itself by HTTP Basic instead of in the body.
+    pub basic: bool,
+}
+
+/// A signature of Amazon Web Services.
+pub(crate) struct SigV4 {
+    pub access_key_id: Template,
+    pub secret_access_key: Template,
+    /// Of credentials for some hours.
+    pub session_token: Option<Template>,
+    pub region: Template,
+    pub service: Template,
 }
 
 /// What a request carries.

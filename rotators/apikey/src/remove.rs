@@ -10,7 +10,7 @@ use crate::provider::Removal;
 
 /// Removes a key and proves that it is refused. Nothing is removed where `key` lacks a field that the proof needs.
 pub(crate) async fn end(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
-    access.request(&access.provider.verify.request, Some(key))?;
+    access.request(&access.provider.verify.request, Some(key)).await?;
     remove(access, key).await?;
     see_refused(access, key).await
 }
@@ -38,7 +38,7 @@ pub(crate) async fn disable_only(access: &Access<'_>, key: &Bundle) -> Result<()
 }
 
 async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(), RotatorError> {
-    let outgoing = access.request(&removal.request, Some(key))?;
+    let outgoing = access.request(&removal.request, Some(key)).await?;
     let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
     if removal.request.expect.contains(&reply.status) {
         return holds(&removal.request, &reply).map_err(|why| RotatorError::unknown("lost-answer", why));
@@ -46,5 +46,5 @@ async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(),
     if removal.gone.contains(&reply.status) {
         return Ok(());
     }
-    Err(access.refusal(&removal.request, &reply, Some(key), Asks::Change))
+    Err(access.refusal(removal.request.name, &reply, Some(key), Asks::Change))
 }

@@ -2,10 +2,11 @@
 
 use keywheel_sdk::{Setting, SettingKind};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::check::base_url;
 use crate::duration;
-use crate::provider::{Provider, ValueKind};
+use crate::provider::{Auth, Provider, ValueKind};
 use crate::template::{Place, Template, Values};
 
 /// What a policy may write, for its schema and messages.
@@ -37,7 +38,13 @@ pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(),
     if let Some(spec) = provider.settings.iter().find(|spec| spec.required && !map.contains_key(&spec.name)) {
         return Err(format!("`target.{}` is missing: {}", spec.name, spec.help));
     }
-    let own = provider.requests().filter_map(|request| request.base.as_ref());
+    let own = provider.requests().flat_map(|request| {
+        let token = match &request.auth {
+            Auth::OAuth2(grant) => Some(&grant.token_url),
+            Auth::Nothing | Auth::Bearer(_) | Auth::Basic { .. } | Auth::Headers(_) | Auth::SigV4(_) => None,
+        };
+        request.base.iter().chain(token)
+    });
     own.chain([&provider.base_url]).try_for_each(|base| address(provider, base, map).map(drop))
 }
 
@@ -48,12 +55,19 @@ pub(crate) fn address(
     map: &Map<String, Value>,
 ) -> Result<reqwest::Url, String> {
     let values = Values { settings: &provider.settings, target: map, admin: None, key: None, rotation: "", tag: "" };
-    let place = if template.is_one_variable() { Place::Whole } else { Place::Host };
-    let text = template.fill(&values, place).map_err(|error| error.message)?;
-    base_url(&text).map_err(|why| match template.variables().next() {
-        Some(variable) if template.is_one_variable() => format!("`{}` {why}", variable.name()),
-        _ => format!("the provider's address {why}"),
-    })
+    let fill = |template: &Template, place| template.fill(&values, place).map_err(|error| error.message);
+    let text = match template.after_address() {
+        None => fill(template, Place::Host)?,
+        Some((address, rest)) => {
+            let whole = fill(&address, Place::Whole)?;
+            base_url(&whole).map_err(|why| match address.only() {
+                Some(variable) => format!("`{}` {why}", variable.name()),
+                None => why,
+            })?;
+            Zeroizing::new(format!("{}{}", whole.trim_end_matches('/'), *fill(&rest, Place::Host)?))
+        }
+    };
+    base_url(&text).map_err(|why| format!("the provider's address {why}"))
 }
 
 /// Whether a value can be a setting of this kind. The error is the rest of a sentence.

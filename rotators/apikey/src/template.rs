@@ -112,6 +112,18 @@ impl Template {
         self.only().is_some()
     }
 
+    /// A whole address in a variable, and what follows it: nothing or a path.
+    pub fn after_address(&self) -> Option<(Template, Template)> {
+        let (address, rest) = self.0.split_first()?;
+        let path = match rest.first() {
+            None => true,
+            Some(Part::Plain(text)) => text.starts_with('/'),
+            Some(Part::Variable(_)) => false,
+        };
+        (matches!(address, Part::Variable(_)) && path)
+            .then(|| (Template(vec![address.clone()]), Template(rest.to_vec())))
+    }
+
     /// The text before and after its only variable, where there is exactly one.
     pub fn around(&self) -> Option<(&str, &str)> {
         match self.0.as_slice() {

@@ -20,13 +20,14 @@ impl Check<'_> {
                 self.wrong(text.referenced, message, help);
             }
         }
-        if template.is_one_variable() {
-            return Some(template);
-        }
-        match base_url(&template.with_all("x")) {
+        let stand_in = match template.after_address() {
+            None => template.with_all("x"),
+            Some((_, rest)) => format!("https://x.example{}", rest.with_all("x")),
+        };
+        match base_url(&stand_in) {
             Ok(_) => Some(template),
             Err(why) => {
-                self.wrong(text.referenced, format!("`base_url` {why}"), "such as `https://api.example.com`");
+                self.wrong(text.referenced, format!("the address {why}"), "such as `https://api.example.com`");
                 None
             }
         }

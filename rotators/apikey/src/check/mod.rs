@@ -1,5 +1,6 @@
 //! A document becomes a provider: what its parts mean, and whether they belong together.
 
+mod auth;
 mod base;
 mod part;
 mod path;
@@ -65,7 +66,7 @@ impl Check<'_> {
         self.fields(&document.fields);
         let tag = self.tag(&document.tag);
         let base_url = self.base(&document.base_url);
-        let headers = self.headers(document.headers, request::Scope::Everywhere);
+        let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
         let RequestsDocument { create, list, verify, disable, delete } = document.requests.value;
         let at = document.requests.referenced;

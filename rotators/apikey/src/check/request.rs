@@ -174,7 +174,7 @@ impl Check<'_> {
                 None
             }
         };
-        let headers = self.headers(document.headers, scope);
+        let headers = self.headers(&document.headers, scope);
         let holds = document.holds.as_ref().map(|path| self.json_path(path));
         let auth = match document.auth.as_ref().or(admin) {
             None => Some(Auth::Nothing),

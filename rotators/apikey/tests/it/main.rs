@@ -3,10 +3,12 @@
 
 mod addresses;
 mod answers;
+mod aws;
 mod believing;
 mod declarations;
 mod ending;
 mod fake;
 mod listing;
+mod login;
 mod making;
 mod values;

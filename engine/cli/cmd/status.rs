@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use keywheel_core::Rotation;
 use keywheel_policies::Policy;
-use keywheel_runtime::{due_after, target_key};
+use keywheel_runtime::{Live, due_after, target_key};
 use serde::Serialize;
 
 use super::history::Line as Past;
@@ -63,9 +63,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         .iter()
         .map(|policy| {
             let info = stored.get(&policy.secret.name);
-            let (current, since) =
-                info.map(|info| (info.labels.current.clone(), info.current_since)).unwrap_or_default();
-            line(policy, current, since, latest.get(&policy.secret.name), now)
+            let (current, live) = info.map(|info| (info.labels.current.clone(), Live::from(info))).unwrap_or_default();
+            line(policy, current, live, latest.get(&policy.secret.name), now)
         })
         .collect();
     if cx.out.is_json() {
@@ -87,14 +86,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn line(
-    policy: &Policy,
-    current: Option<String>,
-    since: Option<Timestamp>,
-    latest: Option<&Rotation>,
-    now: Timestamp,
-) -> Line {
-    let age = since.map(|since| now.duration_since(since));
+fn line(policy: &Policy, current: Option<String>, live: Live, latest: Option<&Rotation>, now: Timestamp) -> Line {
+    let age = live.since.map(|since| now.duration_since(since));
     let max_age = policy.max_age.and_then(|max_age| SignedDuration::try_from(max_age).ok());
     let (open, last) = match latest {
         Some(rotation) if rotation.state.ended() => (None, Some(Past::of(rotation))),
@@ -107,13 +100,13 @@ fn line(
         owner: policy.owner.clone(),
         target: target_key(policy),
         current,
-        current_since: since,
+        current_since: live.since,
         age_seconds: age.map(seconds),
         max_age_seconds: max_age.map(seconds),
         overdue: age.zip(max_age).is_some_and(|(age, max_age)| age > max_age),
         next: due_after(
             policy,
-            since,
+            live,
             latest.filter(|rotation| rotation.state.ended()).map_or(&[], std::slice::from_ref),
             now,
         ),

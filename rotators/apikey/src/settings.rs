@@ -70,6 +70,13 @@ pub(crate) fn address(
     base_url(&text).map_err(|why| format!("the provider's address {why}"))
 }
 
+/// Where keys are made, and what they are called there.
+pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> String {
+    let base = provider.create.request.base.as_ref().unwrap_or(&provider.base_url);
+    let address = address(provider, base, map).map(String::from).unwrap_or_default();
+    format!("at={address};tag={}", provider.tag.of("*"))
+}
+
 /// Whether a value can be a setting of this kind. The error is the rest of a sentence.
 pub(crate) fn check_value(kind: ValueKind, value: &Value) -> Result<(), String> {
     match kind {

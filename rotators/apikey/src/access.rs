@@ -4,10 +4,11 @@ use keywheel_sdk::{Admin, Bundle, Call, Retry, RotatorError, Secret};
 use reqwest::{Client, Url};
 
 use crate::ApiKeyRotator;
+use crate::expiry::Expiry;
 use crate::fill::{put_body, put_header};
 use crate::http::{self, Failure, Outgoing, Reply};
 use crate::login::login;
-use crate::provider::{KEY_ID, Provider, Request};
+use crate::provider::{KEY_ID, PUBLIC, Provider, Request};
 use crate::settings;
 use crate::template::{Place, Values};
 use crate::token::Tokens;
@@ -20,6 +21,8 @@ pub(crate) struct Access<'a> {
     base: Url,
     /// The tag of this rotation.
     pub tag: String,
+    /// When a key that this call makes ends.
+    expiry: Option<Expiry>,
     /// The tokens that this call was given.
     pub tokens: Tokens,
 }
@@ -32,12 +35,14 @@ impl<'a> Access<'a> {
         let wrong = |why: String| RotatorError::not_done(Retry::Never, "settings", why);
         settings::check(provider, settings).map_err(wrong)?;
         let base = settings::address(provider, &provider.base_url, settings).map_err(wrong)?;
+        let expiry = Expiry::of(provider, settings, crate::clock::now());
         Ok(Access {
             provider,
             call,
             client: rotator.client()?,
             base,
             tag: provider.tag.of(call.rotation),
+            expiry,
             tokens: Tokens::default(),
         })
     }
@@ -77,9 +82,8 @@ impl<'a> Access<'a> {
     /// names.
     pub fn without_secrets(&self, text: &str, key: Option<&Bundle>) -> String {
         let mut text = text.to_owned();
-        let public = [KEY_ID, keywheel_sdk::USERNAME];
         let bundles = self.admin().into_iter().chain(key);
-        let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !public.contains(&field.0)).collect();
+        let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !PUBLIC.contains(&field.0)).collect();
         // The longest first: of one that holds another nothing must be left.
         secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose(str::len)));
         let mut take_out = |secret: &Secret| {
@@ -109,6 +113,7 @@ impl<'a> Access<'a> {
             key,
             rotation: self.call.rotation,
             tag: &self.tag,
+            expiry: self.expiry,
         }
     }
 

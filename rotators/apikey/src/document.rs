@@ -26,6 +26,7 @@ pub(crate) struct Document {
     pub headers: Entries<Text>,
     pub fields: Spanned<Vec<Text>>,
     pub tag: Text,
+    pub lifetime: Option<Text>,
     pub requests: Spanned<RequestsDocument>,
     pub propagation: Option<Text>,
 }
@@ -101,6 +102,7 @@ pub(crate) struct RequestsDocument {
     pub verify: Option<Spanned<RequestDocument>>,
     pub disable: Option<Spanned<RequestDocument>>,
     pub delete: Option<Spanned<RequestDocument>>,
+    pub last_used: Option<Spanned<RequestDocument>>,
 }
 
 /// Any request. Which keys belong to which one is checked later, so that all mistakes can be told.
@@ -129,6 +131,8 @@ pub(crate) struct RequestDocument {
     pub items: Option<Text>,
     pub each: Option<Spanned<EachDocument>>,
     pub next: Option<Spanned<NextDocument>>,
+    pub at: Option<Text>,
+    pub never: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -136,6 +140,7 @@ pub(crate) struct RequestDocument {
 pub(crate) struct EachDocument {
     pub key_id: Text,
     pub tag: Text,
+    pub last_used: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -195,6 +200,8 @@ impl RequestDocument {
             ("items", self.items.as_ref().map(|part| part.referenced)),
             ("each", self.each.as_ref().map(|part| part.referenced)),
             ("next", self.next.as_ref().map(|part| part.referenced)),
+            ("at", self.at.as_ref().map(|part| part.referenced)),
+            ("never", self.never.as_ref().map(|part| part.referenced)),
         ];
         places.into_iter().filter_map(|(key, place)| Some((key, place?))).collect()
     }

@@ -54,7 +54,8 @@ pub(crate) fn address(
     template: &Template,
     map: &Map<String, Value>,
 ) -> Result<reqwest::Url, String> {
-    let values = Values { settings: &provider.settings, target: map, admin: None, key: None, rotation: "", tag: "" };
+    let (settings, none) = (provider.settings.as_slice(), "");
+    let values = Values { settings, target: map, admin: None, key: None, rotation: none, tag: none, expiry: None };
     let fill = |template: &Template, place| template.fill(&values, place).map_err(|error| error.message);
     let text = match template.after_address() {
         None => fill(template, Place::Host)?,

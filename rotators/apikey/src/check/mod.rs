@@ -15,7 +15,7 @@ use serde_yaml::{Location, Spanned};
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
 use crate::mistake::{Flaw, Mistake};
-use crate::provider::{KEY_ID, Provider, SettingSpec, Tag};
+use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
 use crate::template::{Template, Variable};
 
 pub(crate) use base::base_url;
@@ -25,7 +25,7 @@ const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
 
 /// Checks all of it, whatever is found wrong on the way.
 pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
-    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new() };
+    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new(), lifetime: false };
     let provider = check.provider(document);
     check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     // What the admin's requests share is checked with each of them.
@@ -42,6 +42,8 @@ struct Check<'a> {
     mistakes: Vec<Mistake>,
     settings: Vec<SettingSpec>,
     fields: Vec<String>,
+    /// Whether keys end by themselves.
+    lifetime: bool,
 }
 
 impl Check<'_> {
@@ -64,11 +66,12 @@ impl Check<'_> {
         self.head(&document);
         self.settings(document.settings);
         self.fields(&document.fields);
+        let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
         let tag = self.tag(&document.tag);
         let base_url = self.base(&document.base_url);
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
-        let RequestsDocument { create, list, verify, disable, delete } = document.requests.value;
+        let RequestsDocument { create, list, verify, disable, delete, last_used } = document.requests.value;
         let at = document.requests.referenced;
         let admin = &document.auth;
         for (missing, name) in [
@@ -87,6 +90,8 @@ impl Check<'_> {
                 self.wrong(at, format!("`requests` has no `{name}`"), help);
             }
         }
+        let each_last_used = list.as_ref().and_then(|list| list.value.each.as_ref()?.value.last_used.clone());
+        let last_used = self.last_used(last_used, each_last_used, admin);
         let create = create.and_then(|request| self.create(request, admin));
         let list = list.and_then(|request| self.list(request, admin));
         let verify = verify.and_then(|request| self.verify(request));
@@ -107,6 +112,11 @@ impl Check<'_> {
                 Some(request) => Some(request?),
             },
             delete: delete?,
+            last_used: last_used?,
+            lifetime: match lifetime {
+                None => None,
+                Some(setting) => Some(setting?),
+            },
             propagation: propagation?,
             settings: std::mem::take(&mut self.settings),
             fields: std::mem::take(&mut self.fields),
@@ -147,7 +157,7 @@ impl Check<'_> {
             self.wrong(fields.referenced, message, "write `fields: [key_id, key]`");
             // Said once is enough.
             self.fields.push(KEY_ID.to_owned());
-        } else if self.fields.len() < 2 {
+        } else if self.fields.iter().all(|field| PUBLIC.contains(&field.as_str())) {
             let help = "name what the application sends, such as `fields: [key_id, key]`";
             self.wrong(fields.referenced, "`fields` has no secret beside `key_id`", help);
         }

@@ -45,6 +45,7 @@ macro_rules! shipped {
 }
 
 const SHIPPED: &[Shipped] = shipped![
+    "azure-application",
     "cloudflare-account",
     "cloudflare-user",
     "datadog-api-key",

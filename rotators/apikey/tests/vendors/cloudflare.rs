@@ -167,7 +167,8 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 }
 
 fn show(key: &Key) -> Value {
-    json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z", "last_used_on": null })
+    json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z",
+        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": null })
 }
 
 fn fine(result: &Value) -> Reply {

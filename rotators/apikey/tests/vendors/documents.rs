@@ -42,5 +42,9 @@ pub async fn made_over_pages(
     let findings = double.rotator.preflight(&double.call(), None).await.unwrap();
     let seen = format!("the admin sees {listed} keys, {} of them made by rotations", usize::from(!case.exclusive));
     assert_eq!(findings[0].what, seen);
+    if double.rotator.describe().capabilities.last_used {
+        list();
+        double.rotator.last_used(&double.call(), &candidate).await.unwrap();
+    }
     double.was_asked_rightly();
 }

@@ -42,7 +42,7 @@ async fn documented_answers() {
     let list = json!([
         { "id": 1, "name": "grafana", "role": "Viewer", "created": "2022-03-23T10:31:02Z", "expiration": null,
           "secondsUntilExpiration": 0, "hasExpired": false },
-        { "id": 7, "name": documents::tag(), "role": "Viewer", "created": "2022-03-23T10:31:02Z",
+        { "lastUsedAt": "2022-03-24T10:31:02Z", "id": 7, "name": documents::tag(), "role": "Viewer", "created": "2022-03-23T10:31:02Z",
           "expiration": "2022-03-30T10:31:02Z", "secondsUntilExpiration": 604_800.5, "hasExpired": false }]);
     documents::made(&CASE, 200, &created, &list, ("7", "eyJrIjoiVjFxTHZ6dGdPSjg5Um92MjN1RlhjMkNqYkZUbm9jYkwi"), 2)
         .await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use keywheel_sdk::{Answer, Check, RevokeHow, Rotator, Severity};
 
 use crate::case::Case;
-use crate::double::Double;
+use crate::double::{Double, EARLIER};
 
 pub const HOW: RevokeHow = RevokeHow { disable: false, terminate_sessions: false };
 
@@ -25,7 +25,7 @@ pub async fn whole(case: &'static Case) {
     assert!(findings.iter().all(|finding| finding.severity == Severity::Fine), "{findings:?}");
 
     double.heading("generate: is anything left of this rotation? a second key");
-    rotator.sweep(&double.call(), &[&current]).await.unwrap();
+    rotator.sweep(&double.call(), &[EARLIER.to_owned()], &[&current]).await.unwrap();
     let candidate = rotator.generate(&double.call(), Some(&current)).await.unwrap();
     let made = double.shelf().keys.last().unwrap().clone();
     assert!(candidate.get("key_id").unwrap().expose(|id| id == made.id));
@@ -38,6 +38,11 @@ pub async fn whole(case: &'static Case) {
     rotator.apply(&double.call(), &candidate, Some(&current)).await.unwrap();
     rotator.verify(&double.call(), &candidate, Some(&current), &[Check::Login]).await.unwrap();
     assert_eq!(rotator.probe(&double.call(), &current, &[]).await, Answer::Yes, "both are accepted at once");
+
+    if rotator.describe().capabilities.last_used {
+        double.heading("last used: when was the one before?");
+        assert_eq!(rotator.last_used(&double.call(), &current).await, Ok(None), "never, as all doubles say");
+    }
 
     double.heading("revoke: the one before ends");
     rotator.revoke(&double.call(), &current, &candidate, HOW).await.unwrap();

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod asked;
+mod azure_application;
 mod case;
 mod cloudflare;
 mod datadog_api_key;

@@ -26,10 +26,7 @@ impl Record {
         let mark = if query.is_empty() { "" } else { "?" };
         self.text.push_str(&format!("{} {}{mark}{}\n", asked.method, asked.path, query.join("&")));
         self.text.push_str(&headers(&asked.headers));
-        self.text.push_str(&String::from_utf8_lossy(&asked.body));
-        if !asked.body.is_empty() {
-            self.text.push('\n');
-        }
+        self.text.push_str(&body(asked));
         self.text.push_str(&format!("-> {status} ({name})\n\n"));
     }
 
@@ -48,7 +45,21 @@ impl Record {
         for (secret, whose) in &secrets {
             text = without_mangled(&text, secret, &format!("••• ({whose}, mangled)"));
         }
-        without_times(&text)
+        without_times(&without_signatures(&text))
+    }
+}
+
+/// A body as a line, and a form as a line for each of its fields, decoded.
+fn body(asked: &Asked) -> String {
+    if asked.body.is_empty() {
+        return String::new();
+    }
+    match asked.header("content-type") {
+        Some("application/x-www-form-urlencoded") => {
+            let fields = url::form_urlencoded::parse(&asked.body);
+            fields.map(|(name, value)| format!("{name} = {value}\n")).collect()
+        }
+        _ => format!("{}\n", String::from_utf8_lossy(&asked.body)),
     }
 }
 
@@ -73,6 +84,17 @@ fn without_mangled(text: &str, secret: &str, shown: &str) -> String {
         rest = &rest[at + secret.len()..];
     }
     clean + rest
+}
+
+/// Signatures of AWS are other ones each second.
+fn without_signatures(text: &str) -> String {
+    let mut parts = text.split("Signature=");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        clean.push_str("Signature=<of all that>");
+        clean.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    clean
 }
 
 /// Days and times of this century.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use keywheel_sdk::{Answer, Call, Effect, Retry, Rotator, Severity};
 
 use crate::case::Case;
-use crate::double::{Double, Fault};
+use crate::double::{Double, EARLIER, Fault};
 use crate::life::HOW;
 
 /// All of it, one after another.
@@ -30,7 +30,7 @@ async fn a_lost_answer(case: &'static Case) {
     let error = rotator.generate(&double.call(), Some(&current)).await.err().unwrap();
     assert_eq!(error.effect, Effect::Unknown, "{error}");
     assert_eq!(double.shelf().ids().len(), 2, "it was made");
-    rotator.sweep(&double.call(), &[&current]).await.unwrap();
+    rotator.sweep(&double.call(), &[EARLIER.to_owned()], &[&current]).await.unwrap();
     assert_eq!(double.shelf().ids(), before, "nobody holds it, so it is gone");
 
     let candidate = rotator.generate(&double.call(), Some(&current)).await.unwrap();
@@ -50,7 +50,7 @@ async fn rolled_back(case: &'static Case) {
     let candidate = rotator.generate(&double.call(), Some(&current)).await.unwrap();
     for _ in 0..2 {
         rotator.restore(&double.call(), &candidate, Some(&current)).await.unwrap();
-        rotator.sweep(&double.call(), &[&current]).await.unwrap();
+        rotator.sweep(&double.call(), &[EARLIER.to_owned()], &[&current]).await.unwrap();
         assert_eq!(double.shelf().ids(), before);
     }
     assert!(matches!(rotator.probe(&double.call(), &candidate, &[]).await, Answer::No { .. }));
@@ -82,7 +82,7 @@ async fn a_strange_admin(case: &'static Case) {
     assert!(findings.iter().any(|finding| finding.severity == Severity::Error), "{findings:?}");
     let errors = [
         double.rotator.generate(&call, Some(&current)).await.err().unwrap(),
-        double.rotator.sweep(&call, &[&current]).await.unwrap_err(),
+        double.rotator.sweep(&call, &[EARLIER.to_owned()], &[&current]).await.unwrap_err(),
         double.rotator.restore(&call, &double.has("made by hand"), Some(&current)).await.unwrap_err(),
     ];
     for error in errors {
@@ -103,7 +103,7 @@ async fn asked_too_often(case: &'static Case) {
     for name in ["list", "create", "delete"] {
         double.fault(name, slow_down());
         let error = match name {
-            "list" => rotator.sweep(&double.call(), &[&current]).await.unwrap_err(),
+            "list" => rotator.sweep(&double.call(), &[EARLIER.to_owned()], &[&current]).await.unwrap_err(),
             "create" => rotator.generate(&double.call(), Some(&current)).await.err().unwrap(),
             _ => rotator.restore(&double.call(), &candidate, Some(&current)).await.unwrap_err(),
         };
@@ -130,7 +130,7 @@ async fn an_orphan_on_the_last_page(case: &'static Case) {
     double.shelf().keys.reverse();
     double.has(&double.tag());
     let lists = double.count("list");
-    double.rotator.sweep(&double.call(), &[&current]).await.unwrap();
+    double.rotator.sweep(&double.call(), &[EARLIER.to_owned()], &[&current]).await.unwrap();
     let mut left = double.shelf().ids();
     left.sort();
     let mut expected = before.clone();

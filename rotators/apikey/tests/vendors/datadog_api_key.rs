@@ -4,10 +4,10 @@
 
 use serde_json::{Value, json};
 
-use crate::asked::{Asked, Odd, has_fields, text};
+use crate::asked::{Asked, Odd};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
+use crate::{datadog, documents, life, trouble};
 
 const CASE: Case = Case {
     provider: "datadog-api-key",
@@ -76,56 +76,29 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
     let is_one = api_key == shelf.admin("api_key") || shelf.accepted(api_key).is_some();
     if name == "verify" {
         asked.is_bare()?;
-        return Ok(if is_one { Reply::json(200, &json!({ "valid": true })) } else { error(403, "Forbidden") });
+        return Ok(if is_one { Reply::json(200, &json!({ "valid": true })) } else { datadog::error(403, "Forbidden") });
     }
     let application_key = asked.header("dd-application-key").ok_or("no `DD-APPLICATION-KEY`")?;
     if !is_one || application_key != shelf.admin("application_key") {
-        return Ok(error(403, "Forbidden"));
+        return Ok(datadog::error(403, "Forbidden"));
     }
     match name {
         "create" => {
-            let body = asked.json(&["data"], &[])?;
-            let data = body["data"].as_object().ok_or("`data` is no object")?;
-            has_fields(data, &["type", "attributes"], &[])?;
-            let attributes = data["attributes"].as_object().ok_or("`attributes` is no object")?;
-            has_fields(attributes, &["name"], &["category", "remote_config_read_enabled"])?;
-            if data["type"] != "api_keys" {
-                return Err(format!("the type {}", data["type"]));
-            }
+            let name = datadog::name(asked, "api_keys", &["category", "remote_config_read_enabled"])?;
             if shelf.is_full() {
-                return Ok(error(400, "Maximum number of API keys reached"));
+                return Ok(datadog::error(400, "Maximum number of API keys reached"));
             }
-            let key = make(shelf, text(&attributes["name"], "name")?);
+            let key = make(shelf, &name);
             let mut shown = show(&key);
             shown["attributes"]["key"] = json!(key.secret);
             Ok(Reply::json(201, &json!({ "data": shown })))
         }
-        "list" => {
-            asked.has_no_body()?;
-            asked.only_parameters(&["page[size]", "page[number]", "sort", "filter"])?;
-            let number = |name, default| asked.parameter(name).map_or(Ok(default), str::parse::<usize>);
-            let (size, page) = (number("page[size]", 10), number("page[number]", 0));
-            let (size, page) = (size.map_err(|_| "no number")?, page.map_err(|_| "no number")?);
-            if size > 100 {
-                return Ok(error(400, "page[size] is too large"));
-            }
-            let data: Vec<_> = shelf.keys.iter().skip(size * page).take(size).map(show).collect();
-            let meta = json!({ "max_allowed": shelf.limit, "page": { "total_filtered_count": shelf.keys.len() } });
-            Ok(Reply::json(200, &json!({ "data": data, "meta": meta })))
-        }
-        _ => {
-            asked.is_bare()?;
-            let id = asked.route().1.pop().unwrap_or_default();
-            Ok(shelf.delete(&id).map_or_else(|| error(404, "API key not found"), |_| Reply::empty(204)))
-        }
+        "list" => datadog::list(shelf, asked, show),
+        _ => datadog::delete(shelf, asked, "API key not found"),
     }
 }
 
 fn show(key: &Key) -> Value {
     json!({ "type": "api_keys", "id": key.id,
         "attributes": { "name": key.name, "created_at": "2022-05-12T09:52:00.698721+00:00", "last4": "xxxx" } })
-}
-
-fn error(status: u16, message: &str) -> Reply {
-    Reply::json(status, &json!({ "errors": [message] }))
 }

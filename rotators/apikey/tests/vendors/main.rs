@@ -9,6 +9,7 @@ mod asked;
 mod azure_application;
 mod case;
 mod cloudflare;
+mod datadog;
 mod datadog_api_key;
 mod documents;
 mod double;

@@ -19,8 +19,8 @@ pub(crate) struct Access<'a> {
     pub call: &'a Call<'a>,
     client: Client,
     base: Url,
-    /// The tag of this rotation.
-    pub tag: String,
+    /// The tag of this rotation, where keys hold one.
+    pub tag: Option<String>,
     /// When a key that this call makes ends.
     expiry: Option<Expiry>,
     /// The tokens that this call was given.
@@ -41,7 +41,7 @@ impl<'a> Access<'a> {
             call,
             client: rotator.client()?,
             base,
-            tag: provider.tag.of(call.rotation),
+            tag: provider.tag.as_ref().map(|tag| tag.of(call.rotation)),
             expiry,
             tokens: Tokens::default(),
         })
@@ -112,7 +112,7 @@ impl<'a> Access<'a> {
             admin: self.admin(),
             key,
             rotation: self.call.rotation,
-            tag: &self.tag,
+            tag: self.tag.as_deref().unwrap_or_default(),
             expiry: self.expiry,
         }
     }

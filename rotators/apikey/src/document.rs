@@ -25,7 +25,8 @@ pub(crate) struct Document {
     #[serde(default)]
     pub headers: Entries<Text>,
     pub fields: Spanned<Vec<Text>>,
-    pub tag: Text,
+    pub tag: Option<Text>,
+    pub exclusive: Option<Spanned<bool>>,
     pub lifetime: Option<Text>,
     pub requests: Spanned<RequestsDocument>,
     pub propagation: Option<Text>,
@@ -139,7 +140,7 @@ pub(crate) struct RequestDocument {
 #[serde(deny_unknown_fields)]
 pub(crate) struct EachDocument {
     pub key_id: Text,
-    pub tag: Text,
+    pub tag: Option<Text>,
     pub last_used: Option<Text>,
 }
 

@@ -87,7 +87,7 @@ fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
         LastUsed::Each(at) => last_used::read(item, at),
         LastUsed::Unknown | LastUsed::Request(_) => Ok(None),
     };
-    Ok(Listed { key_id, tag: text_at(item, &declared.tag), last_used })
+    Ok(Listed { key_id, tag: declared.tag.as_ref().and_then(|tag| text_at(item, tag)), last_used })
 }
 
 fn next(access: &Access<'_>, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {

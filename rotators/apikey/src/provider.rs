@@ -31,7 +31,9 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///     `session_token`.
 /// - `headers`: sent with all requests.
 /// - `fields`: what the secret holds: `key_id` and at least one more; `expires_at` where keys end by themselves.
-/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
+/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`. Only where keys can hold no name at all, `exclusive: true`
+///   stands instead: then a policy must write `exclusive: true` under `target:`, since all keys there that the secret store does
+///   not hold are deleted.
 /// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
 ///   `form`), and a `base_url` of its own.
 ///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `expires_at` is
@@ -68,7 +70,8 @@ pub struct Provider {
     pub(crate) settings: Vec<SettingSpec>,
     pub(crate) headers: Vec<(HeaderName, Template)>,
     pub(crate) fields: Vec<String>,
-    pub(crate) tag: Tag,
+    /// `None`: keys can hold none, and a policy gives us all keys of its target.
+    pub(crate) tag: Option<Tag>,
     pub(crate) create: Create,
     pub(crate) list: List,
     pub(crate) verify: Verify,
@@ -241,7 +244,8 @@ pub(crate) struct List {
     /// The list itself, not its items: an answer without it is no empty list.
     pub items: JsonPath,
     pub key_id: JsonPath,
-    pub tag: JsonPath,
+    /// Where keys hold one.
+    pub tag: Option<JsonPath>,
     pub next: Next,
 }
 

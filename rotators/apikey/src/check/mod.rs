@@ -16,6 +16,7 @@ use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
 use crate::mistake::{Flaw, Mistake};
 use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
+use crate::settings::EXCLUSIVE;
 use crate::template::{Template, Variable};
 
 pub(crate) use base::base_url;
@@ -25,7 +26,8 @@ const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
 
 /// Checks all of it, whatever is found wrong on the way.
 pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
-    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new(), lifetime: false };
+    let mut check =
+        Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new(), tagged: true, lifetime: false };
     let provider = check.provider(document);
     check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     // What the admin's requests share is checked with each of them.
@@ -42,6 +44,8 @@ struct Check<'a> {
     mistakes: Vec<Mistake>,
     settings: Vec<SettingSpec>,
     fields: Vec<String>,
+    /// Whether keys hold a tag.
+    tagged: bool,
     /// Whether keys end by themselves.
     lifetime: bool,
 }
@@ -62,12 +66,12 @@ impl Check<'_> {
         result.map_err(|flaw| self.mistake(at, flaw)).ok()
     }
 
-    fn provider(&mut self, document: Document) -> Option<Provider> {
+    fn provider(&mut self, mut document: Document) -> Option<Provider> {
         self.head(&document);
-        self.settings(document.settings);
+        self.settings(std::mem::take(&mut document.settings));
         self.fields(&document.fields);
         let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
-        let tag = self.tag(&document.tag);
+        let tag = self.tag_or_all(&document);
         let base_url = self.base(&document.base_url);
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
@@ -160,6 +164,33 @@ impl Check<'_> {
         } else if self.fields.iter().all(|field| PUBLIC.contains(&field.as_str())) {
             let help = "name what the application sends, such as `fields: [key_id, key]`";
             self.wrong(fields.referenced, "`fields` has no secret beside `key_id`", help);
+        }
+    }
+
+    /// How keys are known for ours: by a tag, or because all are.
+    fn tag_or_all(&mut self, document: &Document) -> Option<Option<Tag>> {
+        let exclusive = document.exclusive.as_ref().filter(|exclusive| exclusive.value);
+        self.tagged = document.tag.is_some() || exclusive.is_none();
+        match (&document.tag, exclusive) {
+            (Some(tag), None) => self.tag(tag).map(Some),
+            (None, Some(exclusive)) => {
+                if self.settings.iter().any(|spec| spec.name == EXCLUSIVE) {
+                    let message = "the setting `exclusive` is there already, where no key holds a tag";
+                    self.wrong(exclusive.referenced, message, "give the other setting another name");
+                }
+                Some(None)
+            }
+            (Some(_), Some(exclusive)) => {
+                let message = "`exclusive` is for keys that can hold no tag, and there is one";
+                self.wrong(exclusive.referenced, message, "remove it");
+                None
+            }
+            (None, None) => {
+                let message = "there is no `tag`, so nobody would find a key whose answer was lost";
+                let help = "write `tag: \"keywheel:${rotation}\"`; only where keys can hold no name, `exclusive: true`";
+                self.wrong(document.provider.referenced, message, help);
+                None
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_yaml::{Location, Spanned};
 
 use super::Check;
-use crate::document::{AuthDocument, Entries, NextDocument, RequestDocument, Text};
+use crate::document::{AuthDocument, EachDocument, Entries, NextDocument, RequestDocument, Text};
 use crate::mistake::did_you_mean;
 use crate::provider::{Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Verify};
 use crate::template::{Template, Variable};
@@ -50,7 +50,7 @@ impl Check<'_> {
         let idempotency_key = document.idempotency_key.take().map(|name| self.header_name(&name));
         let extract = self.extract(at, document.extract.take());
         let tagged = document.texts().any(|text| text.contains("${tag}"));
-        if !tagged {
+        if self.tagged && !tagged {
             let message = "`create` gives the key no tag, so nobody would find it again after a lost answer";
             self.wrong(at, message, "write `${tag}` into the key's name or description");
         }
@@ -78,7 +78,7 @@ impl Check<'_> {
             self.wrong(at, "`list` has no `each`", help);
         }
         let items = items.and_then(|items| self.items(&items));
-        let each = each.map(|each| (self.json_path(&each.value.key_id), self.json_path(&each.value.tag)));
+        let each = each.map(|each| (self.json_path(&each.value.key_id), self.listed_tag(&each)));
         let next = match document.next.take() {
             None => Some(Next::Nothing),
             Some(next) => self.next(next),
@@ -86,6 +86,24 @@ impl Check<'_> {
         let request = self.request("list", at, document, Some(admin), Scope::Admin);
         let (key_id, tag) = each?;
         Some(List { request: request?, items: items?, key_id: key_id?, tag: tag?, next: next? })
+    }
+
+    /// Where a key in the list holds its tag, if it holds one.
+    fn listed_tag(&mut self, each: &Spanned<EachDocument>) -> Option<Option<serde_json_path::JsonPath>> {
+        match &each.value.tag {
+            Some(tag) if !self.tagged => {
+                let message = "`tag` where keys hold none";
+                self.wrong(tag.referenced, message, "remove it, or declare a `tag` instead of `exclusive`");
+                None
+            }
+            Some(tag) => self.json_path(tag).map(Some),
+            None if self.tagged => {
+                let message = "`each` has no `tag`, so nobody would find a key whose answer was lost";
+                self.wrong(each.referenced, message, "say where a key in the list holds its name: `tag: \"$.name\"`");
+                None
+            }
+            None => Some(None),
+        }
     }
 
     pub(super) fn verify(&mut self, request: Spanned<RequestDocument>) -> Option<Verify> {

@@ -121,6 +121,9 @@ impl Check<'_> {
                 let help = "write `lifetime: \"${target.lifetime}\"` at the top, a setting of kind `duration`";
                 Some(Flaw::new(format!("`{name}` where no lifetime is known"), help))
             }
+            Variable::Tag if !self.tagged => {
+                Some(Flaw::new("`tag` where keys hold none", "remove it, or declare a `tag` instead of `exclusive`"))
+            }
             Variable::Rotation | Variable::Tag | Variable::Expires(_) => match scope {
                 Scope::Base => Some(out_of_place(&name)),
                 Scope::Everywhere

@@ -7,6 +7,7 @@ mod aws;
 mod believing;
 mod declarations;
 mod ending;
+mod exclusive;
 mod fake;
 mod listing;
 mod login;

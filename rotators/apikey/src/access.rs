@@ -70,6 +70,12 @@ impl<'a> Access<'a> {
                 format!("the provider says that `{}` goes on at another host, which is not asked", request.name);
             return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
         }
+        let path = base.path().trim_end_matches('/');
+        if url.path().strip_prefix(path).is_none_or(|rest| !rest.starts_with('/')) {
+            let message =
+                format!("the provider says that `{}` goes on outside of `{path}/`, which is not asked", request.name);
+            return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
+        }
         self.request_to(url, request, &self.values(None)).await
     }
 

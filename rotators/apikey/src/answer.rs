@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 
 use crate::access::Access;
 use crate::http::Reply;
-use crate::provider::Request;
+use crate::provider::{Request, Sign};
 
 /// How much of a failure's body is told, in characters.
 const EXCERPT: usize = 200;
@@ -73,6 +73,12 @@ impl Json {
         use_it(&self.0)
     }
 
+    /// The one `true` or `false` at a path, as such or as a text.
+    pub fn boolean(&self, path: &JsonPath) -> Option<bool> {
+        let value = path.query(&self.0).exactly_one().ok()?;
+        value.as_bool().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+    }
+
     /// The one text at a path, as a secret.
     pub fn secret(&self, path: &JsonPath) -> Option<Secret> {
         self.text(path).map(Secret::new)
@@ -108,6 +114,12 @@ pub(crate) fn holds(request: &Request, reply: &Reply) -> Result<(), String> {
         "the answer {} to `{}` does not hold what the declaration's `holds` asks for",
         reply.status, request.name
     ))
+}
+
+/// Whether an answer is one that the declaration gives this meaning.
+pub(crate) fn says(sign: &Sign, reply: &Reply, name: &str) -> bool {
+    sign.statuses.contains(&reply.status)
+        && sign.holds.as_ref().is_none_or(|path| Json::of(reply, name).is_ok_and(|json| json.selects(path)))
 }
 
 impl Access<'_> {
@@ -165,7 +177,7 @@ impl Access<'_> {
 }
 
 /// How long the provider asks us to wait: in seconds, or until a time by its own clock (RFC 9110, 10.2.3).
-fn retry_after(reply: &Reply) -> Option<Duration> {
+pub(crate) fn retry_after(reply: &Reply) -> Option<Duration> {
     let header = |name: HeaderName| reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let text = header(RETRY_AFTER)?;
     let asked = match text.parse::<u64>() {

@@ -9,7 +9,7 @@ use serde_json_path::JsonPath;
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
-use crate::answer::{Asks, Json, after_change, holds};
+use crate::answer::{Asks, Json, after_change, holds, says};
 use crate::http::Failure;
 use crate::instant::{self, Day};
 use crate::list::list;
@@ -56,7 +56,7 @@ async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, Ro
         outgoing.request.headers_mut().insert(header.clone(), fresh(access.call.rotation)?);
     }
     let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
-    if create.quota.contains(&reply.status) {
+    if says(&create.quota, &reply, name) {
         let mut full = access.refusal(name, &reply, None, Asks::Change);
         (full.effect, full.retry, full.code) = (Effect::None, Retry::After(AFTER_QUOTA), "quota".to_owned());
         full.message.push_str(": it allows no further key; delete one that nobody uses");

@@ -104,6 +104,7 @@ impl Rotator for ApiKeyRotator {
                     LastUsed::Unknown => false,
                     LastUsed::Each(_) | LastUsed::Request(_) => true,
                 },
+                self_managed: self.provider.self_managed,
                 ..Capabilities::default()
             },
             derived_fields: self.provider.fields.clone(),

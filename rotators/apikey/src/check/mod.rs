@@ -26,8 +26,16 @@ const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
 
 /// Checks all of it, whatever is found wrong on the way.
 pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
-    let mut check =
-        Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new(), tagged: true, lifetime: false };
+    let mut check = Check {
+        file,
+        mistakes: Vec::new(),
+        settings: Vec::new(),
+        fields: Vec::new(),
+        tagged: true,
+        control: true,
+        self_managed: true,
+        lifetime: false,
+    };
     let provider = check.provider(document);
     check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     // What the admin's requests share is checked with each of them.
@@ -46,6 +54,10 @@ struct Check<'a> {
     fields: Vec<String>,
     /// Whether keys hold a tag.
     tagged: bool,
+    /// Whether `verify` is believed only after a wrong key was refused.
+    control: bool,
+    /// Whether all that is asked of the admin is among the fields.
+    self_managed: bool,
     /// Whether keys end by themselves.
     lifetime: bool,
 }
@@ -121,6 +133,7 @@ impl Check<'_> {
                 None => None,
                 Some(setting) => Some(setting?),
             },
+            self_managed: self.self_managed,
             propagation: propagation?,
             settings: std::mem::take(&mut self.settings),
             fields: std::mem::take(&mut self.fields),

@@ -5,7 +5,9 @@ use serde_yaml::{Location, Spanned};
 use super::Check;
 use crate::document::{AuthDocument, EachDocument, Entries, NextDocument, RequestDocument, Text};
 use crate::mistake::did_you_mean;
-use crate::provider::{Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Verify};
+use crate::provider::{
+    Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Sign, Verify,
+};
 use crate::template::{Template, Variable};
 
 /// Where a template stands, which says what variables it may have.
@@ -46,7 +48,7 @@ impl Check<'_> {
         admin: &Spanned<AuthDocument>,
     ) -> Option<Create> {
         let (at, mut document) = (request.referenced, request.value);
-        let quota = self.statuses(document.quota.take(), 400..=499, "quota");
+        let quota = self.sign(document.quota.take(), document.quota_if.take(), "quota");
         let idempotency_key = document.idempotency_key.take().map(|name| self.header_name(&name));
         let extract = self.extract(at, document.extract.take());
         let tagged = document.texts().any(|text| text.contains("${tag}"));
@@ -116,11 +118,13 @@ impl Check<'_> {
         }
         let refused = self.statuses(refused, 400..=499, "refused");
         let refused_if = refused_if.map(|path| self.json_path(&path));
+        let key_id = document.key_id.take().map(|path| self.json_path(&path));
         let negative_control = document.negative_control.take();
         if let Some(control) = negative_control.as_ref().filter(|control| !control.value && document.holds.is_none()) {
             let message = "a `verify` that asks no wrong key and looks at nothing but a status may accept any key";
             self.wrong(control.referenced, message, "say by `holds` what only the answer to a right key holds");
         }
+        self.control = negative_control.is_none_or(|control| control.value);
         let secret = document.texts().filter_map(|text| Template::parse(text).ok()).any(|template| {
             template
                 .variables()
@@ -138,7 +142,11 @@ impl Check<'_> {
                 None => None,
                 Some(path) => Some(path?),
             },
-            negative_control: negative_control.is_none_or(|control| control.value),
+            key_id: match key_id {
+                None => None,
+                Some(path) => Some(path?),
+            },
+            negative_control: self.control,
         })
     }
 
@@ -155,7 +163,7 @@ impl Check<'_> {
                 "say what status a key that is not there is answered with: `gone: [404]`, or `gone: []` if as success";
             self.wrong(at, message, help);
         }
-        let gone = self.statuses(document.gone.take(), 400..=499, "gone");
+        let gone = self.sign(document.gone.take(), document.gone_if.take(), "gone");
         self.names_key(at, &document, name);
         let request = self.request(name, at, document, Some(admin), Scope::Removal)?;
         Some(Removal { request, gone: gone? })
@@ -191,6 +199,28 @@ impl Check<'_> {
             Some(path) => Some(path?),
         };
         Some(LastUsed::Request(Box::new(LastUsedRequest { request, at: place?, never })))
+    }
+
+    /// Statuses, and what an answer with one must hold besides.
+    fn sign(
+        &mut self,
+        statuses: Option<Spanned<Vec<Spanned<u16>>>>,
+        holds: Option<Text>,
+        key: &'static str,
+    ) -> Option<Sign> {
+        if let Some(holds) = holds.as_ref().filter(|_| statuses.as_ref().is_none_or(|list| list.value.is_empty())) {
+            let help = format!("say of which statuses: `{key}: [400]`");
+            self.wrong(holds.referenced, format!("`{key}_if` without statuses in `{key}`"), help);
+        }
+        let statuses = self.statuses(statuses, 400..=499, key);
+        let holds = holds.map(|path| self.json_path(&path));
+        Some(Sign {
+            statuses: statuses?,
+            holds: match holds {
+                None => None,
+                Some(path) => Some(path?),
+            },
+        })
     }
 
     fn names_key(&mut self, at: Location, document: &RequestDocument, name: &str) {
@@ -282,13 +312,18 @@ impl Check<'_> {
     }
 
     fn next(&mut self, next: Spanned<NextDocument>) -> Option<Next> {
-        let NextDocument { cursor, parameter, link, page, first } = next.value;
-        match (cursor, parameter, link, page, first) {
-            (Some(cursor), Some(parameter), None, None, None) => {
-                Some(Next::Cursor { at: self.json_path(&cursor)?, parameter: parameter.value })
+        let NextDocument { cursor, parameter, more, link, page, first } = next.value;
+        match (cursor, parameter, more, link, page, first) {
+            (Some(cursor), Some(parameter), more, None, None, None) => {
+                let (at, more) = (self.json_path(&cursor), more.map(|more| self.json_path(&more)));
+                let more = match more {
+                    None => None,
+                    Some(more) => Some(more?),
+                };
+                Some(Next::Cursor { at: at?, parameter: parameter.value, more })
             }
-            (None, None, Some(link), None, None) if link.value => Some(Next::Link),
-            (None, None, None, Some(page), first) => {
+            (None, None, None, Some(link), None, None) if link.value => Some(Next::Link),
+            (None, None, None, None, Some(page), first) => {
                 Some(Next::Page { parameter: page.value, first: first.map_or(1, |first| first.value) })
             }
             _ => {
@@ -304,9 +339,9 @@ impl Check<'_> {
 /// The request that a key belongs to.
 fn owner(key: &str) -> &'static str {
     match key {
-        "quota" | "idempotency_key" | "extract" => "create",
-        "refused" | "refused_if" | "negative_control" => "verify",
-        "gone" => "delete",
+        "quota" | "quota_if" | "idempotency_key" | "extract" => "create",
+        "refused" | "refused_if" | "key_id" | "negative_control" => "verify",
+        "gone" | "gone_if" => "delete",
         "at" | "never" => "last_used",
         _ => "list",
     }

@@ -49,6 +49,7 @@ const SHIPPED: &[Shipped] = shipped![
     "cloudflare-account",
     "cloudflare-user",
     "datadog-api-key",
+    "datadog-application-key",
     "gitlab-project",
     "gitlab-user",
     "grafana",

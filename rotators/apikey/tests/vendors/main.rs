@@ -11,6 +11,7 @@ mod case;
 mod cloudflare;
 mod datadog;
 mod datadog_api_key;
+mod datadog_application_key;
 mod documents;
 mod double;
 mod gitlab;

@@ -37,3 +37,10 @@ fn each_cites_its_vendor_and_has_its_contract() {
     let files = std::fs::read_dir(tests.join("providers")).unwrap().count();
     assert_eq!(files, shipped_texts().len(), "a file in `providers` is not shipped");
 }
+
+/// Half of what a worker's thread has is enough to read one, even in a build without optimization.
+#[test]
+fn each_is_read_on_a_small_stack() {
+    let read = || shipped_texts().iter().for_each(|shipped| assert!(shipped.provider().is_ok()));
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(read).unwrap().join().unwrap();
+}

@@ -95,15 +95,16 @@ pub(crate) struct SigV4Document {
     pub service: Text,
 }
 
+/// Each on the heap: side by side on the stack, reading them took most of what a worker's thread has.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestsDocument {
-    pub create: Option<Spanned<RequestDocument>>,
-    pub list: Option<Spanned<RequestDocument>>,
-    pub verify: Option<Spanned<RequestDocument>>,
-    pub disable: Option<Spanned<RequestDocument>>,
-    pub delete: Option<Spanned<RequestDocument>>,
-    pub last_used: Option<Spanned<RequestDocument>>,
+    pub create: Option<Spanned<Box<RequestDocument>>>,
+    pub list: Option<Spanned<Box<RequestDocument>>>,
+    pub verify: Option<Spanned<Box<RequestDocument>>>,
+    pub disable: Option<Spanned<Box<RequestDocument>>>,
+    pub delete: Option<Spanned<Box<RequestDocument>>>,
+    pub last_used: Option<Spanned<Box<RequestDocument>>>,
 }
 
 /// Any request. Which keys belong to which one is checked later, so that all mistakes can be told.

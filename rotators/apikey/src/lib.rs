@@ -37,6 +37,7 @@ mod remove;
 mod restore;
 mod revoke;
 mod settings;
+mod shipped;
 mod sign;
 mod sweep;
 mod template;
@@ -56,6 +57,7 @@ use serde_json::{Map, Value};
 
 pub use mistake::Mistake;
 pub use provider::Provider;
+pub use shipped::{Shipped, shipped, shipped_texts};
 
 use provider::LastUsed;
 

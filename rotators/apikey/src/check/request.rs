@@ -44,7 +44,7 @@ impl Scope {
 impl Check<'_> {
     pub(super) fn create(
         &mut self,
-        request: Spanned<RequestDocument>,
+        request: Spanned<Box<RequestDocument>>,
         admin: &Spanned<AuthDocument>,
     ) -> Option<Create> {
         let (at, mut document) = (request.referenced, request.value);
@@ -68,7 +68,11 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn list(&mut self, request: Spanned<RequestDocument>, admin: &Spanned<AuthDocument>) -> Option<List> {
+    pub(super) fn list(
+        &mut self,
+        request: Spanned<Box<RequestDocument>>,
+        admin: &Spanned<AuthDocument>,
+    ) -> Option<List> {
         let (at, mut document) = (request.referenced, request.value);
         let items = document.items.take();
         if items.is_none() {
@@ -108,7 +112,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn verify(&mut self, request: Spanned<RequestDocument>) -> Option<Verify> {
+    pub(super) fn verify(&mut self, request: Spanned<Box<RequestDocument>>) -> Option<Verify> {
         let (at, mut document) = (request.referenced, request.value);
         let refused = document.refused.take();
         let refused_if = document.refused_if.take();
@@ -152,7 +156,7 @@ impl Check<'_> {
 
     pub(super) fn removal(
         &mut self,
-        request: Spanned<RequestDocument>,
+        request: Spanned<Box<RequestDocument>>,
         name: &'static str,
         admin: &Spanned<AuthDocument>,
     ) -> Option<Removal> {
@@ -172,7 +176,7 @@ impl Check<'_> {
     /// In the list, by a request of its own, or not at all.
     pub(super) fn last_used(
         &mut self,
-        request: Option<Spanned<RequestDocument>>,
+        request: Option<Spanned<Box<RequestDocument>>>,
         each: Option<Text>,
         admin: &Spanned<AuthDocument>,
     ) -> Option<LastUsed> {
@@ -235,7 +239,7 @@ impl Check<'_> {
         &mut self,
         name: &'static str,
         at: Location,
-        document: RequestDocument,
+        document: Box<RequestDocument>,
         admin: Option<&Spanned<AuthDocument>>,
         scope: Scope,
     ) -> Option<Request> {

@@ -11,6 +11,9 @@
 //! - Only keys with this rotation's tag are deleted, apart from the ones that a call names by their ids (`sweep`,
 //!   `restore`, `revoke`), and from old keys where a policy asks for it (`generate`).
 //!
+//! - What a declaration says is told without any value of a call (`outline`), and so is each request before it is sent
+//!   (`sketch`).
+//!
 //! One file per verb of [`keywheel_sdk::Rotator`]; this one only hands on.
 
 mod access;
@@ -21,6 +24,7 @@ mod generate;
 mod http;
 mod list;
 mod mistake;
+mod outline;
 mod parse;
 mod preflight;
 mod probe;
@@ -29,6 +33,8 @@ mod remove;
 mod restore;
 mod revoke;
 mod settings;
+mod shipped;
+mod sketch;
 mod sweep;
 mod template;
 mod verify;
@@ -44,7 +50,10 @@ use keywheel_sdk::{
 use serde_json::{Map, Value};
 
 pub use mistake::Mistake;
+pub use outline::{Outline, RequestOutline, SettingOutline};
 pub use provider::Provider;
+pub use shipped::shipped;
+pub use sketch::{Held, Known, SECRET, Sketch};
 
 /// The rotator of one provider. Keeps idle connections, so make one and share it.
 ///

@@ -227,7 +227,7 @@ impl Check<'_> {
 }
 
 /// Lower-case letters, digits and the separator, a letter first.
-fn is_word(text: &str, separator: char) -> bool {
+pub(crate) fn is_word(text: &str, separator: char) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == separator)
 }

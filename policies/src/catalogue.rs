@@ -119,4 +119,8 @@ pub enum SettingKind {
     },
     /// One of these words.
     Choice(Vec<String>),
+    /// `90d`, `1d12h`: kept as it is written.
+    Duration,
+    /// Whatever YAML can hold, as far as JSON can.
+    Json,
 }

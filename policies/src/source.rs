@@ -121,7 +121,7 @@ impl Source {
             }
             Kind::List(items) => items.iter().for_each(|item| self.hide_in(item, secret)),
             Kind::Null => {}
-            Kind::Boolean(_) | Kind::Integer(_) | Kind::Float | Kind::Text(_) => {
+            Kind::Boolean(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Text(_) => {
                 // In a broken file a line with a secret may be read as part of a text.
                 let raw = self.text.get(node.span.from..node.span.to).unwrap_or_default();
                 if secret || names_a_secret(raw) {

@@ -42,7 +42,8 @@ pub(crate) enum Kind {
     Null,
     Boolean(bool),
     Integer(i128),
-    Float,
+    /// Or a whole number beyond `i128`.
+    Float(f64),
     Text(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -73,7 +74,7 @@ impl Kind {
             Kind::Null => "nothing",
             Kind::Boolean(_) => "true or false",
             Kind::Integer(_) => "a whole number",
-            Kind::Float => "a fraction",
+            Kind::Float(_) => "a fraction",
             Kind::Text(_) => "text",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a map",
@@ -233,11 +234,11 @@ impl<'de> Visitor<'de> for KindVisitor {
     }
 
     fn visit_u128<E>(self, value: u128) -> Result<Kind, E> {
-        Ok(i128::try_from(value).map_or(Kind::Float, Kind::Integer))
+        Ok(i128::try_from(value).map_or(Kind::Float(value as f64), Kind::Integer))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
-        Ok(Kind::Float)
+    fn visit_f64<E>(self, value: f64) -> Result<Kind, E> {
+        Ok(Kind::Float(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Kind, E> {
@@ -263,7 +264,9 @@ impl<'de> Visitor<'de> for KindVisitor {
                 Kind::Text(text) => text,
                 Kind::Integer(number) => number.to_string(),
                 Kind::Boolean(value) => value.to_string(),
-                Kind::Null | Kind::Float | Kind::List(_) | Kind::Map(_) => return Err(A::Error::custom(KEY_MESSAGE)),
+                Kind::Null | Kind::Float(_) | Kind::List(_) | Kind::Map(_) => {
+                    return Err(A::Error::custom(KEY_MESSAGE));
+                }
             };
             let value = node(entries.next_value::<Spanned<Kind>>()?);
             map.push(Entry { key: text, span: span(key.referenced), value });

@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
             Kind::List(items) => items.iter().for_each(|item| self.hide(item)),
             Kind::Map(entries) => entries.iter().for_each(|entry| self.hide(&entry.value)),
             Kind::Null => {}
-            Kind::Boolean(_) | Kind::Integer(_) | Kind::Float | Kind::Text(_) => {
+            Kind::Boolean(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Text(_) => {
                 self.source.mask(node.span.from..node.span.to)
             }
         }
@@ -216,7 +216,7 @@ impl<'a> Walk<'a> {
                 self.take(node.span, items.len() * PER_ITEM)?;
                 Some(items)
             }
-            Kind::Null | Kind::Boolean(_) | Kind::Integer(_) | Kind::Float | Kind::Text(_) | Kind::Map(_) => {
+            Kind::Null | Kind::Boolean(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Text(_) | Kind::Map(_) => {
                 self.wrong_type(node, "a list", Some("write `[a, b]`, or one `- a` a line"));
                 None
             }
@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
     pub fn text(&self, node: &Node) -> Option<String> {
         match &node.kind {
             Kind::Text(text) if !text.is_empty() => self.fill(node, text),
-            Kind::Boolean(_) | Kind::Integer(_) | Kind::Float => {
+            Kind::Boolean(_) | Kind::Integer(_) | Kind::Float(_) => {
                 self.wrong_type(node, "text", Some("put it in quotes"));
                 None
             }
@@ -303,7 +303,7 @@ impl<'a> Walk<'a> {
             | Kind::Null
             | Kind::Boolean(_)
             | Kind::Integer(_)
-            | Kind::Float
+            | Kind::Float(_)
             | Kind::List(_)
             | Kind::Map(_) => Ok(None),
         }

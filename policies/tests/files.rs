@@ -30,6 +30,8 @@ fn catalogue() -> Catalogue {
             setting("ca_file", SettingKind::Text, false),
             setting("insecure", SettingKind::Boolean, false),
             setting("replicas", SettingKind::Texts, false),
+            setting("lifetime", SettingKind::Duration, false),
+            setting("permissions", SettingKind::Json, false),
         ],
         fields: words(&["dsn", "host", "port", "database"]),
         provider_made: false,

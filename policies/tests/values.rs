@@ -36,6 +36,8 @@ fn catalogue() -> Catalogue {
             setting("database", SettingKind::Text),
             setting("tls", tls),
             setting("insecure", SettingKind::Boolean),
+            setting("lifetime", SettingKind::Duration),
+            setting("permissions", SettingKind::Json),
         ],
         fields: vec!["dsn".to_owned()],
         provider_made: false,
@@ -198,6 +200,21 @@ fn rounds_fill_in_names_numbers_and_paths() {
     assert!(matches!(second.schedule.trigger, Trigger::Every(every) if every == seconds(2 * DAY)));
     // Relative to the policy's folder.
     assert_eq!(second.admin, AdminSource::File { path: PathBuf::from("fleet/admins/2.json"), username: None });
+}
+
+#[test]
+fn durations_and_json_are_kept_as_they_are_written() {
+    let text = "version: 1\npolicy: keys\nrotator: postgres\nadmin: { secret: a }\nstrategy: { in_place: { user: u, accept_gap: true } }\n\
+                secret: { name: keys }\nschedule: { every: 9d }\ntarget:\n  host: h\n  lifetime: 2w\n  permissions:\n    \
+                - { of: \"${who}\", depth: 2, share: 0.5, deep: [null, true, \"\", -1] }\nfor_each: [{ who: me }]\n";
+    let policy = one("keys.yaml", text);
+    assert_eq!(
+        serde_json::Value::Object(policy.target),
+        serde_json::json!({
+            "host": "h", "lifetime": "2w",
+            "permissions": [{ "of": "me", "depth": 2, "share": 0.5, "deep": [null, true, "", -1] }]
+        })
+    );
 }
 
 #[test]

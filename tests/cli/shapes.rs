@@ -125,10 +125,10 @@ fn providers() {
     let show = json(&folder, &["provider", "show", "keyservice"]);
     let all = "about base_url docs fields file name origin propagation_seconds requests settings tag";
     assert_eq!(keys(&show), all);
-    assert_eq!(keys(&show["settings"][0]), "default help name names_target required");
-    assert_eq!(keys(&show["requests"][0]), "auth expect method name path");
+    assert_eq!(keys(&show["settings"][0]), "default help kind max min name names_target required");
+    assert_eq!(keys(&show["requests"][0]), "auth base_url expect method name path");
     let sketch = json(&folder, &["provider", "test", "keyservice", "--dry-run"]);
-    assert_eq!(keys(&sketch[0]), "body headers method request url");
+    assert_eq!(keys(&sketch[0]), "body headers method note request url");
     assert_eq!(keys(&sketch[0]["headers"][0]), "name value");
 }
 

@@ -65,6 +65,8 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
                         keywheel_policies::SettingKind::Integer { min: *min, max: *max }
                     }
                     keywheel_sdk::SettingKind::Choice(words) => keywheel_policies::SettingKind::Choice(words.clone()),
+                    keywheel_sdk::SettingKind::Duration => keywheel_policies::SettingKind::Duration,
+                    keywheel_sdk::SettingKind::Json => keywheel_policies::SettingKind::Json,
                 },
                 required: setting.required,
                 help: setting.help.clone(),

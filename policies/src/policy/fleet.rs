@@ -91,7 +91,7 @@ fn value(walk: &Walk<'_>, entry: &Entry) -> Option<String> {
         Kind::Text(text) => Some(text.clone()),
         Kind::Integer(number) => Some(number.to_string()),
         Kind::Boolean(value) => Some(value.to_string()),
-        Kind::Null | Kind::Float | Kind::List(_) | Kind::Map(_) => {
+        Kind::Null | Kind::Float(_) | Kind::List(_) | Kind::Map(_) => {
             walk.tell(
                 walk.problem(
                     "wrong-type",
@@ -129,6 +129,6 @@ fn collect<'n>(node: &'n Node, used: &mut BTreeSet<&'n str>) {
         Kind::Text(text) => used.extend(placeholder::names(text)),
         Kind::List(items) => items.iter().for_each(|item| collect(item, used)),
         Kind::Map(entries) => entries.iter().for_each(|entry| collect(&entry.value, used)),
-        Kind::Null | Kind::Boolean(_) | Kind::Integer(_) | Kind::Float => {}
+        Kind::Null | Kind::Boolean(_) | Kind::Integer(_) | Kind::Float(_) => {}
     }
 }

@@ -1,11 +1,11 @@
 //! `target:` the rotator's own settings, checked against what it declares.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::catalogue::{RotatorSpec, SettingKind, SettingSpec};
 use crate::scalar;
 use crate::source::url_password_on;
-use crate::tree::{Node, Span};
+use crate::tree::{Kind, Node, Span};
 use crate::walk::{Section, Walk};
 
 /// Reads `target:`. Without a known rotator only its form is looked at.
@@ -73,6 +73,38 @@ fn value(walk: &Walk<'_>, node: &Node, setting: &SettingSpec) -> Option<Value> {
                 None => problem,
             });
             None
+        }
+        SettingKind::Duration => {
+            walk.duration(node)?;
+            walk.text(node).map(Value::from)
+        }
+        SettingKind::Json => json(walk, node),
+    }
+}
+
+/// Any value. Unlike a text of its own, one inside may be empty.
+fn json(walk: &Walk<'_>, node: &Node) -> Option<Value> {
+    let number = |number: Option<Number>| {
+        if number.is_none() {
+            walk.tell(walk.problem("out-of-range", node.span, "JSON has no such number").help("put it in quotes"));
+        }
+        number.map(Value::Number)
+    };
+    match &node.kind {
+        Kind::Null => Some(Value::Null),
+        Kind::Boolean(value) => Some(Value::Bool(*value)),
+        Kind::Integer(value) => number(Number::from_i128(*value)),
+        Kind::Float(value) => number(Number::from_f64(*value)),
+        Kind::Text(written) if written.is_empty() => Some(Value::from("")),
+        Kind::Text(_) => text(walk, node).map(Value::from),
+        Kind::List(_) => {
+            let items: Vec<_> = walk.list(node)?.iter().map(|item| json(walk, item)).collect();
+            items.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
+        }
+        Kind::Map(_) => {
+            let entries: Vec<_> =
+                walk.entries(node)?.iter().map(|entry| Some((entry.key.clone(), json(walk, &entry.value)?))).collect();
+            entries.into_iter().collect::<Option<Map<_, _>>>().map(Value::from)
         }
     }
 }

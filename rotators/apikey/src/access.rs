@@ -1,18 +1,16 @@
 //! One call's way to the provider: its address, its credentials, and requests with the values filled in.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use keywheel_sdk::{Admin, Bundle, Call, Retry, RotatorError, Secret};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
-use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::ApiKeyRotator;
+use crate::fill::{put_body, put_header};
 use crate::http::{self, Failure, Outgoing, Reply};
-use crate::provider::{Auth, Body, Json, KEY_ID, Provider, Request};
+use crate::login::login;
+use crate::provider::{KEY_ID, Provider, Request};
 use crate::settings;
-use crate::template::{Place, Template, Values};
+use crate::template::{Place, Values};
+use crate::token::Tokens;
 
 /// What one call needs for its requests.
 pub(crate) struct Access<'a> {
@@ -22,6 +20,8 @@ pub(crate) struct Access<'a> {
     base: Url,
     /// The tag of this rotation.
     pub tag: String,
+    /// The tokens that this call was given.
+    pub tokens: Tokens,
 }
 
 impl<'a> Access<'a> {
@@ -31,28 +31,41 @@ impl<'a> Access<'a> {
         let settings = &call.target.settings;
         let wrong = |why: String| RotatorError::not_done(Retry::Never, "settings", why);
         settings::check(provider, settings).map_err(wrong)?;
-        let base = settings::address(provider, settings).map_err(wrong)?;
-        Ok(Access { provider, call, client: rotator.client()?, base, tag: provider.tag.of(call.rotation) })
+        let base = settings::address(provider, &provider.base_url, settings).map_err(wrong)?;
+        Ok(Access {
+            provider,
+            call,
+            client: rotator.client()?,
+            base,
+            tag: provider.tag.of(call.rotation),
+            tokens: Tokens::default(),
+        })
     }
 
-    /// A request about `key`, or about none.
-    pub fn request(&self, request: &Request, key: Option<&Bundle>) -> Result<Outgoing, RotatorError> {
+    /// A request about `key`, or about none. Asks for a token before it, where the request needs one.
+    pub async fn request(&self, request: &Request, key: Option<&Bundle>) -> Result<Outgoing, RotatorError> {
         let values = self.values(key);
+        let url = self.url(request, &values)?;
+        self.request_to(url, request, &values).await
+    }
+
+    /// The same request of the admin with one more parameter, which says where a list goes on.
+    pub async fn request_page(&self, request: &Request, name: &str, value: &str) -> Result<Outgoing, RotatorError> {
+        let values = self.values(None);
         let mut url = self.url(request, &values)?;
-        for (name, template) in &request.query {
-            url.query_pairs_mut().append_pair(name, &template.fill(&values, Place::Whole)?);
-        }
-        self.request_to(url, request, &values)
+        url.query_pairs_mut().append_pair(name, value);
+        self.request_to(url, request, &values).await
     }
 
     /// The same request of the admin to the address where a list goes on.
-    pub fn request_at(&self, request: &Request, url: Url) -> Result<Outgoing, RotatorError> {
-        if url.origin() != self.base.origin() {
+    pub async fn request_at(&self, request: &Request, url: Url) -> Result<Outgoing, RotatorError> {
+        let base = self.base(request)?;
+        if url.origin() != base.origin() {
             let message =
                 format!("the provider says that `{}` goes on at another host, which is not asked", request.name);
             return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
         }
-        self.request_to(url, request, &self.values(None))
+        self.request_to(url, request, &self.values(None)).await
     }
 
     /// Sends a request; whatever was made of a key's or the admin's credential went into it.
@@ -69,13 +82,15 @@ impl<'a> Access<'a> {
         let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !public.contains(&field.0)).collect();
         // The longest first: of one that holds another nothing must be left.
         secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose(str::len)));
-        for (_, secret) in secrets {
+        let mut take_out = |secret: &Secret| {
             secret.expose(|value| {
                 if value.chars().count() >= 4 && text.contains(value) {
                     text = text.replace(value, "[secret]");
                 }
             });
-        }
+        };
+        self.tokens.each(&mut take_out);
+        secrets.into_iter().for_each(|(_, secret)| take_out(secret));
         without_basic(&text)
     }
 
@@ -97,55 +112,40 @@ impl<'a> Access<'a> {
         }
     }
 
+    /// Where a request begins.
+    fn base(&self, request: &Request) -> Result<Url, RotatorError> {
+        match &request.base {
+            None => Ok(self.base.clone()),
+            Some(base) => settings::address(self.provider, base, &self.call.target.settings)
+                .map_err(|why| RotatorError::not_done(Retry::Never, "settings", why)),
+        }
+    }
+
     fn url(&self, request: &Request, values: &Values<'_>) -> Result<Url, RotatorError> {
         let path = request.path.fill(values, Place::Segment)?;
-        let whole = format!("{}{}", self.base.path().trim_end_matches('/'), *path);
-        let mut url = self.base.clone();
+        let base = self.base(request)?;
+        let whole = format!("{}{}", base.path().trim_end_matches('/'), *path);
+        let mut url = base.clone();
         url.set_path(&whole);
         // The last line of defence: an address that means another place than it says.
-        if url.path() != whole || url.origin() != self.base.origin() {
+        if url.path() != whole || url.origin() != base.origin() {
             let message = format!("the path of `{}` does not stay what it is with its values", request.name);
             return Err(RotatorError::not_done(Retry::Never, "unfit-value", message));
+        }
+        for (name, template) in &request.query {
+            url.query_pairs_mut().append_pair(name, &template.fill(values, Place::Whole)?);
         }
         Ok(url)
     }
 
-    fn request_to(&self, url: Url, request: &Request, values: &Values<'_>) -> Result<Outgoing, RotatorError> {
+    async fn request_to(&self, url: Url, request: &Request, values: &Values<'_>) -> Result<Outgoing, RotatorError> {
         let mut outgoing = reqwest::Request::new(request.method.clone(), url);
         for (name, template) in self.provider.headers.iter().chain(&request.headers) {
             put_header(outgoing.headers_mut(), name, template, values, "")?;
         }
-        match &request.auth {
-            Auth::Nothing => {}
-            Auth::Bearer(template) => {
-                put_header(outgoing.headers_mut(), &AUTHORIZATION, template, values, "Bearer ")?;
-            }
-            Auth::Header { name, value } => put_header(outgoing.headers_mut(), name, value, values, "")?,
-            Auth::Basic { username, password } => {
-                let (username, password) = (username.fill(values, Place::Whole)?, password.fill(values, Place::Whole)?);
-                if username.contains(':') {
-                    let message =
-                        format!("the user name of `{}` has a `:`, which HTTP Basic cannot send", request.name);
-                    return Err(RotatorError::not_done(Retry::Never, "unfit-value", message));
-                }
-                let pair = Zeroizing::new(format!("{}:{}", *username, *password));
-                let text = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
-                outgoing.headers_mut().insert(AUTHORIZATION, sensitive(&text, &AUTHORIZATION)?);
-            }
-        }
-        let (kind, body) = match &request.body {
-            Body::Nothing => return Ok(Outgoing { name: request.name, request: outgoing }),
-            Body::Json(json) => ("application/json", fill_json(json, values)?.to_string()),
-            Body::Form(pairs) => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
-                for (name, template) in pairs {
-                    form.append_pair(name, &template.fill(values, Place::Whole)?);
-                }
-                ("application/x-www-form-urlencoded", form.finish())
-            }
-        };
-        outgoing.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
-        *outgoing.body_mut() = Some(body.into());
+        put_body(&mut outgoing, &request.body, values)?;
+        // Last, since a signature is about all the rest.
+        login(self, &mut outgoing, request, values).await?;
         Ok(Outgoing { name: request.name, request: outgoing })
     }
 }
@@ -162,41 +162,6 @@ fn without_basic(text: &str) -> String {
         clean.push_str(rest);
     }
     clean
-}
-
-fn put_header(
-    headers: &mut HeaderMap,
-    name: &HeaderName,
-    template: &Template,
-    values: &Values<'_>,
-    before: &str,
-) -> Result<(), RotatorError> {
-    let text = Zeroizing::new(format!("{before}{}", *template.fill(values, Place::Header)?));
-    headers.insert(name.clone(), sensitive(&text, name)?);
-    Ok(())
-}
-
-/// A header's value that no log of the HTTP library shows.
-fn sensitive(text: &str, name: &HeaderName) -> Result<HeaderValue, RotatorError> {
-    let mut value =
-        HeaderValue::from_str(text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())).map_err(|_| {
-            let message = format!("the header `{name}` cannot hold its value");
-            RotatorError::not_done(Retry::Never, "unfit-value", message)
-        })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn fill_json(json: &Json, values: &Values<'_>) -> Result<Value, RotatorError> {
-    Ok(match json {
-        Json::Plain(value) => value.clone(),
-        Json::Text(template) => Value::String(template.fill(values, Place::Whole)?.to_string()),
-        Json::List(items) => Value::Array(items.iter().map(|item| fill_json(item, values)).collect::<Result<_, _>>()?),
-        Json::Map(entries) => {
-            let filled = entries.iter().map(|(key, item)| Ok((key.clone(), fill_json(item, values)?)));
-            Value::Object(filled.collect::<Result<_, RotatorError>>()?)
-        }
-    })
 }
 
 /// A key of which only the id is known.

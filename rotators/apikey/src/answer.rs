@@ -18,7 +18,7 @@ const EXCERPT: usize = 200;
 /// The longest that a provider may ask us to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Before a refused admin tries again: somebody may be mending its rights, and a wrong login may count against it.
-const AFTER_REFUSED_ADMIN: Duration = Duration::from_secs(30);
+pub(crate) const AFTER_REFUSED_ADMIN: Duration = Duration::from_secs(30);
 
 /// A JSON body. Its texts are zeroed on drop, for one of them may be a key.
 pub(crate) struct Json(Value);
@@ -58,6 +58,11 @@ impl Json {
         text_at(&self.0, path)
     }
 
+    /// Whether a path selects something: a value that is neither `null` nor `false`.
+    pub fn selects(&self, path: &JsonPath) -> bool {
+        path.query(&self.0).all().into_iter().any(|value| !value.is_null() && value.as_bool() != Some(false))
+    }
+
     /// Whether there is nothing at a path: no match, `null`, or an empty text.
     pub fn has_none(&self, path: &JsonPath) -> bool {
         path.query(&self.0).all().into_iter().all(|value| value.is_null() || value.as_str() == Some(""))
@@ -85,13 +90,28 @@ pub(crate) enum Asks {
     Change,
 }
 
+/// Whether an answer with a good status holds what the declaration says that a good answer holds.
+///
+/// # Errors
+/// It does not, or cannot be read: a sentence without any of the body.
+pub(crate) fn holds(request: &Request, reply: &Reply) -> Result<(), String> {
+    let Some(path) = &request.holds else { return Ok(()) };
+    if Json::of(reply, request.name)?.selects(path) {
+        return Ok(());
+    }
+    Err(format!(
+        "the answer {} to `{}` does not hold what the declaration's `holds` asks for",
+        reply.status, request.name
+    ))
+}
+
 impl Access<'_> {
     /// What an answer with none of the declared statuses means.
     ///
     /// A definite refusal (most of 400 to 499) and a busy provider that names a time have changed nothing. All else may
     /// have.
-    pub fn refusal(&self, request: &Request, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> RotatorError {
-        let (name, status) = (request.name, reply.status);
+    pub fn refusal(&self, name: &str, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> RotatorError {
+        let status = reply.status;
         let told = self.excerpt(reply, key, asks);
         let answered = format!("the provider answered {status} to `{name}`{told}");
         let unclear = |code: &str, retry: Retry, hint: &str| {

@@ -34,9 +34,12 @@ pub(crate) struct Document {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingDocument {
+    pub kind: Option<Text>,
+    pub min: Option<Spanned<i64>>,
+    pub max: Option<Spanned<i64>>,
     #[serde(default)]
     pub required: bool,
-    pub default: Option<Text>,
+    pub default: Option<Node>,
     pub help: Text,
     #[serde(default)]
     pub names_target: bool,
@@ -49,6 +52,9 @@ pub(crate) struct AuthDocument {
     pub bearer: Option<Text>,
     pub basic: Option<BasicDocument>,
     pub header: Option<HeaderDocument>,
+    pub headers: Option<Spanned<Entries<Text>>>,
+    pub oauth2: Option<Spanned<OAuth2Document>>,
+    pub sigv4: Option<SigV4Document>,
     pub query: Option<Spanned<Ignored>>,
 }
 
@@ -68,6 +74,27 @@ pub(crate) struct HeaderDocument {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct OAuth2Document {
+    pub token_url: Text,
+    pub client_id: Text,
+    pub client_secret: Text,
+    pub scope: Option<Text>,
+    #[serde(default)]
+    pub basic: bool,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SigV4Document {
+    pub access_key_id: Text,
+    pub secret_access_key: Text,
+    pub session_token: Option<Text>,
+    pub region: Text,
+    pub service: Text,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RequestsDocument {
     pub create: Option<Spanned<RequestDocument>>,
     pub list: Option<Spanned<RequestDocument>>,
@@ -80,6 +107,7 @@ pub(crate) struct RequestsDocument {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestDocument {
+    pub base_url: Option<Text>,
     pub method: Text,
     pub path: Text,
     #[serde(default)]
@@ -91,7 +119,10 @@ pub(crate) struct RequestDocument {
     pub form: Option<Spanned<Entries<Text>>>,
     pub expect: Spanned<Vec<Spanned<u16>>>,
     pub quota: Option<Spanned<Vec<Spanned<u16>>>>,
+    pub holds: Option<Text>,
     pub refused: Option<Spanned<Vec<Spanned<u16>>>>,
+    pub refused_if: Option<Text>,
+    pub negative_control: Option<Spanned<bool>>,
     pub gone: Option<Spanned<Vec<Spanned<u16>>>>,
     pub idempotency_key: Option<Text>,
     pub extract: Option<Spanned<Entries<Text>>>,
@@ -117,18 +148,30 @@ pub(crate) struct NextDocument {
     pub first: Option<Spanned<u64>>,
 }
 
+impl AuthDocument {
+    /// All texts that it is made of.
+    fn texts(&self) -> Vec<&Text> {
+        let mut texts: Vec<&Text> = self.bearer.iter().collect();
+        texts.extend(self.basic.iter().flat_map(|basic| [&basic.username, &basic.password]));
+        texts.extend(self.header.iter().map(|header| &header.value));
+        texts.extend(self.headers.iter().flat_map(|headers| headers.value.0.iter().map(|(_, value)| value)));
+        texts.extend(self.oauth2.iter().flat_map(|grant| {
+            [&grant.value.client_id, &grant.value.client_secret].into_iter().chain(&grant.value.scope)
+        }));
+        texts.extend(self.sigv4.iter().flat_map(|signer| {
+            [&signer.access_key_id, &signer.secret_access_key].into_iter().chain(&signer.session_token)
+        }));
+        texts
+    }
+}
+
 impl RequestDocument {
     /// All texts that a request is made of.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let auth = self.auth.as_ref().map(|auth| &auth.value);
         let mut texts = vec![self.path.value.as_str()];
-        texts.extend(auth.and_then(|auth| auth.bearer.as_ref()).map(|text| text.value.as_str()));
-        texts.extend(auth.and_then(|auth| auth.header.as_ref()).map(|header| header.value.value.as_str()));
-        texts.extend(
-            auth.and_then(|auth| auth.basic.as_ref())
-                .into_iter()
-                .flat_map(|basic| [basic.username.value.as_str(), basic.password.value.as_str()]),
-        );
+        if let Some(auth) = &self.auth {
+            texts.extend(auth.value.texts().into_iter().map(|text| text.value.as_str()));
+        }
         let form = self.form.as_ref().map(|form| &form.value);
         for entries in [Some(&self.query), Some(&self.headers), form].into_iter().flatten() {
             texts.extend(entries.0.iter().map(|(_, text)| text.value.as_str()));
@@ -144,6 +187,8 @@ impl RequestDocument {
         let places = [
             ("quota", self.quota.as_ref().map(|part| part.referenced)),
             ("refused", self.refused.as_ref().map(|part| part.referenced)),
+            ("refused_if", self.refused_if.as_ref().map(|part| part.referenced)),
+            ("negative_control", self.negative_control.as_ref().map(|part| part.referenced)),
             ("gone", self.gone.as_ref().map(|part| part.referenced)),
             ("idempotency_key", self.idempotency_key.as_ref().map(|part| part.referenced)),
             ("extract", self.extract.as_ref().map(|part| part.referenced)),
@@ -156,6 +201,16 @@ impl RequestDocument {
 }
 
 impl Kind {
+    /// As JSON, without places.
+    pub fn value(&self) -> Value {
+        match self {
+            Kind::Text(text) => Value::from(text.as_str()),
+            Kind::Plain(value) => value.clone(),
+            Kind::List(items) => items.iter().map(|item| item.value.value()).collect(),
+            Kind::Map(entries) => entries.iter().map(|(key, value)| (key.value.clone(), value.value.value())).collect(),
+        }
+    }
+
     fn texts<'a>(&'a self, to: &mut Vec<&'a str>) {
         match self {
             Kind::Text(text) => to.push(text),

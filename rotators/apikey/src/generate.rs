@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
-use crate::answer::{Asks, Json, after_change};
+use crate::answer::{Asks, Json, after_change, holds};
 use crate::http::Failure;
 use crate::list::list;
 use crate::provider::KEY_ID;
@@ -48,22 +48,23 @@ pub(crate) async fn generate(
 async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, RotatorError> {
     let create = &access.provider.create;
     let name = create.request.name;
-    let mut outgoing = access.request(&create.request, None)?;
+    let mut outgoing = access.request(&create.request, None).await?;
     if let Some(header) = &create.idempotency_key {
         outgoing.request.headers_mut().insert(header.clone(), fresh(access.call.rotation)?);
     }
     let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
     if create.quota.contains(&reply.status) {
-        let mut full = access.refusal(&create.request, &reply, None, Asks::Change);
+        let mut full = access.refusal(name, &reply, None, Asks::Change);
         (full.effect, full.retry, full.code) = (Effect::None, Retry::After(AFTER_QUOTA), "quota".to_owned());
         full.message.push_str(": it allows no further key; delete one that nobody uses");
         return Err(full);
     }
     if !create.request.expect.contains(&reply.status) {
-        return Err(access.refusal(&create.request, &reply, None, Asks::Change));
+        return Err(access.refusal(name, &reply, None, Asks::Change));
     }
     // From here on there is a key, and who cannot read it must say so: the sweep finds it by its tag.
     let unreadable = |why: String| RotatorError::unknown("lost-answer", why);
+    holds(&create.request, &reply).map_err(unreadable)?;
     let json = Json::of(&reply, name).map_err(unreadable)?;
     let mut key = Bundle::new();
     for (field, path) in &create.extract {

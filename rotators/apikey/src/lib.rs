@@ -4,8 +4,8 @@
 //! id in its name, so that one whose answer was lost is found in the provider's list and deleted, never used.
 //!
 //! - A declaration is text, then a `document` with places, then a [`Provider`] (`parse`, `check`).
-//! - A request is a [`Provider`]'s with the values of one call in it, each encoded for its place (`template`,
-//!   `access`).
+//! - A request is a [`Provider`]'s with the values of one call in it, each encoded for its place (`template`, `fill`,
+//!   `access`), and what proves who sends it (`login`, `token`, `sign`).
 //! - No redirect is followed and no answer is read without bound (`http`); what an answer means is one table
 //!   (`answer`).
 //! - Only keys with this rotation's tag are deleted, apart from the ones that a call names by their ids (`sweep`,
@@ -19,10 +19,15 @@
 mod access;
 mod answer;
 mod check;
+mod clock;
+mod control;
 mod document;
+mod duration;
+mod fill;
 mod generate;
 mod http;
 mod list;
+mod login;
 mod mistake;
 mod outline;
 mod parse;
@@ -34,9 +39,11 @@ mod restore;
 mod revoke;
 mod settings;
 mod shipped;
+mod sign;
 mod sketch;
 mod sweep;
 mod template;
+mod token;
 mod verify;
 mod wait;
 

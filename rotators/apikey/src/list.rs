@@ -8,7 +8,7 @@ use reqwest::header::LINK;
 use serde_json::Value;
 
 use crate::access::Access;
-use crate::answer::{Asks, Json, text_at};
+use crate::answer::{Asks, Json, holds, text_at};
 use crate::http::Reply;
 use crate::provider::Next;
 
@@ -41,21 +41,18 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
     let (mut keys, mut ids, mut asked) = (Vec::new(), HashSet::new(), HashSet::new());
     for page in 0..MAX_PAGES {
         let outgoing = match &turn {
-            Turn::Url(url) => access.request_at(&declared.request, url.clone())?,
-            Turn::End => access.request(&declared.request, None)?,
-            Turn::Parameter(name, value) => {
-                let mut outgoing = access.request(&declared.request, None)?;
-                outgoing.request.url_mut().query_pairs_mut().append_pair(name, value);
-                outgoing
-            }
+            Turn::Url(url) => access.request_at(&declared.request, url.clone()).await?,
+            Turn::End => access.request(&declared.request, None).await?,
+            Turn::Parameter(name, value) => access.request_page(&declared.request, name, value).await?,
         };
         if !asked.insert(outgoing.request.url().clone()) {
             return Err(odd("a page of the list points back to an earlier one"));
         }
         let reply = access.send(outgoing).await.map_err(crate::http::Failure::of_question)?;
         if !declared.request.expect.contains(&reply.status) {
-            return Err(access.refusal(&declared.request, &reply, None, Asks::Question));
+            return Err(access.refusal(declared.request.name, &reply, None, Asks::Question));
         }
+        holds(&declared.request, &reply).map_err(|why| odd(&why))?;
         let json = Json::of(&reply, declared.request.name).map_err(|why| odd(&why))?;
         let items = json.list(&declared.items).ok_or_else(|| {
             odd("the answer to `list` holds no list where `items` says; is it an error with a good status?")

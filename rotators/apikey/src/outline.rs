@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::provider::{Auth, Provider, Request};
+use serde_json::Value;
+
+use crate::provider::{Auth, Provider, Request, SettingSpec, ValueKind};
 
 /// A provider as its declaration describes it. Variables stand as they are written.
 pub struct Outline {
@@ -23,8 +25,13 @@ pub struct Outline {
 /// One setting under `target:`.
 pub struct SettingOutline {
     pub name: String,
+    /// `text`, `texts`, `integer`, `duration` or `json`.
+    pub kind: &'static str,
+    /// Of an integer.
+    pub min: Option<i64>,
+    pub max: Option<i64>,
     pub required: bool,
-    pub default: Option<String>,
+    pub default: Option<Value>,
     /// One sentence for people who write policies.
     pub help: String,
     /// Another value means other keys.
@@ -35,10 +42,13 @@ pub struct SettingOutline {
 pub struct RequestOutline {
     /// Its word in the declaration.
     pub name: &'static str,
+    /// An address of its own, instead of the provider's.
+    pub base_url: Option<String>,
     pub method: String,
-    /// Follows `base_url`.
+    /// Follows the address.
     pub path: String,
-    /// The kind of its credential: `bearer`, `basic`, `header NAME`, or `none` where its headers or its body hold it.
+    /// The kind of its credential: `bearer`, `basic`, `headers` with their names, `oauth2`, `sigv4`, or `none` where its headers or
+    /// its body hold it.
     pub auth: String,
     /// The statuses that mean success.
     pub expect: Vec<u16>,
@@ -47,8 +57,17 @@ pub struct RequestOutline {
 impl Provider {
     /// What the declaration says.
     pub fn outline(&self) -> Outline {
-        let setting = |spec: &crate::provider::SettingSpec| SettingOutline {
+        let setting = |spec: &SettingSpec| SettingOutline {
             name: spec.name.clone(),
+            kind: match spec.kind {
+                ValueKind::Text => "text",
+                ValueKind::Texts => "texts",
+                ValueKind::Integer { .. } => "integer",
+                ValueKind::Duration => "duration",
+                ValueKind::Json => "json",
+            },
+            min: bounds(spec.kind).0,
+            max: bounds(spec.kind).1,
             required: spec.required,
             default: spec.default.clone(),
             help: spec.help.clone(),
@@ -56,13 +75,19 @@ impl Provider {
         };
         let request = |request: &Request| RequestOutline {
             name: request.name,
+            base_url: request.base.as_ref().map(ToString::to_string),
             method: request.method.to_string(),
             path: request.path.to_string(),
             auth: match &request.auth {
                 Auth::Nothing => "none".to_owned(),
                 Auth::Bearer(_) => "bearer".to_owned(),
                 Auth::Basic { .. } => "basic".to_owned(),
-                Auth::Header { name, .. } => format!("header {name}"),
+                Auth::Headers(headers) => {
+                    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+                    format!("headers {}", names.join(" "))
+                }
+                Auth::OAuth2(_) => "oauth2".to_owned(),
+                Auth::SigV4(_) => "sigv4".to_owned(),
             },
             expect: request.expect.clone(),
         };
@@ -75,14 +100,15 @@ impl Provider {
             propagation: self.propagation,
         }
     }
+}
 
-    /// All requests, in the order in which a rotation comes to them.
-    pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
-        let disable = self.disable.as_ref().map(|disable| &disable.request);
-        [&self.create.request, &self.list.request, &self.verify.request]
-            .into_iter()
-            .chain(disable)
-            .chain([&self.delete.request])
+/// The least and the greatest number, where there are such.
+fn bounds(kind: ValueKind) -> (Option<i64>, Option<i64>) {
+    match kind {
+        ValueKind::Integer { min, max } => {
+            (Some(min).filter(|min| *min != i64::MIN), Some(max).filter(|max| *max != i64::MAX))
+        }
+        ValueKind::Text | ValueKind::Texts | ValueKind::Duration | ValueKind::Json => (None, None),
     }
 }
 

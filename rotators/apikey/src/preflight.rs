@@ -4,6 +4,7 @@ use keywheel_sdk::{Answer, Bundle, Call, Finding, RotatorError, Severity};
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id};
+use crate::control::ask_wrong;
 use crate::list::{Listed, list};
 use crate::probe::ask;
 
@@ -28,7 +29,7 @@ pub(crate) async fn preflight(
         }
     }
     if let Some(current) = current {
-        findings.push(live(&access, current).await);
+        findings.extend(live(&access, current).await);
         if let Ok(keys) = &listed {
             findings.extend(place(current, keys));
         }
@@ -36,8 +37,20 @@ pub(crate) async fn preflight(
     Ok(findings)
 }
 
-async fn live(access: &Access<'_>, current: &Bundle) -> Finding {
-    match ask(access, current).await {
+/// Whether the live key is accepted, and if so, whether a wrong one is not.
+async fn live(access: &Access<'_>, current: &Bundle) -> Vec<Finding> {
+    let answer = ask(access, current).await;
+    let control = match &answer {
+        Answer::Yes => ask_wrong(access, current).await,
+        Answer::No { .. } | Answer::Partly { .. } | Answer::Unknown(_) => None,
+    };
+    let mut findings = vec![accepted(answer)];
+    findings.extend(control.and_then(believed));
+    findings
+}
+
+fn accepted(answer: Answer) -> Finding {
+    match answer {
         Answer::Yes => found(Severity::Fine, "the live key is accepted".to_owned(), ""),
         Answer::No { reason } | Answer::Partly { reason } => {
             let hint = "somebody has deleted it, or the secret holds another target's key";
@@ -45,6 +58,25 @@ async fn live(access: &Access<'_>, current: &Bundle) -> Finding {
         }
         Answer::Unknown(error) => {
             found(Severity::Warning, format!("whether the live key is accepted is unknown: {}", error.message), "")
+        }
+    }
+}
+
+/// What the answer to a wrong key says of `verify`.
+fn believed(answer: Answer) -> Option<Finding> {
+    match answer {
+        Answer::No { .. } | Answer::Partly { .. } => None,
+        Answer::Yes => {
+            let what = "the provider's `verify` accepts any key: it took a wrong one as well".to_owned();
+            Some(found(
+                Severity::Error,
+                what,
+                "declare a request that only a right key is good for, or say more in `holds`",
+            ))
+        }
+        Answer::Unknown(error) => {
+            let what = format!("whether `verify` can say no to a wrong key is unknown: {}", error.message);
+            Some(found(Severity::Warning, what, "declare by `refused` how a wrong key is answered"))
         }
     }
 }

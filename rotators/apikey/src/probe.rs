@@ -4,8 +4,9 @@ use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
-use crate::answer::Asks;
-use crate::http::Failure;
+use crate::answer::{Asks, Json, holds};
+use crate::http::{Failure, Reply};
+use crate::provider::Verify;
 use crate::wait::Patience;
 
 /// Uses the key as an application would, once.
@@ -16,10 +17,10 @@ pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: 
     }
 }
 
-/// `Yes` and `No` only for the statuses that the declaration gives that meaning.
+/// `Yes` and `No` only for the answers that the declaration gives that meaning.
 pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
     let verify = &access.provider.verify;
-    let outgoing = match access.request(&verify.request, Some(key)) {
+    let outgoing = match access.request(&verify.request, Some(key)).await {
         Ok(outgoing) => outgoing,
         Err(error) => return Answer::Unknown(error),
     };
@@ -27,11 +28,13 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
         Ok(reply) => reply,
         Err(error) => return Answer::Unknown(error),
     };
-    if verify.request.expect.contains(&reply.status) {
-        return Answer::Yes;
-    }
-    if verify.refused.contains(&reply.status) {
-        return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
+    match meaning(verify, &reply) {
+        Some(Ok(true)) => return Answer::Yes,
+        Some(Ok(false)) => {
+            return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
+        }
+        Some(Err(why)) => return Answer::Unknown(RotatorError::not_done(Retry::Now, "no-answer", why)),
+        None => {}
     }
     Answer::Unknown(match reply.status {
         // Neither is it about the admin, nor does the declaration take it for a refusal of the key.
@@ -40,7 +43,29 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
                 format!("the provider answered {} to `verify`, which is not among its `refused`", reply.status);
             RotatorError::not_done(Retry::Never, &format!("status-{}", reply.status), message)
         }
-        _ => access.refusal(&verify.request, &reply, Some(key), Asks::Question),
+        _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Question),
+    })
+}
+
+/// Whether an answer says that the key is accepted. `None`: nothing is declared of its status. The error says why the answer is
+/// none all the same.
+fn meaning(verify: &Verify, reply: &Reply) -> Option<Result<bool, String>> {
+    let accepted = verify.request.expect.contains(&reply.status);
+    if !accepted && !verify.refused.contains(&reply.status) {
+        return None;
+    }
+    let refused = match &verify.refused_if {
+        None => Ok(!accepted),
+        Some(path) => Json::of(reply, verify.request.name).map(|json| json.selects(path)),
+    };
+    Some(match refused {
+        Ok(true) => Ok(false),
+        Ok(false) if accepted => holds(&verify.request, reply).map(|()| true),
+        Ok(false) => Err(format!(
+            "the provider answered {} to `verify`, and nothing that `refused_if` asks for says that the key is refused",
+            reply.status
+        )),
+        Err(why) => Err(why),
     })
 }
 

@@ -18,25 +18,38 @@ pub(crate) const KEY_ID: &str = "key_id";
 /// A YAML map with `version: 1`, `provider` (its name), `about`, `docs`, `base_url`, and:
 ///
 /// - `settings`: what a policy gives under `target:`, each with `help`, and `required: true` or a `default`;
-///   `names_target: true` where another value means other keys.
-/// - `auth`: how the admin's requests log in: `bearer`, `basic: { username, password }` or `header: { name, value }`.
-///   Never in an address. A request may have its own; `verify` has none but its own.
+///   `names_target: true` where another value means other keys, as all that stand in an address do. `kind`: `text` (unless given), `texts` (a list), `integer`
+///   (with `min` and `max`, if need be), `duration` (`90d`, `1d12h`) or `json` (anything).
+/// - `auth`: how the admin's requests log in. Never in an address. A request may have its own; `verify` has none but its own.
+///   One of `bearer`, `basic: { username, password }`, `header: { name, value }`, `headers: { name: value }`, and:
+///   - `oauth2: { token_url, client_id, client_secret }`: a token that a client is given for itself. If need be with `scope`, and
+///     `basic: true` where the client proves itself by HTTP Basic instead of in the body. `token_url` is an address like `base_url`.
+///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
+///     `session_token`.
 /// - `headers`: sent with all requests.
 /// - `fields`: what the secret holds: `key_id` and at least one more.
 /// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
-/// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth` and a body,
-///   `json` or `form`.
+/// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
+///   `form`), and a `base_url` of its own.
 ///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `quota`:
 ///     statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
 ///     `{ cursor: "$.next", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`.
-///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with.
+///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with; where a status does not
+///     tell, `refused_if` (JSONPath) does: of the answers with these statuses and with good ones, those are refusals in which it
+///     selects something. A new key is believed only after a wrong one was refused, which is asked once a try and once in preflight and counts as a
+///     failed login. For providers that lock out, `negative_control: false` leaves that away; then `holds` must be there.
 ///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
 ///     is none.
+///
+///   Each may have `holds`: what an answer with a good status must hold, as JSONPath that selects something (a value that is
+///   neither `null` nor `false`), such as `$.ok`, or `$[?$.result.status == 'active']`. Without it, such an answer is none: it is
+///   not known what has happened.
 /// - `propagation`: how long a new key may be refused at first, such as `10s`.
 ///
 /// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}` and `${tag}`;
-/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused.
+/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
+/// JSON body that is one setting and nothing else has the setting's own type: `scopes: "${target.scopes}"` becomes a list.
 pub struct Provider {
     pub(crate) name: String,
     pub(crate) about: String,
@@ -66,19 +79,44 @@ impl Provider {
         &self.about
     }
 
+    /// All requests that there are.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
+        let removals = self.disable.iter().chain([&self.delete]).map(|removal| &removal.request);
+        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals)
+    }
+
     /// Where the vendor documents its API, where the declaration says so.
     pub fn docs(&self) -> Option<&str> {
         self.docs.as_deref()
     }
 }
 
-/// One text that a policy gives under `target:`.
+/// One thing that a policy gives under `target:`.
 pub(crate) struct SettingSpec {
     pub name: String,
+    pub kind: ValueKind,
     pub required: bool,
-    pub default: Option<String>,
+    /// Of the kind.
+    pub default: Option<Value>,
     pub help: String,
     pub names_target: bool,
+}
+
+/// What a setting's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueKind {
+    Text,
+    /// At least one.
+    Texts,
+    /// Both bounds included.
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// A text such as `90d`.
+    Duration,
+    /// Any JSON value.
+    Json,
 }
 
 /// How a key says which rotation made it: a fixed beginning, the rotation's id, a fixed end.
@@ -110,10 +148,29 @@ pub(crate) enum Auth {
         username: Template,
         password: Template,
     },
-    Header {
-        name: HeaderName,
-        value: Template,
-    },
+    Headers(Vec<(HeaderName, Template)>),
+    OAuth2(Box<OAuth2>),
+    SigV4(Box<SigV4>),
+}
+
+/// A token for a client, which it asks for itself (RFC 6749, section 4.4).
+pub(crate) struct OAuth2 {
+    pub token_url: Template,
+    pub client_id: Template,
+    pub client_secret: Template,
+    pub scope: Option<Template>,
+    /// The client proves itself by HTTP Basic instead of in the body.
+    pub basic: bool,
+}
+
+/// A signature of Amazon Web Services.
+pub(crate) struct SigV4 {
+    pub access_key_id: Template,
+    pub secret_access_key: Template,
+    /// Of credentials for some hours.
+    pub session_token: Option<Template>,
+    pub region: Template,
+    pub service: Template,
 }
 
 /// What a request carries.
@@ -135,6 +192,8 @@ pub(crate) enum Json {
 pub(crate) struct Request {
     /// Its word in the declaration.
     pub name: &'static str,
+    /// An address of its own, instead of the provider's.
+    pub base: Option<Template>,
     pub method: Method,
     pub path: Template,
     pub query: Vec<(String, Template)>,
@@ -143,6 +202,8 @@ pub(crate) struct Request {
     pub body: Body,
     /// The statuses that mean success.
     pub expect: Vec<u16>,
+    /// What an answer with such a status must hold to be believed.
+    pub holds: Option<JsonPath>,
 }
 
 /// Makes a key and shows it once.
@@ -184,6 +245,10 @@ pub(crate) struct Verify {
     pub request: Request,
     /// The statuses that mean: this key is refused.
     pub refused: Vec<u16>,
+    /// What an answer must hold to mean that. Then it means it with a status of success, too.
+    pub refused_if: Option<JsonPath>,
+    /// Whether it is believed only after a wrong key was refused.
+    pub negative_control: bool,
 }
 
 /// Disables or deletes a key.

@@ -3,14 +3,14 @@
 use keywheel_sdk::{Bundle, Retry, RotatorError};
 
 use crate::access::Access;
-use crate::answer::{Asks, after_change};
+use crate::answer::{Asks, after_change, holds};
 use crate::http::Failure;
 use crate::probe::see_refused;
 use crate::provider::Removal;
 
 /// Removes a key and proves that it is refused. Nothing is removed where `key` lacks a field that the proof needs.
 pub(crate) async fn end(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
-    access.request(&access.provider.verify.request, Some(key))?;
+    access.request(&access.provider.verify.request, Some(key)).await?;
     remove(access, key).await?;
     see_refused(access, key).await
 }
@@ -38,10 +38,13 @@ pub(crate) async fn disable_only(access: &Access<'_>, key: &Bundle) -> Result<()
 }
 
 async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(), RotatorError> {
-    let outgoing = access.request(&removal.request, Some(key))?;
+    let outgoing = access.request(&removal.request, Some(key)).await?;
     let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
-    if removal.request.expect.contains(&reply.status) || removal.gone.contains(&reply.status) {
+    if removal.request.expect.contains(&reply.status) {
+        return holds(&removal.request, &reply).map_err(|why| RotatorError::unknown("lost-answer", why));
+    }
+    if removal.gone.contains(&reply.status) {
         return Ok(());
     }
-    Err(access.refusal(&removal.request, &reply, Some(key), Asks::Change))
+    Err(access.refusal(removal.request.name, &reply, Some(key), Asks::Change))
 }

@@ -18,7 +18,7 @@ pub(crate) async fn disable(
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
     has_successor(&access, previous, current).await?;
-    access.request(&access.provider.verify.request, Some(previous))?;
+    access.request(&access.provider.verify.request, Some(previous)).await?;
     disable_only(&access, previous).await?;
     see_refused(&access, previous).await
 }

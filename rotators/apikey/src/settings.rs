@@ -2,16 +2,24 @@
 
 use keywheel_sdk::{Setting, SettingKind};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::check::base_url;
-use crate::provider::Provider;
-use crate::template::{Place, Values};
+use crate::duration;
+use crate::provider::{Auth, Provider, ValueKind};
+use crate::template::{Place, Template, Values};
 
 /// What a policy may write, for its schema and messages.
 pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
     let declared = provider.settings.iter().map(|spec| Setting {
         name: spec.name.clone(),
-        kind: SettingKind::Text,
+        kind: match spec.kind {
+            ValueKind::Text => SettingKind::Text,
+            ValueKind::Texts => SettingKind::Texts,
+            ValueKind::Integer { min, max } => SettingKind::Integer { min, max },
+            ValueKind::Duration => SettingKind::Duration,
+            ValueKind::Json => SettingKind::Json,
+        },
         required: spec.required,
         help: spec.help.clone(),
         names_target: spec.names_target,
@@ -19,37 +27,83 @@ pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
     declared.collect()
 }
 
-/// Reads and checks the map, and the address that it makes. The error names the setting and what to write instead.
+/// Reads and checks the map, and the addresses that it makes. The error names the setting and what to write instead.
 pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(), String> {
     for (name, value) in map {
-        if !provider.settings.iter().any(|spec| spec.name == *name) {
+        let Some(spec) = provider.settings.iter().find(|spec| spec.name == *name) else {
             return Err(format!("`target.{name}` is not a setting of this rotator"));
-        }
-        let text = value.as_str().ok_or_else(|| format!("`target.{name}` must be a text"))?;
-        check_text(text).map_err(|why| format!("`target.{name}` {why}"))?;
+        };
+        check_value(spec.kind, value).map_err(|why| format!("`target.{name}` {why}"))?;
     }
     if let Some(spec) = provider.settings.iter().find(|spec| spec.required && !map.contains_key(&spec.name)) {
         return Err(format!("`target.{}` is missing: {}", spec.name, spec.help));
     }
-    address(provider, map).map(drop)
+    let own = provider.requests().flat_map(|request| {
+        let token = match &request.auth {
+            Auth::OAuth2(grant) => Some(&grant.token_url),
+            Auth::Nothing | Auth::Bearer(_) | Auth::Basic { .. } | Auth::Headers(_) | Auth::SigV4(_) => None,
+        };
+        request.base.iter().chain(token)
+    });
+    own.chain([&provider.base_url]).try_for_each(|base| address(provider, base, map).map(drop))
 }
 
-/// The address that all requests begin with.
-pub(crate) fn address(provider: &Provider, map: &Map<String, Value>) -> Result<reqwest::Url, String> {
+/// An address that requests begin with.
+pub(crate) fn address(
+    provider: &Provider,
+    template: &Template,
+    map: &Map<String, Value>,
+) -> Result<reqwest::Url, String> {
     let values = Values { settings: &provider.settings, target: map, admin: None, key: None, rotation: "", tag: "" };
-    let place = if provider.base_url.is_one_variable() { Place::Whole } else { Place::Host };
-    let text = provider.base_url.fill(&values, place).map_err(|error| error.message)?;
-    base_url(&text).map_err(|why| match provider.base_url.variables().next() {
-        Some(variable) if provider.base_url.is_one_variable() => format!("`{}` {why}", variable.name()),
-        _ => format!("the provider's address {why}"),
-    })
+    let fill = |template: &Template, place| template.fill(&values, place).map_err(|error| error.message);
+    let text = match template.after_address() {
+        None => fill(template, Place::Host)?,
+        Some((address, rest)) => {
+            let whole = fill(&address, Place::Whole)?;
+            base_url(&whole).map_err(|why| match address.only() {
+                Some(variable) => format!("`{}` {why}", variable.name()),
+                None => why,
+            })?;
+            Zeroizing::new(format!("{}{}", whole.trim_end_matches('/'), *fill(&rest, Place::Host)?))
+        }
+    };
+    base_url(&text).map_err(|why| format!("the provider's address {why}"))
 }
 
-/// Whether a text can be a setting. The error is the rest of a sentence.
-pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
-    match text {
-        "" => Err("is empty"),
-        text if text.chars().any(char::is_control) => Err("has control characters"),
-        _ => Ok(()),
+/// Whether a value can be a setting of this kind. The error is the rest of a sentence.
+pub(crate) fn check_value(kind: ValueKind, value: &Value) -> Result<(), String> {
+    match kind {
+        ValueKind::Text => check_text(value),
+        ValueKind::Texts => match value.as_array() {
+            Some(items) if items.is_empty() => Err("is an empty list".to_owned()),
+            Some(items) => {
+                items.iter().try_for_each(|item| check_text(item).map_err(|why| format!("has an item that {why}")))
+            }
+            None => Err("must be a list of texts".to_owned()),
+        },
+        ValueKind::Integer { min, max } => match value.as_i64() {
+            Some(number) if (min..=max).contains(&number) => Ok(()),
+            _ => Err(match (min, max) {
+                (i64::MIN, i64::MAX) => "must be a whole number".to_owned(),
+                (i64::MIN, max) => format!("must be a whole number of at most {max}"),
+                (min, i64::MAX) => format!("must be a whole number of at least {min}"),
+                (min, max) => format!("must be a whole number from {min} to {max}"),
+            }),
+        },
+        ValueKind::Duration => match value.as_str().and_then(duration::parse) {
+            Some(duration) if duration.is_zero() => Err("is no time at all".to_owned()),
+            Some(_) => Ok(()),
+            None => Err("must be a duration, such as `24h`, `90d` or `1d12h`".to_owned()),
+        },
+        ValueKind::Json => Ok(()),
+    }
+}
+
+fn check_text(value: &Value) -> Result<(), String> {
+    match value.as_str() {
+        None => Err("must be a text".to_owned()),
+        Some("") => Err("is empty".to_owned()),
+        Some(text) if text.chars().any(char::is_control) => Err("has control characters".to_owned()),
+        Some(_) => Ok(()),
     }
 }

@@ -117,9 +117,29 @@ impl Template {
             .collect()
     }
 
+    /// The variable, where it is one and nothing else.
+    pub fn only(&self) -> Option<&Variable> {
+        match self.0.as_slice() {
+            [Part::Variable(variable)] => Some(variable),
+            _ => None,
+        }
+    }
+
     /// Whether it is one variable and nothing else.
     pub fn is_one_variable(&self) -> bool {
-        matches!(self.0.as_slice(), [Part::Variable(_)])
+        self.only().is_some()
+    }
+
+    /// A whole address in a variable, and what follows it: nothing or a path.
+    pub fn after_address(&self) -> Option<(Template, Template)> {
+        let (address, rest) = self.0.split_first()?;
+        let path = match rest.first() {
+            None => true,
+            Some(Part::Plain(text)) => text.starts_with('/'),
+            Some(Part::Variable(_)) => false,
+        };
+        (matches!(address, Part::Variable(_)) && path)
+            .then(|| (Template(vec![address.clone()]), Template(rest.to_vec())))
     }
 
     /// The text before and after its only variable, where there is exactly one.
@@ -199,19 +219,32 @@ impl Variable {
 }
 
 impl Values<'_> {
+    /// What a value of a JSON body is that is this variable and nothing else: a setting in its own type, else a text.
+    pub fn json(&self, variable: &Variable) -> Result<Value, RotatorError> {
+        match variable {
+            Variable::Target(name) => self.setting(name).cloned().ok_or_else(|| missing(variable)),
+            Variable::Admin(_) | Variable::Key(_) | Variable::Rotation | Variable::Tag => {
+                self.lend(variable, |text| Value::from(text))
+            }
+        }
+    }
+
+    fn setting(&self, name: &str) -> Option<&Value> {
+        let default = || self.settings.iter().find(|spec| spec.name == name).and_then(|spec| spec.default.as_ref());
+        self.target.get(name).or_else(default)
+    }
+
     fn lend<R>(&self, variable: &Variable, use_it: impl FnOnce(&str) -> R) -> Result<R, RotatorError> {
-        let missing = || {
-            let message = format!("`{}` has no value", variable.name());
-            RotatorError::not_done(Retry::Never, "missing-value", message)
-        };
         match variable {
             Variable::Rotation => Ok(use_it(self.rotation)),
             Variable::Tag => Ok(use_it(self.tag)),
-            Variable::Target(name) => {
-                let given = self.target.get(name).and_then(Value::as_str);
-                let default = || self.settings.iter().find(|s| s.name == *name).and_then(|s| s.default.as_deref());
-                given.or_else(default).map(use_it).ok_or_else(missing)
-            }
+            Variable::Target(name) => match self.setting(name) {
+                Some(Value::String(text)) => Ok(use_it(text)),
+                Some(Value::Number(number)) => Ok(use_it(&number.to_string())),
+                Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => {
+                    Err(missing(variable))
+                }
+            },
             Variable::Admin(field) => {
                 let admin = self.admin.ok_or_else(|| {
                     let message = "API keys are made with an admin's credential: the policy's `admin:` must name one";
@@ -223,9 +256,14 @@ impl Values<'_> {
                 })?;
                 Ok(secret.expose(use_it))
             }
-            Variable::Key(field) => Ok(self.key.ok_or_else(missing)?.get(field)?.expose(use_it)),
+            Variable::Key(field) => Ok(self.key.ok_or_else(|| missing(variable))?.get(field)?.expose(use_it)),
         }
     }
+}
+
+fn missing(variable: &Variable) -> RotatorError {
+    let message = format!("`{}` has no value", variable.name());
+    RotatorError::not_done(Retry::Never, "missing-value", message)
 }
 
 /// Appends a value, made harmless for the place.
@@ -281,13 +319,16 @@ mod tests {
     use keywheel_sdk::Secret;
     use serde_json::json;
 
+    use crate::provider::ValueKind;
+
     use super::*;
 
     fn filled(text: &str, value: &str, place: Place) -> Result<String, String> {
         let settings = [SettingSpec {
             name: "region".to_owned(),
+            kind: ValueKind::Text,
             required: false,
-            default: Some("eu".to_owned()),
+            default: Some(json!("eu")),
             help: String::new(),
             names_target: false,
         }];

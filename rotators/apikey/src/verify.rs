@@ -4,11 +4,14 @@ use keywheel_sdk::{Bundle, Call, Check, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
+use crate::control::see_wrong_refused;
 use crate::probe::see_accepted;
 
-/// There is nothing to change, since the provider made the key; it ends when the key is accepted.
+/// There is nothing to change, since the provider made the key; it ends when the key is accepted and a wrong one is not.
 pub(crate) async fn apply(rotator: &ApiKeyRotator, call: &Call<'_>, candidate: &Bundle) -> Result<(), RotatorError> {
-    see_accepted(&Access::of(rotator, call)?, candidate).await
+    let access = Access::of(rotator, call)?;
+    see_accepted(&access, candidate).await?;
+    see_wrong_refused(&access, candidate).await
 }
 
 /// Uses the candidate as an application would.

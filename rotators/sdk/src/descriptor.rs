@@ -52,6 +52,10 @@ pub enum SettingKind {
     },
     /// One of these words.
     Choice(Vec<String>),
+    /// A text such as `90s`, `24h`, `30d`, `2w` or `1d12h`: numbers with the units w, d, h, m and s, the longest first.
+    Duration,
+    /// Any JSON value.
+    Json,
 }
 
 /// One setting that a policy may give under `target:`.

@@ -41,8 +41,13 @@ struct Shown {
 #[derive(Serialize)]
 struct Setting {
     name: String,
+    /// `text`, `texts`, `integer`, `duration` or `json`.
+    kind: &'static str,
+    /// Of an integer.
+    min: Option<i64>,
+    max: Option<i64>,
     required: bool,
-    default: Option<String>,
+    default: Option<serde_json::Value>,
     help: String,
     /// Another value means other keys.
     names_target: bool,
@@ -51,9 +56,11 @@ struct Setting {
 #[derive(Serialize)]
 struct Request {
     name: &'static str,
+    /// An address of its own, instead of the provider's.
+    base_url: Option<String>,
     method: String,
     path: String,
-    /// `bearer`, `basic`, `header NAME` or `none`.
+    /// `bearer`, `basic`, `headers NAME…`, `oauth2`, `sigv4` or `none`.
     auth: String,
     /// The statuses that mean success.
     expect: Vec<u16>,
@@ -78,6 +85,9 @@ fn shown(declaration: &Declaration, provider: &Provider) -> Shown {
     let outline = provider.outline();
     let setting = |setting: crate::wire::SettingOutline| Setting {
         name: setting.name,
+        kind: setting.kind,
+        min: setting.min,
+        max: setting.max,
         required: setting.required,
         default: setting.default,
         help: setting.help,
@@ -85,6 +95,7 @@ fn shown(declaration: &Declaration, provider: &Provider) -> Shown {
     };
     let request = |request: crate::wire::RequestOutline| Request {
         name: request.name,
+        base_url: request.base_url,
         method: request.method,
         path: request.path,
         auth: request.auth,
@@ -123,21 +134,22 @@ fn write(cx: &mut Session, shown: &Shown) -> anyhow::Result<()> {
     cx.out.line(&head)?;
     let row = |setting: &Setting| {
         let given = match &setting.default {
-            Some(default) => format!("default {default}"),
+            Some(serde_json::Value::String(text)) => format!("default {text}"),
+            Some(other) => format!("default {other}"),
             None if setting.required => "required".to_owned(),
             None => "optional".to_owned(),
         };
         let names = if setting.names_target { "; another value means other keys" } else { "" };
-        vec![format!("target.{}", setting.name), given, format!("{}{names}", setting.help)]
+        vec![format!("target.{}", setting.name), kind(setting), given, format!("{}{names}", setting.help)]
     };
-    cx.out.table(&["SETTING", "", "HELP"], &shown.settings.iter().map(row).collect::<Vec<_>>())?;
+    cx.out.table(&["SETTING", "KIND", "", "HELP"], &shown.settings.iter().map(row).collect::<Vec<_>>())?;
     cx.out.line("")?;
     let row = |request: &Request| {
         let expect: Vec<String> = request.expect.iter().map(u16::to_string).collect();
         vec![
             request.name.to_owned(),
             request.method.clone(),
-            request.path.clone(),
+            format!("{}{}", request.base_url.as_deref().unwrap_or_default(), request.path),
             request.auth.clone(),
             expect.join(" "),
         ]
@@ -145,4 +157,13 @@ fn write(cx: &mut Session, shown: &Shown) -> anyhow::Result<()> {
     let header = ["REQUEST", "METHOD", "PATH", "CREDENTIAL", "EXPECTED"];
     cx.out.table(&header, &shown.requests.iter().map(row).collect::<Vec<_>>())?;
     Ok(())
+}
+
+fn kind(setting: &Setting) -> String {
+    match (setting.min, setting.max) {
+        (None, None) => setting.kind.to_owned(),
+        (Some(min), None) => format!("{} from {min}", setting.kind),
+        (None, Some(max)) => format!("{} to {max}", setting.kind),
+        (Some(min), Some(max)) => format!("{} from {min} to {max}", setting.kind),
+    }
 }

@@ -115,6 +115,8 @@ struct Request<'a> {
     url: &'a str,
     headers: Vec<Header<'a>>,
     body: Option<&'a str>,
+    /// What else is sent with it, for people.
+    note: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -133,12 +135,14 @@ fn print(cx: &mut Session, sketches: &[Sketch]) -> anyhow::Result<Exit> {
                 url: &sketch.url,
                 headers: sketch.headers.iter().map(|(name, value)| Header { name, value }).collect(),
                 body: sketch.body.as_deref(),
+                note: sketch.note,
             })
             .collect();
         cx.out.json(&requests)?;
     } else {
         for sketch in sketches {
-            let mut text = format!("{}\n  {} {}\n", sketch.request, sketch.method, printable(&sketch.url));
+            let note = sketch.note.map(|note| format!(" ({note})")).unwrap_or_default();
+            let mut text = format!("{}{note}\n  {} {}\n", sketch.request, sketch.method, printable(&sketch.url));
             for (name, value) in &sketch.headers {
                 text.push_str(&format!("  {name}: {}\n", printable(value)));
             }

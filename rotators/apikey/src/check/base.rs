@@ -1,7 +1,38 @@
-//! The address that all requests of a provider begin with.
+//! The addresses that requests begin with.
 
 use reqwest::Url;
 use url::Host;
+
+use super::Check;
+use super::request::Scope;
+use crate::document::Text;
+use crate::template::{Template, Variable};
+
+impl Check<'_> {
+    /// An address of the declaration. What a policy gives of it is checked when the policy is read.
+    pub(super) fn base(&mut self, text: &Text) -> Option<Template> {
+        let template = self.template(text, Scope::Base)?;
+        for variable in template.variables() {
+            let Variable::Target(setting) = variable else { continue };
+            if self.settings.iter().any(|spec| spec.name == *setting && !spec.names_target) {
+                let message = format!("`{}` is part of an address, and another host has other keys", variable.name());
+                let help = format!("write `names_target: true` into the setting `{setting}`");
+                self.wrong(text.referenced, message, help);
+            }
+        }
+        let stand_in = match template.after_address() {
+            None => template.with_all("x"),
+            Some((_, rest)) => format!("https://x.example{}", rest.with_all("x")),
+        };
+        match base_url(&stand_in) {
+            Ok(_) => Some(template),
+            Err(why) => {
+                self.wrong(text.referenced, format!("the address {why}"), "such as `https://api.example.com`");
+                None
+            }
+        }
+    }
+}
 
 /// Reads a base address. Credentials travel there, so it is https, or http within this machine.
 ///

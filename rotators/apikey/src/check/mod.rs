@@ -1,19 +1,21 @@
 //! A document becomes a provider: what its parts mean, and whether they belong together.
 
+mod auth;
 mod base;
 mod part;
 mod path;
 mod request;
+mod setting;
 mod template;
 
 use std::time::Duration;
 
 use serde_yaml::{Location, Spanned};
 
-use crate::document::{Document, Entries, RequestsDocument, SettingDocument, Text};
+use crate::document::{Document, RequestsDocument, Text};
+use crate::duration;
 use crate::mistake::{Flaw, Mistake};
 use crate::provider::{KEY_ID, Provider, SettingSpec, Tag};
-use crate::settings;
 use crate::template::{Template, Variable};
 
 pub(crate) use base::base_url;
@@ -64,7 +66,7 @@ impl Check<'_> {
         self.fields(&document.fields);
         let tag = self.tag(&document.tag);
         let base_url = self.base(&document.base_url);
-        let headers = self.headers(document.headers, request::Scope::Everywhere);
+        let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
         let RequestsDocument { create, list, verify, disable, delete } = document.requests.value;
         let at = document.requests.referenced;
@@ -128,30 +130,6 @@ impl Check<'_> {
         }
     }
 
-    fn settings(&mut self, settings: Entries<SettingDocument>) {
-        for (name, setting) in settings.0 {
-            if !is_word(&name.value, '_') {
-                let message = "a setting's name has lower-case letters, digits and `_`, and begins with a letter";
-                self.wrong(name.referenced, message, "such as `user`");
-            }
-            if let Some(default) = setting.default.as_ref() {
-                if setting.required {
-                    self.wrong(default.referenced, "a required setting has no default", "remove one of them");
-                }
-                if let Err(why) = settings::check_text(&default.value) {
-                    self.wrong(default.referenced, format!("the default {why}"), "leave `default` out");
-                }
-            }
-            self.settings.push(SettingSpec {
-                name: name.value,
-                required: setting.required,
-                default: setting.default.map(|default| default.value),
-                help: setting.help.value,
-                names_target: setting.names_target,
-            });
-        }
-    }
-
     fn fields(&mut self, fields: &Spanned<Vec<Text>>) {
         for field in &fields.value {
             if !is_word(&field.value, '_') {
@@ -192,32 +170,12 @@ impl Check<'_> {
         Some(Tag { before: before.to_owned(), after: after.to_owned() })
     }
 
-    fn base(&mut self, text: &Text) -> Option<Template> {
-        let template = self.template(text, request::Scope::Base)?;
-        if template.is_one_variable() {
-            return Some(template);
-        }
-        // What a policy gives is checked when it is read.
-        match base_url(&template.with_all("x")) {
-            Ok(_) => Some(template),
-            Err(why) => {
-                self.wrong(text.referenced, format!("`base_url` {why}"), "such as `https://api.example.com`");
-                None
-            }
-        }
-    }
-
     fn propagation(&mut self, text: Option<&Text>) -> Option<Duration> {
         let Some(text) = text else { return Some(Duration::ZERO) };
-        let seconds = |unit, factor: u64| {
-            let number = text.value.strip_suffix(unit)?.parse::<u64>().ok()?;
-            number.checked_mul(factor)
-        };
-        let Some(seconds) = seconds("s", 1).or_else(|| seconds("m", 60)) else {
+        let Some(duration) = duration::parse(&text.value) else {
             self.wrong(text.referenced, "this is no duration", "write a whole number and `s` or `m`, such as `10s`");
             return None;
         };
-        let duration = Duration::from_secs(seconds);
         if duration > LONGEST_PROPAGATION {
             self.wrong(text.referenced, "longer than a step may wait", "at most `5m`");
             return None;

@@ -1,4 +1,4 @@
-//! What any request is made of: method, path, headers, credentials, statuses.
+//! What any request is made of: method, path, headers, statuses.
 
 use reqwest::Method;
 use reqwest::header::{self, HeaderName};
@@ -6,9 +6,8 @@ use serde_yaml::Spanned;
 
 use super::Check;
 use super::request::Scope;
-use crate::document::{AuthDocument, Entries, Text};
+use crate::document::{Entries, Text};
 use crate::mistake::{Flaw, did_you_mean};
-use crate::provider::Auth;
 use crate::template::Template;
 
 /// Headers that the client writes itself, or that would change where and how a request is read.
@@ -65,12 +64,12 @@ impl Check<'_> {
         pairs.into_iter().collect()
     }
 
-    pub(super) fn headers(&mut self, entries: Entries<Text>, scope: Scope) -> Option<Vec<(HeaderName, Template)>> {
+    pub(super) fn headers(&mut self, entries: &Entries<Text>, scope: Scope) -> Option<Vec<(HeaderName, Template)>> {
         let headers: Vec<_> = entries
             .0
-            .into_iter()
+            .iter()
             .map(|(name, text)| {
-                let (name, value) = (self.header_name(&name), self.header_value(&text, scope));
+                let (name, value) = (self.header_name(name), self.header_value(text, scope));
                 Some((name?, value?))
             })
             .collect();
@@ -91,38 +90,13 @@ impl Check<'_> {
         }
     }
 
-    fn header_value(&mut self, text: &Text, scope: Scope) -> Option<Template> {
+    pub(super) fn header_value(&mut self, text: &Text, scope: Scope) -> Option<Template> {
         let template = self.template(text, scope)?;
         if template.with_all("").chars().any(char::is_control) {
             self.wrong(text.referenced, "a header's value has no control characters", "remove the line end");
             return None;
         }
         Some(template)
-    }
-
-    pub(super) fn auth(&mut self, auth: &Spanned<AuthDocument>, scope: Scope) -> Option<Auth> {
-        let AuthDocument { bearer, basic, header, query } = &auth.value;
-        if let Some(query) = query {
-            let message = "a credential in the query stands in the logs of all who pass the request on";
-            self.wrong(query.referenced, message, "use `bearer`, `basic` or `header`");
-            return None;
-        }
-        match (bearer, basic, header) {
-            (Some(bearer), None, None) => self.header_value(bearer, scope).map(Auth::Bearer),
-            (None, Some(basic), None) => {
-                let (username, password) =
-                    (self.template(&basic.username, scope), self.template(&basic.password, scope));
-                Some(Auth::Basic { username: username?, password: password? })
-            }
-            (None, None, Some(header)) => {
-                let (name, value) = (self.header_name(&header.name), self.header_value(&header.value, scope));
-                Some(Auth::Header { name: name?, value: value? })
-            }
-            _ => {
-                self.wrong(auth.referenced, "`auth` says how in one way", "`bearer`, `basic` or `header`");
-                None
-            }
-        }
     }
 
     pub(super) fn statuses(

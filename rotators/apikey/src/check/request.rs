@@ -91,11 +91,18 @@ impl Check<'_> {
     pub(super) fn verify(&mut self, request: Spanned<RequestDocument>) -> Option<Verify> {
         let (at, mut document) = (request.referenced, request.value);
         let refused = document.refused.take();
-        if refused.as_ref().is_none_or(|refused| refused.value.is_empty()) {
+        let refused_if = document.refused_if.take();
+        if refused.as_ref().is_none_or(|refused| refused.value.is_empty()) && refused_if.is_none() {
             let message = "`verify` has no `refused`, so nobody would see that an old key has ended";
             self.wrong(at, message, "say what status a wrong key is answered with: `refused: [401]`");
         }
         let refused = self.statuses(refused, 400..=499, "refused");
+        let refused_if = refused_if.map(|path| self.json_path(&path));
+        let negative_control = document.negative_control.take();
+        if let Some(control) = negative_control.as_ref().filter(|control| !control.value && document.holds.is_none()) {
+            let message = "a `verify` that asks no wrong key and looks at nothing but a status may accept any key";
+            self.wrong(control.referenced, message, "say by `holds` what only the answer to a right key holds");
+        }
         let secret = document.texts().filter_map(|text| Template::parse(text).ok()).any(|template| {
             template.variables().any(|variable| matches!(variable, Variable::Key(field) if field != KEY_ID))
         });
@@ -104,7 +111,15 @@ impl Check<'_> {
             self.wrong(at, message, "log in with the key: `auth: { bearer: \"${key.key}\" }`");
         }
         let request = self.request("verify", at, document, None, Scope::Verify)?;
-        Some(Verify { request, refused: refused? })
+        Some(Verify {
+            request,
+            refused: refused?,
+            refused_if: match refused_if {
+                None => None,
+                Some(path) => Some(path?),
+            },
+            negative_control: negative_control.is_none_or(|control| control.value),
+        })
     }
 
     pub(super) fn removal(
@@ -142,6 +157,7 @@ impl Check<'_> {
             let message = format!("`{key}` means nothing in `{name}`");
             self.wrong(place, message, format!("it belongs into `{}`", owner(key)));
         }
+        let base = document.base_url.as_ref().map(|base| self.base(base));
         let method = self.method(&document.method);
         let path = self.path(&document.path, scope.address());
         let query = self.pairs(&document.query, scope.address());
@@ -158,13 +174,18 @@ impl Check<'_> {
                 None
             }
         };
-        let headers = self.headers(document.headers, scope);
+        let headers = self.headers(&document.headers, scope);
+        let holds = document.holds.as_ref().map(|path| self.json_path(path));
         let auth = match document.auth.as_ref().or(admin) {
             None => Some(Auth::Nothing),
             Some(auth) => self.auth(auth, scope),
         };
         Some(Request {
             name,
+            base: match base {
+                None => None,
+                Some(base) => Some(base?),
+            },
             method: method?,
             path: path?,
             query: query?,
@@ -172,6 +193,10 @@ impl Check<'_> {
             auth: auth?,
             body: body?,
             expect: expect?,
+            holds: match holds {
+                None => None,
+                Some(path) => Some(path?),
+            },
         })
     }
 
@@ -224,7 +249,7 @@ impl Check<'_> {
 fn owner(key: &str) -> &'static str {
     match key {
         "quota" | "idempotency_key" | "extract" => "create",
-        "refused" => "verify",
+        "refused" | "refused_if" | "negative_control" => "verify",
         "gone" => "delete",
         _ => "list",
     }

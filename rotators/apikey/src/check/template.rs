@@ -4,19 +4,43 @@ use super::Check;
 use super::request::Scope;
 use crate::document::{Kind, Node, Text};
 use crate::mistake::{Flaw, did_you_mean};
-use crate::provider::{Json, KEY_ID};
+use crate::provider::{Json, KEY_ID, ValueKind};
 use crate::template::{Template, Variable};
 
 impl Check<'_> {
     /// A text with variables, each of them checked.
     pub(super) fn template(&mut self, text: &Text, scope: Scope) -> Option<Template> {
         let template = self.told(text.referenced, Template::parse(&text.value))?;
-        let flaws: Vec<Flaw> = template.variables().filter_map(|variable| self.flaw(variable, scope)).collect();
+        self.variables(text, &template, scope, |_| false).then_some(template)
+    }
+
+    /// Whether all variables may stand there. `whole`: kinds of settings that may beside those that are texts.
+    fn variables(&mut self, text: &Text, template: &Template, scope: Scope, whole: fn(ValueKind) -> bool) -> bool {
+        let flaw = |variable: &Variable| self.flaw(variable, scope).or_else(|| self.no_text(variable, whole));
+        let flaws: Vec<Flaw> = template.variables().filter_map(flaw).collect();
         let fine = flaws.is_empty();
         for flaw in flaws {
             self.mistake(text.referenced, flaw);
         }
-        fine.then_some(template)
+        fine
+    }
+
+    /// A list within a text would have to be joined somehow, and nobody has said how.
+    fn no_text(&self, variable: &Variable, whole: fn(ValueKind) -> bool) -> Option<Flaw> {
+        let Variable::Target(setting) = variable else { return None };
+        let kind = self.settings.iter().find(|spec| spec.name == *setting)?.kind;
+        let what = match kind {
+            ValueKind::Text | ValueKind::Integer { .. } | ValueKind::Duration => return None,
+            ValueKind::Texts => "a list",
+            ValueKind::Json => "any JSON",
+        };
+        let name = variable.name();
+        (!whole(kind)).then(|| {
+            Flaw::new(
+                format!("`{name}` is {what}, and here belongs a text"),
+                format!("it can be a whole value of a body in `json`, such as `{setting}: \"${{{name}}}\"`"),
+            )
+        })
     }
 
     /// A JSON body. Its keys are as they are written.
@@ -25,7 +49,10 @@ impl Check<'_> {
             Kind::Plain(value) => Some(Json::Plain(value.clone())),
             Kind::Text(text) => {
                 let text = Text::new(text.clone(), node.referenced, node.defined);
-                self.template(&text, scope).map(Json::Text)
+                let template = self.told(node.referenced, Template::parse(&text.value))?;
+                // What is one variable and nothing else has the variable's own type.
+                let whole: fn(ValueKind) -> bool = if template.is_one_variable() { |_| true } else { |_| false };
+                self.variables(&text, &template, scope, whole).then_some(Json::Text(template))
             }
             Kind::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| self.json(item, scope)).collect();

@@ -8,12 +8,16 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keywheel_apikey::{ApiKeyRotator, Provider};
 use keywheel_sdk::{Admin, Bundle, Call, PASSWORD, Secret, Strategy, Target};
 use serde_json::{Map, Value, json};
 
 pub const DECLARATION: &str = include_str!("../keyservice.yaml");
 pub const ADMIN: &str = "admin-canary-5f2c";
+/// What an admin that is an OAuth client is given.
+pub const TOKEN: &str = "token-canary-81aa";
 
 /// A key of the service.
 #[derive(Clone)]
@@ -41,10 +45,14 @@ pub struct Scene {
     pub faults: HashMap<&'static str, VecDeque<Fault>>,
     /// `verify` refuses this often before it knows a key.
     pub lag: usize,
+    /// `verify` looks at nothing.
+    pub accepts_any: bool,
     /// Names of requests with the admin's or the key's credential, as they came.
     pub log: Vec<String>,
     pub idempotency: Vec<String>,
     pub bodies: Vec<Value>,
+    /// What came with signed requests.
+    pub session_tokens: Vec<String>,
     /// How `list` goes on: `cursor` (unless given), `link`, `page` or `stuck`.
     pub paging: &'static str,
     made: usize,
@@ -117,6 +125,7 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let form = || url::form_urlencoded::parse(&body).map(|(name, value)| (name.into(), value.into())).collect();
+    let signed = crate::aws::is_signed(&head, &body, ADMIN, "eu-1", "keys");
     let body: Value = serde_json::from_slice(&body).unwrap_or_else(|_| Value::Object(form()));
     let header = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     assert!(header("user-agent").starts_with("keywheel/"));
@@ -124,6 +133,7 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     let keys = "/base/v1/users/a%2Fb%3Fc%23d/keys";
     let name = match (head.method.as_str(), path.as_str()) {
         ("GET", "/base/v1/whoami") => "verify",
+        ("POST", "/base/token") => "token",
         ("POST", path) if path == keys => "create",
         ("GET", path) if path == keys => "list",
         ("POST", path) if path.ends_with("/disable") && path.starts_with(keys) => "disable",
@@ -141,20 +151,25 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
         }
         return response.body(Body::from(body)).unwrap();
     }
-    if name != "verify" && authorization != format!("Bearer {ADMIN}") {
+    scene.session_tokens.extend(signed.then(|| header("x-amz-security-token")));
+    let admin = signed
+        || [format!("Bearer {ADMIN}"), format!("Bearer {TOKEN}")].contains(&authorization)
+        || (header("x-api-key"), header("x-app-key")) == (ADMIN.to_owned(), "app-canary".to_owned());
+    if !["verify", "token"].contains(&name) && !admin {
         return answer(401, &json!({ "error": format!("unknown token {authorization}") }));
     }
     let at = path.trim_end_matches("/disable").rsplit('/').next().unwrap().to_owned();
     let response = match name {
         "verify" => {
             let value = authorization.trim_start_matches("Bearer ");
-            let known = scene.keys.iter().any(|key| key.value == value && !key.disabled);
+            let known = scene.accepts_any || scene.keys.iter().any(|key| key.value == value && !key.disabled);
             let lagging = known && scene.lag > 0;
             if lagging {
                 scene.lag -= 1;
             }
-            answer(if known && !lagging { 200 } else { 401 }, &json!({}))
+            answer(if known && !lagging { 200 } else { 401 }, &json!({ "user": "me" }))
         }
+        "token" => token(&body, &authorization),
         "create" => {
             scene.idempotency.push(header("idempotency-key"));
             scene.bodies.push(body.clone());
@@ -190,6 +205,24 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
             std::panic::resume_unwind(Box::new(()))
         }
     }
+}
+
+/// RFC 6749, sections 4.4 and 5.
+fn token(form: &Value, authorization: &str) -> Response {
+    let client = match authorization.strip_prefix("Basic ") {
+        None => (form["client_id"].as_str().unwrap_or_default().to_owned(), form["client_secret"].clone()),
+        Some(pair) => {
+            let pair = String::from_utf8(STANDARD.decode(pair).unwrap()).unwrap();
+            let (id, secret) = pair.split_once(':').unwrap();
+            let decoded = |text: &str| url::form_urlencoded::parse(text.as_bytes()).next().unwrap().0.into_owned();
+            (decoded(id), json!(decoded(secret)))
+        }
+    };
+    let right = form["grant_type"] == "client_credentials" && form["scope"] == "keys:write all";
+    if !right || !client.0.starts_with("client") || client.1 != ADMIN {
+        return answer(401, &json!({ "error": "invalid_client", "sent": client.1 }));
+    }
+    answer(200, &json!({ "access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600 }))
 }
 
 /// Two keys a page.

@@ -149,7 +149,7 @@ async fn preflight_tells_what_it_sees_and_changes_nothing() {
     let findings = fake.rotator.preflight(&call(&target), Some(&current)).await.unwrap();
     assert!(findings.iter().all(|finding| finding.severity == Severity::Fine), "{findings:?}");
     assert_eq!(findings[0].what, "the admin sees 2 keys, 1 of them made by rotations");
-    assert_eq!(fake.scene().log, ["list", "verify"]);
+    assert_eq!(fake.scene().log, ["list", "verify", "verify"]);
 
     fake.scene().keys.remove(0);
     fake.fault("list", Fault::Instead(403, &[], "no".to_owned()));

@@ -1,0 +1,9 @@
+//! The time of day, for what a provider compares with its own clock. Waiting goes by monotonic time instead.
+
+use std::time::SystemTime;
+
+/// The moment of the call.
+#[expect(clippy::disallowed_methods, reason = "a signature tells the provider when it was made")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}

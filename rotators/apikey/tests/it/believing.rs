@@ -1,0 +1,134 @@
+//! What is believed of an answer with a good status, and of a `verify` that says yes.
+
+use keywheel_sdk::{Answer, Effect, Retry, RevokeHow, Rotator, Severity};
+use serde_json::json;
+
+use crate::fake::{DECLARATION, Fake, Fault, call};
+
+const REFUSED: &str = "    refused: [401, 403]\n";
+
+#[tokio::test]
+async fn a_verify_that_accepts_any_key_proves_nothing() {
+    let fake = Fake::start().await;
+    let target = fake.target(json!({}));
+    let key = fake.rotator.generate(&call(&target), None).await.unwrap();
+    fake.rotator.apply(&call(&target), &key, None).await.unwrap();
+    assert_eq!(fake.count("verify"), 2, "the key and a wrong one");
+    fake.scene().accepts_any = true;
+    let error = fake.rotator.apply(&call(&target), &key, None).await.unwrap_err();
+    assert_eq!((error.effect, error.retry), (Effect::None, Retry::Never));
+    assert_eq!(error.code, "verify-proves-nothing");
+    let findings = fake.rotator.preflight(&call(&target), Some(&key)).await.unwrap();
+    let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].what.contains("`verify` accepts any key"), "{findings:?}");
+
+    // Nor is a `verify` believed of which that is not known.
+    fake.scene().accepts_any = false;
+    fake.fault("verify", Fault::After(200, String::new()));
+    fake.fault("verify", Fault::Instead(500, &[], String::new()));
+    let error = fake.rotator.apply(&call(&target), &key, None).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "status-500"));
+    assert!(error.message.contains("wrong key"), "{error}");
+}
+
+#[tokio::test]
+async fn a_provider_that_locks_out_is_asked_no_wrong_key() {
+    let more = format!("{REFUSED}    holds: \"$.user\"\n    negative_control: false\n");
+    let fake = Fake::with(&DECLARATION.replace(REFUSED, &more)).await;
+    let target = fake.target(json!({}));
+    let key = fake.rotator.generate(&call(&target), None).await.unwrap();
+    fake.rotator.apply(&call(&target), &key, None).await.unwrap();
+    fake.rotator.preflight(&call(&target), Some(&key)).await.unwrap();
+    assert_eq!(fake.count("verify"), 2);
+}
+
+#[tokio::test]
+async fn a_good_status_without_what_it_must_hold_is_no_answer() {
+    let holds = format!("{REFUSED}    holds: \"$[?$.result.status == 'active']\"\n");
+    let fake = Fake::with(&DECLARATION.replace(REFUSED, &holds)).await;
+    let key = fake.has("live", None);
+    for (status, body, expected) in [
+        (200, json!({ "result": { "status": "active" } }).to_string(), "yes"),
+        (200, json!({ "result": { "status": "disabled" } }).to_string(), "unknown"),
+        (200, "{}".to_owned(), "unknown"),
+        (200, "<html>sign in".to_owned(), "unknown"),
+        (200, String::new(), "unknown"),
+        (401, "<html>".to_owned(), "no"),
+        (400, json!({ "result": { "status": "active" } }).to_string(), "unknown"),
+    ] {
+        fake.fault("verify", Fault::Instead(status, &[], body.clone()));
+        assert_eq!(said(&fake, &key).await, expected, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_refusal_holds_tells_it_from_other_failures() {
+    let refused = "    refused: [400]\n    refused_if: \"$[?$.error == 'invalid_client']\"\n    holds: \"$.ok\"\n";
+    let fake = Fake::with(&DECLARATION.replace(REFUSED, refused)).await;
+    let key = fake.has("live", None);
+    for (status, body, expected) in [
+        (200, "{\"ok\": true}", "yes"),
+        (200, "{\"ok\": true, \"error\": \"invalid_client\"}", "no"),
+        (200, "{\"ok\": false, \"error\": \"invalid_client\"}", "no"),
+        (200, "{\"ok\": false, \"error\": \"later\"}", "unknown"),
+        (200, "{\"ok\": null}", "unknown"),
+        (200, "<html>", "unknown"),
+        (400, "{\"error\": \"invalid_client\"}", "no"),
+        (400, "{\"error\": \"invalid_scope\"}", "unknown"),
+        (400, "{\"ok\": true}", "unknown"),
+        (400, "<html>", "unknown"),
+        (401, "{\"error\": \"invalid_client\"}", "unknown"),
+    ] {
+        fake.fault("verify", Fault::Instead(status, &[], body.to_owned()));
+        assert_eq!(said(&fake, &key).await, expected, "{status} {body}");
+    }
+}
+
+async fn said(fake: &Fake, key: &keywheel_sdk::Bundle) -> &'static str {
+    match fake.rotator.probe(&call(&fake.target(json!({}))), key, &[]).await {
+        Answer::Yes => "yes",
+        Answer::No { .. } => "no",
+        Answer::Partly { .. } => "partly",
+        Answer::Unknown(error) => {
+            assert_eq!(error.effect, Effect::None);
+            "unknown"
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_with_a_good_status_alone_may_not_have_happened() {
+    let declaration = DECLARATION
+        .replace("    quota: [409]\n", "    quota: [409]\n    holds: \"$.ok\"\n")
+        .replace("    query: { limit: \"2\" }\n", "    query: { limit: \"2\" }\n    holds: \"$.ok\"\n")
+        .replace("    expect: [204]\n    gone: [404]\n", "    expect: [200]\n    gone: [404]\n    holds: \"$.ok\"\n");
+    let fake = Fake::with(&declaration).await;
+    let target = fake.target(json!({}));
+    let ok = |more: &str| format!("{{\"ok\": true{more}}}");
+    // Made, and not said so.
+    let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "lost-answer"));
+    // A list that does not say so.
+    let error = fake.rotator.sweep(&call(&target), &[]).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"));
+    let (previous, current) = (fake.has("old", None), fake.has("live", None));
+    let how = RevokeHow { disable: false, terminate_sessions: false };
+    for (disable, delete, expected) in
+        [("{\"ok\": false}", "", Some("disable")), (&ok(""), "", Some("delete")), (&ok(""), &ok(""), None)]
+    {
+        fake.fault("disable", Fault::After(200, disable.to_owned()));
+        if expected != Some("disable") {
+            fake.fault("delete", Fault::After(200, delete.to_owned()));
+        }
+        let ended = fake.rotator.revoke(&call(&target), &previous, &current, how).await;
+        match expected {
+            None => ended.unwrap(),
+            Some(name) => {
+                let error = ended.unwrap_err();
+                assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "lost-answer"));
+                assert!(error.message.contains(name), "{error}");
+            }
+        }
+    }
+}

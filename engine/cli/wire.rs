@@ -23,7 +23,7 @@ mod declared;
 
 use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
-pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch};
+pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
 
 /// Policies and the engine over them.
 pub struct Wired {

@@ -10,12 +10,13 @@ mod template;
 
 use std::time::Duration;
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
 use crate::mistake::{Flaw, Mistake};
 use crate::provider::{KEY_ID, Provider, SettingSpec, Tag};
+use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
 pub(crate) use base::base_url;

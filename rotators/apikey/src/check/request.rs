@@ -1,11 +1,12 @@
 //! The requests of a declaration.
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use super::Check;
 use crate::document::{AuthDocument, Entries, NextDocument, RequestDocument, Text};
 use crate::mistake::did_you_mean;
 use crate::provider::{Auth, Body, Create, KEY_ID, List, Next, Removal, Request, Verify};
+use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
 /// Where a template stands, which says what variables it may have.

@@ -113,7 +113,9 @@ impl From<RunError> for Failure {
                 (Exit::Busy, NOTHING_CHANGED, Some("look at `keywheel status`, and try again".to_owned()))
             }
             RunError::NothingOpen(_) => (Exit::Input, NOTHING_CHANGED, Some("see `keywheel status`".to_owned())),
-            RunError::NoRotator(_) | RunError::PolicyChanged { .. } => (Exit::Input, NOTHING_CHANGED, None),
+            RunError::NoRotator(_) | RunError::Unsafe(_) | RunError::PolicyChanged { .. } => {
+                (Exit::Input, NOTHING_CHANGED, None)
+            }
             RunError::LeaseLost(_) => (
                 Exit::Waiting,
                 "the step at work may have happened",

@@ -216,9 +216,13 @@ fn ending_of(rotation: &Rotation, stop: Stop, was_promoted: Option<RotationId>) 
         Stop::Stopping => (Ending::Stopped, None),
         Stop::InDoubt { step, until, why } => (Ending::InDoubt { step, until, why }, Some(until)),
         Stop::Held(hold) => match hold.why {
-            Why::Backoff => (Ending::Waiting { step: rotation.state.step(), until: hold.until }, Some(hold.until)),
-            Why::Grace | Why::Drain if was_promoted == Some(rotation.fixed.id) => (Ending::UnderWay { hold }, None),
-            Why::Grace | Why::Drain => (Ending::Promoted { hold }, None),
+            Why::Backoff | Why::InDoubt => {
+                (Ending::Waiting { step: rotation.state.step(), until: hold.until }, Some(hold.until))
+            }
+            Why::Grace | Why::Drain | Why::Disabled if was_promoted == Some(rotation.fixed.id) => {
+                (Ending::UnderWay { hold }, None)
+            }
+            Why::Grace | Why::Drain | Why::Disabled => (Ending::Promoted { hold }, None),
         },
     }
 }
@@ -334,7 +338,13 @@ impl Ending {
 fn revoked_later(what: &str, hold: &Hold) -> String {
     match hold.why {
         Why::Drain => format!("{what}; the old credential is still used, and `keywheel run` revokes it once that ends"),
-        Why::Grace | Why::Backoff => {
+        Why::Disabled => {
+            format!(
+                "{what}; the old credential is disabled, and deleted after {} by `keywheel run`",
+                instant(hold.until)
+            )
+        }
+        Why::Grace | Why::Backoff | Why::InDoubt => {
             format!("{what}; the old credential is revoked after {} by `keywheel run`", instant(hold.until))
         }
     }

@@ -41,6 +41,10 @@ pub struct RotatorSpec {
     pub provider_made: bool,
     /// It can tell who still uses a credential, so that `when: no-sessions` is possible.
     pub usage: bool,
+    /// It can tell when a credential was last used, so that `when: unused-24h` is possible.
+    pub last_used: bool,
+    /// It can refuse a credential in a way that can be undone, so that `disable_first: 24h` is possible.
+    pub disable: bool,
     /// An account may change its own password, so that `admin: self` is possible.
     pub self_managed: bool,
     /// What it says of settings that are each of the declared kind.

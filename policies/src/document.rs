@@ -196,6 +196,8 @@ struct Schedule {
     jitter: Option<Duration>,
     /// Names of freezes in keywheel.yaml during which nothing starts.
     freezes: Option<Vec<String>>,
+    /// Also due this long before the credential ends by itself, where its provider says when. Default: not.
+    before_expiry: Option<Duration>,
 }
 
 #[derive(JsonSchema)]
@@ -313,15 +315,26 @@ struct Revoke {
     deadline: Option<Duration>,
     /// What to do then. Default: `revoke`.
     on_deadline: Option<OnDeadline>,
+    /// Refuse the old credential for this long in a way that can be undone at the target, before it ends for good.
+    disable_first: Option<Duration>,
     /// Forbid login beside taking the password away. Default: false.
     disable: Option<bool>,
     /// End sessions that still run as the old credential. Default: false.
     terminate_sessions: Option<bool>,
 }
 
+/// A word, or how long nobody may have used it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum When {
+    Word(WhenWord),
+    /// Nobody has used it for this long, as far as the target knows: `unused-24h`.
+    Unused(#[schemars(regex(pattern = r"^unused-([0-9]+[wdhms])+$"))] String),
+}
+
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
-enum When {
+enum WhenWord {
     /// The grace period alone decides.
     Always,
     /// Nobody is logged in with it.

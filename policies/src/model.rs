@@ -95,6 +95,8 @@ pub struct Schedule {
     /// The zone of windows, cron and freezes. UTC where nothing needs a clock time.
     pub timezone: TimeZone,
     pub window: Option<Window>,
+    /// How long before a credential ends by itself it is rotated, if nothing makes it due earlier.
+    pub before_expiry: Option<Duration>,
     /// Each secret is delayed by a share of this, always the same share for the same secret.
     pub jitter: Duration,
     /// Resolved from the names in the policy.
@@ -171,6 +173,8 @@ pub struct Revoke {
     /// How long after the grace period `when` may hold it up.
     pub deadline: Duration,
     pub on_deadline: OnDeadline,
+    /// Refuse it for this long in a way that can be undone at the target, before it ends for good.
+    pub disable_first: Option<Duration>,
     /// Forbid login beside taking the password away (alternating).
     pub disable: bool,
     /// End sessions that still run as the old credential.
@@ -184,6 +188,8 @@ pub enum RevokeWhen {
     Always,
     /// Nobody is logged in with it.
     NoSessions,
+    /// Nobody has used it for this long, as far as the target knows.
+    Unused(Duration),
 }
 
 /// What to do when the old credential is still used at the deadline.

@@ -181,7 +181,7 @@ mod tests {
             ("Class", names(&CLASSES)),
             ("First", names(&FIRST)),
             ("CheckWord", names(&CHECKS)),
-            ("When", names(&REVOKE_WHEN)),
+            ("WhenWord", names(&REVOKE_WHEN)),
             ("OnDeadline", names(&ON_DEADLINE)),
             ("Exhausted", names(&EXHAUSTED)),
             ("Own", BTreeSet::from(["self".to_owned()])),

@@ -36,6 +36,8 @@ fn catalogue() -> Catalogue {
         fields: words(&["dsn", "host", "port", "database"]),
         provider_made: false,
         usage: true,
+        last_used: false,
+        disable: false,
         self_managed: true,
         check: SettingsCheck::new(|settings| match settings.get("host").and_then(|host| host.as_str()) {
             Some("primary-of-nothing") => Err("`host: primary-of-nothing` needs `replicas`".to_owned()),
@@ -49,9 +51,13 @@ fn catalogue() -> Catalogue {
         fields: words(&["key_id", "key"]),
         provider_made: true,
         usage: false,
+        last_used: true,
+        disable: true,
         self_managed: false,
         check: SettingsCheck::none(),
     };
+    let expiring =
+        RotatorSpec { kind: "expiring".to_owned(), fields: words(&["key_id", "key", "expires_at"]), ..apikey.clone() };
     let year_end = Freeze {
         name: "year-end".to_owned(),
         from: date(2026, 12, 20).at(0, 0, 0, 0),
@@ -65,7 +71,7 @@ fn catalogue() -> Catalogue {
         timezone: TimeZone::UTC,
     };
     let broken = BrokenRotator { kind: "mailer".to_owned(), file: "providers/mailer.yaml".to_owned() };
-    Catalogue { rotators: vec![postgres, apikey], broken: vec![broken], freezes: vec![year_end, endless] }
+    Catalogue { rotators: vec![postgres, apikey, expiring], broken: vec![broken], freezes: vec![year_end, endless] }
 }
 
 fn is_settings(path: &Path) -> bool {

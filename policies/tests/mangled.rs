@@ -26,6 +26,8 @@ fn catalogue() -> Catalogue {
         fields: vec!["dsn".to_owned()],
         provider_made: false,
         usage: true,
+        last_used: false,
+        disable: false,
         self_managed: true,
         check: SettingsCheck::none(),
     };

@@ -23,6 +23,8 @@ fn catalogue() -> Catalogue {
         fields: Vec::new(),
         provider_made: false,
         usage: true,
+        last_used: false,
+        disable: false,
         self_managed: true,
         check: SettingsCheck::none(),
     };

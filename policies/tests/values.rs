@@ -42,6 +42,8 @@ fn catalogue() -> Catalogue {
         fields: vec!["dsn".to_owned()],
         provider_made: false,
         usage: true,
+        last_used: false,
+        disable: false,
         self_managed: true,
         check: SettingsCheck::none(),
     };
@@ -112,6 +114,7 @@ fn every_key() {
             when: RevokeWhen::NoSessions,
             deadline: seconds(3 * DAY),
             on_deadline: OnDeadline::Revoke,
+            disable_first: None,
             disable: true,
             terminate_sessions: true
         }
@@ -164,6 +167,7 @@ fn defaults_of_alternating() {
             when: RevokeWhen::Always,
             deadline: seconds(3 * DAY),
             on_deadline: OnDeadline::Revoke,
+            disable_first: None,
             disable: false,
             terminate_sessions: false
         }

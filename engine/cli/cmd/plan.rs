@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use keywheel_core::{Rotation, schedule};
 use keywheel_policies::{Adopt, Policy, Trigger};
-use keywheel_runtime::{due_after, target_key};
+use keywheel_runtime::{Live, due_after, target_key};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -89,15 +89,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let (policies, broken) = wired.policies.all_or_named(&args.names)?;
     let from = args.from.unwrap_or_else(|| wired.engine.clock.now());
     let until = from.checked_add(args.until).map_err(|_| Failure::input("`--until` ends after the end of time"))?;
-    let since: HashMap<_, _> = wired
-        .engine
-        .secrets
-        .list()
-        .await
-        .map_err(Failure::from)?
-        .into_iter()
-        .map(|info| (info.name, info.current_since))
-        .collect();
+    let listed = wired.engine.secrets.list().await.map_err(Failure::from)?;
+    let live: HashMap<_, _> = listed.iter().map(|info| (info.name.as_str(), Live::from(info))).collect();
     let latest: HashMap<_, _> = wired
         .engine
         .state
@@ -117,8 +110,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         cut: Vec::new(),
     };
     for policy in &policies {
-        let since = since.get(&policy.secret.name).copied().flatten();
-        plan.add(policy, since, latest.get(&policy.secret.name));
+        let live = live.get(policy.secret.name.as_str()).copied().unwrap_or_default();
+        plan.add(policy, live, latest.get(&policy.secret.name));
     }
     plan.resting.extend(broken.into_iter().map(|one| Resting {
         policy: one.policy.clone(),
@@ -136,16 +129,16 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
 }
 
 impl Plan {
-    fn add(&mut self, policy: &Policy, since: Option<Timestamp>, last: Option<&Rotation>) {
-        if let Some(why) = why_resting(policy, since, last) {
+    fn add(&mut self, policy: &Policy, live: Live, last: Option<&Rotation>) {
+        if let Some(why) = why_resting(policy, live.since, last) {
             self.resting.push(Resting { policy: policy.name.clone(), secret: policy.secret.name.clone(), why });
             return;
         }
         let max_age = policy.max_age.and_then(|max_age| SignedDuration::try_from(max_age).ok());
-        let (mut since, mut count) = (since, 0);
+        let (mut since, mut count) = (live.since, 0);
         let mut next = due_after(
             policy,
-            since,
+            live,
             last.filter(|last| last.state.ended()).map_or(&[], std::slice::from_ref),
             self.from,
         );

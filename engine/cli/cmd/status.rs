@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use keywheel_core::Rotation;
 use keywheel_policies::{Policy, Resting};
-use keywheel_runtime::{due_after, target_key};
+use keywheel_runtime::{Live, due_after, target_key};
 use serde::Serialize;
 
 use super::history::Line as Past;
@@ -62,18 +62,18 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let now = engine.clock.now();
     let held = |secret: &str| {
         let info = stored.get(secret);
-        info.map(|info| (info.labels.current.clone(), info.current_since)).unwrap_or_default()
+        info.map(|info| (info.labels.current.clone(), Live::from(info))).unwrap_or_default()
     };
     let mut lines: Vec<Line> = policies
         .iter()
         .map(|policy| {
-            let (current, since) = held(&policy.secret.name);
-            line(policy, current, since, latest.get(&policy.secret.name), now)
+            let (current, live) = held(&policy.secret.name);
+            line(policy, current, live, latest.get(&policy.secret.name), now)
         })
         .collect();
     lines.extend(resting.into_iter().map(|resting| {
-        let (current, since) = held(&resting.secret);
-        rests(resting, current, since, latest.get(&resting.secret), now)
+        let (current, live) = held(&resting.secret);
+        rests(resting, current, live.since, latest.get(&resting.secret), now)
     }));
     if cx.out.is_json() {
         cx.out.json(&lines)?;
@@ -95,14 +95,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn line(
-    policy: &Policy,
-    current: Option<String>,
-    since: Option<Timestamp>,
-    latest: Option<&Rotation>,
-    now: Timestamp,
-) -> Line {
-    let age = since.map(|since| now.duration_since(since));
+fn line(policy: &Policy, current: Option<String>, live: Live, latest: Option<&Rotation>, now: Timestamp) -> Line {
+    let age = live.since.map(|since| now.duration_since(since));
     let max_age = policy.max_age.and_then(|max_age| SignedDuration::try_from(max_age).ok());
     let (open, last) = open_and_last(latest);
     Line {
@@ -111,13 +105,13 @@ fn line(
         owner: policy.owner.clone(),
         target: target_key(policy),
         current,
-        current_since: since,
+        current_since: live.since,
         age_seconds: age.map(seconds),
         max_age_seconds: max_age.map(seconds),
         overdue: age.zip(max_age).is_some_and(|(age, max_age)| age > max_age),
         next: due_after(
             policy,
-            since,
+            live,
             latest.filter(|rotation| rotation.state.ended()).map_or(&[], std::slice::from_ref),
             now,
         ),

@@ -21,6 +21,9 @@ pub struct State {
     pub undo: Option<String>,
     /// When `CURRENT` moved to the candidate.
     pub promoted_at: Option<Timestamp>,
+    /// When the previous credential was disabled, where that comes before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Timestamp>,
 }
 
 /// What moves a rotation next.
@@ -56,6 +59,10 @@ pub enum Why {
     Grace,
     /// Somebody still uses the previous credential.
     Drain,
+    /// The previous credential is disabled, and its owner may still ask for it back before it is deleted.
+    Disabled,
+    /// The provider may still be at a creation whose outcome is in doubt.
+    InDoubt,
 }
 
 impl State {
@@ -69,6 +76,7 @@ impl State {
             touched: false,
             undo: None,
             promoted_at: None,
+            disabled_at: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{After, Event, Progress, State, Step};
+use crate::{After, Event, Progress, State, Step, Why};
 
 /// An event that cannot happen in this state: a bug, or a journal that somebody edited. Nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +54,9 @@ pub fn transition(state: &State, event: &Event, at: Timestamp) -> Result<State, 
         }
         (Progress::Attempting { step }, Event::Waited { step: waited, hold }) if step == waited => {
             next.tries = state.tries.saturating_sub(1);
+            if hold.why == Why::Disabled {
+                next.disabled_at = state.disabled_at.or(Some(at));
+            }
             next.progress = Progress::Ready { step: *step, hold: Some(*hold) };
         }
         (Progress::Parked { step, .. }, Event::Resumed { .. }) => {
@@ -120,6 +123,8 @@ impl std::fmt::Display for crate::Why {
             crate::Why::Backoff => "backoff",
             crate::Why::Grace => "grace period",
             crate::Why::Drain => "old credential still in use",
+            crate::Why::Disabled => "old credential disabled, not yet deleted",
+            crate::Why::InDoubt => "a creation in doubt may still arrive",
         })
     }
 }

@@ -35,6 +35,7 @@ fn states() -> Vec<(String, State)> {
                 touched,
                 undo: undo.then(|| "test".to_owned()),
                 promoted_at: None,
+                disabled_at: None,
             };
             all.push((format!("{}{mark}", state.progress), state));
         };

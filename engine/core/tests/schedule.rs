@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::civil::{Time, Weekday, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use keywheel_core::schedule::{is_open, next_due, next_firing, next_open, occurrences};
+use keywheel_core::schedule::{is_open, next_due, next_due_of, next_firing, next_open, occurrences};
 use keywheel_policies::{Cron, Freeze, Schedule, Trigger, Window};
 use proptest::prelude::*;
 
@@ -36,6 +36,7 @@ fn every(seconds: u64) -> Schedule {
         trigger: Trigger::Every(Duration::from_secs(seconds)),
         timezone: TimeZone::UTC,
         window: None,
+        before_expiry: None,
         jitter: Duration::ZERO,
         freezes: Vec::new(),
     }
@@ -355,6 +356,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     );
     (trigger, zones, prop::option::of(windows), 0_u64..2 * DAY, freezes).prop_map(
         |(trigger, name, window, jitter, freezes)| Schedule {
+            before_expiry: None,
             trigger,
             timezone: zone(name),
             window,
@@ -425,4 +427,24 @@ proptest! {
             prop_assert!(!is_open(&schedule, open - gap), "{} before {open}", gap);
         }
     }
+}
+
+#[test]
+fn a_credential_that_ends_by_itself_is_due_before_it_does() {
+    let schedule = Schedule { before_expiry: Some(Duration::from_secs(10 * DAY)), ..every(90 * DAY) };
+    let since = at("2026-01-01T00:00:00Z");
+    let due =
+        |schedule: &Schedule, end: Option<&str>| next_due_of(schedule, "key", since, end.map(at)).unwrap().to_string();
+    let usual = "2026-04-01T00:00:00Z";
+    assert_eq!(due(&schedule, None), usual);
+    assert_eq!(due(&schedule, Some("2026-06-01T00:00:00Z")), usual, "the schedule comes first");
+    assert_eq!(due(&schedule, Some("2026-03-01T00:00:00Z")), "2026-02-19T00:00:00Z");
+    assert_eq!(due(&every(90 * DAY), Some("2026-03-01T00:00:00Z")), usual, "no head start is wanted");
+    // One that lives no longer than the head start, or is over already.
+    assert_eq!(due(&schedule, Some("2026-01-09T00:00:00Z")), "2026-01-05T00:00:00Z");
+    assert_eq!(due(&schedule, Some("2025-12-01T00:00:00Z")), since.to_string());
+    // In its window, or late.
+    let nightly = Schedule { window: Some(window(&WEEK, (2, 0), (3, 0))), ..schedule.clone() };
+    assert_eq!(due(&nightly, Some("2026-03-01T00:00:00Z")), "2026-02-19T02:00:00Z");
+    assert_eq!(next_due_of(&Schedule { trigger: Trigger::Manual, ..schedule }, "key", since, Some(since)), None);
 }

@@ -43,10 +43,15 @@ pub async fn target_of(
     secrets: &dyn SecretStore,
     environment: &Environment,
 ) -> Result<Target, AdminError> {
+    let admin = match (&policy.admin, &policy.strategy) {
+        // Keys stand side by side, so that the live one does what is to be done.
+        (AdminSource::Own, keywheel_policies::Strategy::Overlapping) => current(&policy.secret.name, secrets).await?,
+        (source, _) => admin(source, secrets, environment).await?,
+    };
     Ok(Target {
         settings: policy.target.clone(),
         strategy: strategy_of(policy),
-        admin: admin(&policy.admin, secrets, environment).await?,
+        admin,
         // `validate` says what is wrong with a recipe.
         generates: recipe_of(&policy.generate).ok().map(|recipe| Generates {
             length: recipe.length(),
@@ -89,10 +94,7 @@ async fn admin(
 ) -> Result<Admin, AdminError> {
     match source {
         AdminSource::Own => Ok(Admin::Own),
-        AdminSource::Secret(name) => match secrets.read(name, Selector::Label(Label::Current)).await? {
-            Some(stored) => Ok(Admin::Credential(stored.bundle)),
-            None => Err(AdminError::NoSecret(name.clone())),
-        },
+        AdminSource::Secret(name) => current(name, secrets).await,
         AdminSource::Env { name, username } => {
             let text = environment(name).ok_or_else(|| AdminError::NoVariable(name.clone()))?;
             credential(Secret::new(text), username.as_deref(), &format!("the environment variable `{name}`"))
@@ -101,6 +103,13 @@ async fn admin(
             let text = read_file(path).await?;
             credential(text, username.as_deref(), &path.display().to_string())
         }
+    }
+}
+
+async fn current(name: &str, secrets: &dyn SecretStore) -> Result<Admin, AdminError> {
+    match secrets.read(name, Selector::Label(Label::Current)).await? {
+        Some(stored) => Ok(Admin::Credential(stored.bundle)),
+        None => Err(AdminError::NoSecret(name.to_owned())),
     }
 }
 

@@ -6,7 +6,7 @@
 //! record which points there are.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -207,7 +207,9 @@ impl Rotator for PointedRotator {
     fn check_settings(&self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
         self.0.check_settings(settings)
     }
-
+    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> String {
+        self.0.place(settings)
+    }
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.0.derive_field(target, bundle, field)
     }
@@ -220,8 +222,8 @@ impl Rotator for PointedRotator {
     async fn generate(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Bundle, RotatorError> {
         around(&self.1, "target/generate", self.0.generate(call, current)).await
     }
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
-        around(&self.1, "target/sweep", self.0.sweep(call, keep)).await
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
+        around(&self.1, "target/sweep", self.0.sweep(call, earlier, keep)).await
     }
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
         around(&self.1, "target/apply", self.0.apply(call, candidate, current)).await
@@ -240,6 +242,12 @@ impl Rotator for PointedRotator {
     }
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
         around(&self.1, "target/usage", self.0.usage(call, credential)).await
+    }
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        around(&self.1, "target/last-used", self.0.last_used(call, credential)).await
+    }
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        around(&self.1, "target/disable", self.0.disable(call, previous, current)).await
     }
     async fn revoke(
         &self,

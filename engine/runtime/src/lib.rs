@@ -27,4 +27,4 @@ pub use engine::{Engine, Limits, Notice, Observer};
 pub use redaction::Redacted;
 pub use registry::Registry;
 pub use scheduler::{Schedule, Until, target_key};
-pub use worker::{Order, RunError, due_after};
+pub use worker::{Live, Order, RunError, due_after};

@@ -1,6 +1,7 @@
 //! Redaction as a decorator: no secret value that went into a call comes out in its errors.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
@@ -97,9 +98,9 @@ impl Rotator for Redacted {
         self.0.generate(call, current).await.map_err(|e| clean(e, call, &[current]))
     }
 
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
         let known: Vec<_> = keep.iter().copied().map(Some).collect();
-        self.0.sweep(call, keep).await.map_err(|e| clean(e, call, &known))
+        self.0.sweep(call, earlier, keep).await.map_err(|e| clean(e, call, &known))
     }
 
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
@@ -122,6 +123,14 @@ impl Rotator for Redacted {
 
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
         self.0.usage(call, credential).await.map_err(|e| clean(e, call, &[Some(credential)]))
+    }
+
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        self.0.last_used(call, credential).await.map_err(|e| clean(e, call, &[Some(credential)]))
+    }
+
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        self.0.disable(call, previous, current).await.map_err(|e| clean(e, call, &[Some(previous), Some(current)]))
     }
 
     async fn revoke(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keywheel_policies::{RotatorSpec, SettingSpec, SettingsCheck};
-use keywheel_sdk::{Descriptor, Rotator};
+use keywheel_sdk::{Descriptor, Origin, Rotator, Shape};
 
 /// Rotators by kind.
 #[derive(Default, Clone)]
@@ -46,10 +46,11 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
         shapes: descriptor
             .shapes
             .iter()
+            .filter(|shape| is_safe(descriptor.origin, **shape))
             .map(|shape| match shape {
-                keywheel_sdk::Shape::InPlace => keywheel_policies::Shape::InPlace,
-                keywheel_sdk::Shape::Alternating => keywheel_policies::Shape::Alternating,
-                keywheel_sdk::Shape::Overlapping => keywheel_policies::Shape::Overlapping,
+                Shape::InPlace => keywheel_policies::Shape::InPlace,
+                Shape::Alternating => keywheel_policies::Shape::Alternating,
+                Shape::Overlapping => keywheel_policies::Shape::Overlapping,
             })
             .collect(),
         settings: descriptor
@@ -73,9 +74,20 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
             })
             .collect(),
         fields: descriptor.derived_fields.clone(),
-        provider_made: descriptor.origin == keywheel_sdk::Origin::Provider,
+        provider_made: descriptor.origin == Origin::Provider,
         usage: descriptor.capabilities.usage,
+        last_used: descriptor.capabilities.last_used,
+        disable: descriptor.capabilities.disable,
         self_managed: descriptor.capabilities.self_managed,
         check: SettingsCheck::new(move |settings| asked.check_settings(settings)),
+    }
+}
+
+/// Whether a value of this origin may be brought in this way. What a provider makes must stand beside the live one: in its
+/// place, a lost answer would leave nobody with a working credential.
+pub(crate) fn is_safe(origin: Origin, shape: Shape) -> bool {
+    match (origin, shape) {
+        (Origin::Engine, _) | (Origin::Provider, Shape::Overlapping) => true,
+        (Origin::Provider, Shape::InPlace | Shape::Alternating) => false,
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::Queue;
-use crate::worker::{due_after, written};
+use crate::worker::{Live, due_after, written};
 use crate::{Engine, Order, RunError, Stop};
 
 /// The pause after a turn that panicked.
@@ -161,13 +161,13 @@ impl Schedule {
         let latest: HashMap<_, _> =
             self.engine.state.latest().await?.into_iter().map(|last| (last.fixed.secret.clone(), last)).collect();
         let listed = self.engine.secrets.list().await.map_err(|error| StateError::Unavailable(error.to_string()))?;
-        let since: HashMap<_, _> = listed.into_iter().map(|info| (info.name, info.current_since)).collect();
+        let live: HashMap<_, _> = listed.iter().map(|info| (info.name.as_str(), Live::from(info))).collect();
         for number in (0..self.managed.len()).filter(|number| !is_open[*number]) {
             let policy = Arc::clone(&self.managed[number].policy);
-            let since = since.get(&policy.secret.name).copied().flatten();
+            let live = live.get(policy.secret.name.as_str()).copied().unwrap_or_default();
             self.wake_at(
                 number,
-                due_after(&policy, since, latest.get(&policy.secret.name).map_or(&[], std::slice::from_ref), now),
+                due_after(&policy, live, latest.get(&policy.secret.name).map_or(&[], std::slice::from_ref), now),
             );
         }
         Ok(())
@@ -250,16 +250,12 @@ async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &Cancellat
         Ok(Some((_, Stop::Held(hold)))) => return Next::At(Some(hold.until)),
         Ok(Some((_, Stop::InDoubt { until, .. }))) => return Next::Look(until),
         Ok(Some((_, Stop::Parked { .. } | Stop::Stopping))) => return Next::At(None),
-        // What was just promoted need not be read again to know when it is due next.
-        Ok(Some((done, Stop::Done))) => {
-            return Next::At(due_after(
-                policy,
-                done.state.promoted_at,
-                std::slice::from_ref(&done),
-                engine.clock.now(),
-            ));
+        // What was just promoted need not be read again to know when it is due next, unless it ends by itself.
+        Ok(Some((done, Stop::Done))) if policy.schedule.before_expiry.is_none() => {
+            let live = Live { since: done.state.promoted_at, expires_at: None };
+            return Next::At(due_after(policy, live, std::slice::from_ref(&done), engine.clock.now()));
         }
-        Ok(Some((_, Stop::RolledBack { .. })) | None) => engine.due(policy).await,
+        Ok(Some((_, Stop::Done | Stop::RolledBack { .. })) | None) => engine.due(policy).await,
         Err(error) => Err(error),
     };
     match due {

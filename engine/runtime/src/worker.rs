@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keywheel_core::{Cause, Event, NewRotation, Progress, Rotation, Shape, decide, schedule};
 use keywheel_policies::{Adopt, Policy, Strategy};
-use keywheel_secrets::{Label, SecretsError, VersionInfo};
+use keywheel_secrets::{Label, SecretInfo, SecretsError, VersionInfo};
 use keywheel_state::{Claim, History, Lease, StateError};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::driver::{Stop, drive};
 use crate::journal::{Found, Journal};
 use crate::lease::Keeper;
+use crate::registry::is_safe;
 use crate::scheduler::target_key;
 
 /// What is wanted of a secret.
@@ -44,6 +45,8 @@ pub enum RunError {
     NothingOpen(String),
     #[error("there is no rotator `{0}`")]
     NoRotator(String),
+    #[error("the rotator `{0}` makes values itself, which is only safe beside the live one (`strategy: overlapping`)")]
+    Unsafe(String),
     #[error(
         "`{secret}` has a rotation under way for another target, shape or account than its policy says now; {hint}"
     )]
@@ -126,13 +129,17 @@ impl Engine {
         lease: &Lease,
     ) -> Result<(Rotation, Stop, bool), RunError> {
         let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
+        let origin = rotator.describe().origin;
+        if !is_safe(origin, rotator_shape(found.fixed().shape)) {
+            return Err(RunError::Unsafe(policy.rotator.clone()));
+        }
         let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
         let keeper = Arc::new(keeper);
         let lost = keeper.lost().clone();
         let context = Context {
             engine: self,
             policy,
-            origin: rotator.describe().origin,
+            origin,
             rotator,
             fixed: found.fixed().clone(),
             fence: lease.fence,
@@ -219,8 +226,8 @@ impl Engine {
         };
         let text = |name: &str| policy.target.get(name).map(written);
         let mut place = format!("{}/{}", target_key(policy), text("database").unwrap_or_default());
-        let settings =
-            self.rotators.get(&policy.rotator).map(|rotator| rotator.describe().settings).unwrap_or_default();
+        let rotator = self.rotators.get(&policy.rotator);
+        let settings = rotator.as_ref().map(|rotator| rotator.describe().settings).unwrap_or_default();
         for setting in settings.iter().filter(|setting| setting.names_target) {
             let name = setting.name.as_str();
             if !["host", "port", "database"].contains(&name)
@@ -228,6 +235,9 @@ impl Engine {
             {
                 place.push_str(&format!(";{name}={value}"));
             }
+        }
+        if let Some(more) = rotator.map(|rotator| rotator.place(&policy.target)).filter(|more| !more.is_empty()) {
+            place.push_str(&format!(";{more}"));
         }
         format!("{place}#{users}")
     }
@@ -239,10 +249,14 @@ impl Engine {
 
     async fn due_given(&self, policy: &Policy, versions: &[VersionInfo]) -> Result<Option<Timestamp>, RunError> {
         let secret = policy.secret.name.as_str();
-        let since = current_of(versions).and_then(|current| current.promoted_at);
+        let current = current_of(versions);
+        let live = Live {
+            since: current.and_then(|current| current.promoted_at),
+            expires_at: current.and_then(|current| current.expires_at),
+        };
         let which = History { secret: Some(secret.to_owned()), limit: REMEMBERED };
         let latest = self.state.history(&which).await?;
-        Ok(due_after(policy, since, &latest, self.clock.now()))
+        Ok(due_after(policy, live, &latest, self.clock.now()))
     }
 }
 
@@ -255,14 +269,30 @@ const REMEMBERED: usize = 12;
 /// The longest pause after roll backs, unless the policy's own is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
-/// When a secret whose `CURRENT` is from `since` is due, given its latest rotations, newest first. One without `CURRENT` is
+/// What the due time is derived from: since when the value is `CURRENT`, if there is one, and when it ends by itself, if it
+/// does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Live {
+    pub since: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&SecretInfo> for Live {
+    fn from(info: &SecretInfo) -> Self {
+        Live { since: info.current_since, expires_at: info.current_expires_at }
+    }
+}
+
+/// When a secret whose `CURRENT` is `live` is due, given its latest rotations, newest first. One without `CURRENT` is
 /// made at once, if the policy says so. After a roll back comes a pause, doubled with each further one in a row: what failed
 /// is not tried again and again on an account that applications use.
-pub fn due_after(policy: &Policy, since: Option<Timestamp>, latest: &[Rotation], now: Timestamp) -> Option<Timestamp> {
+pub fn due_after(policy: &Policy, live: Live, latest: &[Rotation], now: Timestamp) -> Option<Timestamp> {
     let last = latest.first();
-    let due = match (since, policy.adopt) {
+    let due = match (live.since, policy.adopt) {
         // A clock that was ahead once must not silence the schedule for as long.
-        (Some(since), _) => schedule::next_due(&policy.schedule, &policy.secret.name, since.min(now))?,
+        (Some(since), _) => {
+            schedule::next_due_of(&policy.schedule, &policy.secret.name, since.min(now), live.expires_at)?
+        }
         (None, Adopt::Rotate) => {
             schedule::next_open(&policy.schedule, last.map_or(now, |last| last.created_at.min(now)))?
         }
@@ -294,6 +324,14 @@ pub(crate) fn shape_of(policy: &Policy) -> Shape {
         Strategy::InPlace { .. } => Shape::InPlace,
         Strategy::Alternating { .. } => Shape::Alternating,
         Strategy::Overlapping => Shape::Overlapping,
+    }
+}
+
+fn rotator_shape(shape: Shape) -> keywheel_sdk::Shape {
+    match shape {
+        Shape::InPlace => keywheel_sdk::Shape::InPlace,
+        Shape::Alternating => keywheel_sdk::Shape::Alternating,
+        Shape::Overlapping => keywheel_sdk::Shape::Overlapping,
     }
 }
 

@@ -49,6 +49,7 @@ cases![
     versions_are_newest_first,
     lists_are_in_name_order,
     times_are_kept_and_decide_nothing,
+    the_end_of_a_value_is_told_without_the_value,
     secrets_do_not_touch_each_other,
     odd_names_and_values_survive,
     big_values_survive,

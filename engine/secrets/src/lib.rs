@@ -18,4 +18,4 @@ pub use bounds::{MAX_BUNDLE_BYTES, MAX_NAME_BYTES};
 pub use error::SecretsError;
 pub use local::{KeyId, Keyring, LocalStore, MasterKey, MasterKeyError, Rewrapped};
 pub use password::{CharClass, FirstChar, PasswordError, PasswordRecipe, generate_password};
-pub use store::{Label, Labels, SecretInfo, SecretStore, Selector, Stored, VersionInfo};
+pub use store::{Label, Labels, SecretInfo, SecretStore, Selector, Stored, VersionInfo, expires_at};

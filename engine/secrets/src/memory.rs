@@ -9,7 +9,7 @@ use keywheel_sdk::Bundle;
 
 use crate::bounds::{check_bundle, check_name};
 use crate::moves::{self, Progress};
-use crate::{Label, Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo};
+use crate::{Label, Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo, expires_at};
 
 /// Versions with labels in memory.
 #[derive(Default)]
@@ -42,6 +42,10 @@ impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn current(versions: &[Version]) -> Option<&Version> {
+    versions.iter().find(|version| version.label == Label::Current)
 }
 
 #[async_trait]
@@ -178,7 +182,8 @@ impl SecretStore for MemoryStore {
             .map(|(name, Kept { versions, .. })| SecretInfo {
                 name: name.clone(),
                 labels: labels(versions),
-                current_since: versions.iter().find(|v| v.label == Label::Current).and_then(|v| v.promoted_at),
+                current_since: current(versions).and_then(|v| v.promoted_at),
+                current_expires_at: current(versions).and_then(|v| expires_at(&v.bundle)),
             })
             .collect())
     }
@@ -192,6 +197,7 @@ impl SecretStore for MemoryStore {
                 label: Some(v.label),
                 created_at: v.created_at,
                 promoted_at: v.promoted_at,
+                expires_at: expires_at(&v.bundle),
             })
             .collect())
     }

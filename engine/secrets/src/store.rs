@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use keywheel_sdk::Bundle;
+use keywheel_sdk::{Bundle, EXPIRES_AT};
 
 use crate::SecretsError;
 
@@ -48,6 +48,8 @@ pub struct VersionInfo {
     pub created_at: Timestamp,
     /// When it became `CURRENT`; `None` if it never did.
     pub promoted_at: Option<Timestamp>,
+    /// When the target stops accepting it by itself: the bundle's field `expires_at`, where it has a readable one.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// One secret, without its values.
@@ -57,6 +59,13 @@ pub struct SecretInfo {
     pub labels: Labels,
     /// When `CURRENT` became so.
     pub current_since: Option<Timestamp>,
+    /// When the target stops accepting `CURRENT` by itself, where that is known.
+    pub current_expires_at: Option<Timestamp>,
+}
+
+/// The bundle's own word on when it ends: its field `expires_at`. `None` if it has none, or what is there is no instant.
+pub fn expires_at(bundle: &Bundle) -> Option<Timestamp> {
+    bundle.get(EXPIRES_AT).ok()?.expose(|text| text.parse().ok())
 }
 
 /// Keeps versions of secrets. Each change is atomic and durable when the call returns `Ok`.

@@ -61,7 +61,7 @@ pub(crate) fn check(
     parts.push((schedule.jitter, "jitter"));
     if !matches!(strategy, Strategy::InPlace { .. }) {
         parts.push((revoke.after, "of grace (`revoke.after`)"));
-        if revoke.when == RevokeWhen::NoSessions {
+        if revoke.when != RevokeWhen::Always {
             if revoke.on_deadline == OnDeadline::Park {
                 walk.tell(
                     walk.problem(
@@ -75,6 +75,7 @@ pub(crate) fn check(
             }
             parts.push((revoke.deadline, "until `revoke.deadline`"));
         }
+        // While it is disabled it is accepted no more, so that `disable_first` adds nothing.
     }
     let longest = parts.iter().map(|(part, _)| *part).sum::<Duration>();
     if longest > max_age {

@@ -7,11 +7,15 @@ use crate::model::{Backoff, Exhausted, OnDeadline, OnFailure, Revoke, RevokeWhen
 use crate::tree::Node;
 use crate::walk::{Keys, Section, Walk};
 
-pub(crate) const REVOKE: Keys =
-    Keys { name: "revoke", keys: &["after", "when", "deadline", "on_deadline", "disable", "terminate_sessions"] };
+pub(crate) const REVOKE: Keys = Keys {
+    name: "revoke",
+    keys: &["after", "when", "deadline", "on_deadline", "disable_first", "disable", "terminate_sessions"],
+};
 pub(crate) const ON_FAILURE: Keys = Keys { name: "on_failure", keys: &["attempts", "backoff", "then"] };
 pub(crate) const REVOKE_WHEN: [(&str, RevokeWhen); 2] =
     [("always", RevokeWhen::Always), ("no-sessions", RevokeWhen::NoSessions)];
+/// What stands before the duration in `unused-24h`.
+const UNUSED: &str = "unused-";
 pub(crate) const ON_DEADLINE: [(&str, OnDeadline); 2] = [("revoke", OnDeadline::Revoke), ("park", OnDeadline::Park)];
 pub(crate) const EXHAUSTED: [(&str, Exhausted); 2] = [("roll-back", Exhausted::RollBack), ("park", Exhausted::Park)];
 
@@ -29,6 +33,7 @@ pub(crate) fn revoke(top: &Section<'_>, spec: Option<&RotatorSpec>, strategy: Op
         when: RevokeWhen::Always,
         deadline: DEFAULT_DEADLINE,
         on_deadline: OnDeadline::Revoke,
+        disable_first: None,
         disable: false,
         terminate_sessions: false,
     };
@@ -37,37 +42,46 @@ pub(crate) fn revoke(top: &Section<'_>, spec: Option<&RotatorSpec>, strategy: Op
     }
     let section = walk.section(top.get("revoke")?, &REVOKE)?;
     let when_node = section.get("when");
-    let when = when_node.map_or(Some(plain.when), |node| walk.choice(node, &REVOKE_WHEN));
+    let when = when_node.map_or(Some(plain.when), |node| self::when(walk, node));
     let after = section.get("after").map_or(Some(plain.after), |node| walk.duration(node));
     let deadline = section.get("deadline").map_or(Some(plain.deadline), |node| walk.duration(node));
     let on_deadline =
         section.get("on_deadline").map_or(Some(plain.on_deadline), |node| walk.choice(node, &ON_DEADLINE));
+    let disable_first_node = section.get("disable_first");
+    let disable_first = disable_first_node.map(|node| walk.duration(node));
     let disable = section.get("disable").map_or(Some(plain.disable), |node| walk.boolean(node));
     let terminate = section.get("terminate_sessions").map_or(Some(plain.terminate_sessions), |node| walk.boolean(node));
     if in_place {
         refuse_without_effect(
             &section,
-            &["after", "when", "deadline", "on_deadline", "disable"],
+            &["after", "when", "deadline", "on_deadline", "disable_first", "disable"],
             "in place, the old password is gone since apply",
         );
     } else if when == Some(RevokeWhen::Always) {
         refuse_without_effect(
             &section,
             &["deadline", "on_deadline"],
-            "nothing holds up the revocation without `when: no-sessions`",
+            "nothing holds up the revocation without `when: no-sessions` or `when: unused-24h`",
         );
     }
-    if let (Some(RevokeWhen::NoSessions), Some(spec), Some(node)) = (when, spec, when_node)
-        && !spec.usage
+    if let (Some(when), Some(spec), Some(node)) = (when, spec, when_node) {
+        let lacks = match when {
+            RevokeWhen::NoSessions if !spec.usage => Some("who still uses a credential"),
+            RevokeWhen::Unused(_) if !spec.last_used => Some("when a credential was last used"),
+            RevokeWhen::Always | RevokeWhen::NoSessions | RevokeWhen::Unused(_) => None,
+        };
+        if let Some(what) = lacks {
+            let message = format!("the rotator `{}` cannot tell {what}", spec.kind);
+            walk.tell(
+                walk.problem("unsupported", node.span, message).help("write `when: always`, with a longer `after`"),
+            );
+        }
+    }
+    if let (Some(spec), Some(node)) = (spec.filter(|spec| !spec.disable), disable_first_node)
+        && !in_place
     {
-        walk.tell(
-            walk.problem(
-                "unsupported",
-                node.span,
-                format!("the rotator `{}` cannot tell who still uses a credential", spec.kind),
-            )
-            .help("write `when: always`, with a longer `after`"),
-        );
+        let message = format!("the rotator `{}` cannot refuse a credential so that it can be undone", spec.kind);
+        walk.tell(walk.problem("unsupported", node.span, message).help("remove it, and write a longer `after`"));
     }
     section.done();
     Some(Revoke {
@@ -75,9 +89,20 @@ pub(crate) fn revoke(top: &Section<'_>, spec: Option<&RotatorSpec>, strategy: Op
         when: when?,
         deadline: deadline?,
         on_deadline: on_deadline?,
+        disable_first: disable_first.map_or(Some(None), |duration| duration.map(Some))?,
         disable: disable?,
         terminate_sessions: terminate?,
     })
+}
+
+/// A word, or `unused-` and how long.
+fn when(walk: &Walk<'_>, node: &Node) -> Option<RevokeWhen> {
+    let crate::tree::Kind::Text(_) = &node.kind else { return walk.choice(node, &REVOKE_WHEN) };
+    let text = walk.text(node)?;
+    match text.strip_prefix(UNUSED) {
+        Some(duration) => walk.duration_in(node.span, duration).map(RevokeWhen::Unused),
+        None => walk.choice(node, &REVOKE_WHEN),
+    }
 }
 
 fn refuse_without_effect(section: &Section<'_>, keys: &[&'static str], why: &str) {

@@ -135,7 +135,7 @@ impl Reader<'_> {
         let adopt = top.get("adopt").map_or(Some(Adopt::Keep), |node| walk.choice(node, &ADOPT));
         let schedule = top
             .need("schedule", "such as `schedule: { every: 30d }`, or `schedule: { manual: true }`")
-            .and_then(|node| schedule::read(walk, node, &self.catalogue.freezes));
+            .and_then(|node| schedule::read(walk, node, &self.catalogue.freezes, spec));
         let generate = generate::read(&top, spec);
         let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node, spec));
         let revoke = ending::revoke(&top, spec, strategy.as_ref());

@@ -5,14 +5,17 @@ use std::time::Duration;
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
 
+use crate::catalogue::RotatorSpec;
 use crate::cron::{Cron, CronError};
 use crate::model::{Freeze, Schedule, Trigger, Window};
 use crate::scalar;
 use crate::tree::{Node, Span};
 use crate::walk::{Keys, Section, Walk};
 
-pub(crate) const SCHEDULE: Keys =
-    Keys { name: "schedule", keys: &["every", "cron", "manual", "timezone", "window", "jitter", "freezes"] };
+pub(crate) const SCHEDULE: Keys = Keys {
+    name: "schedule",
+    keys: &["every", "cron", "manual", "timezone", "window", "jitter", "freezes", "before_expiry"],
+};
 pub(crate) const WINDOW: Keys = Keys { name: "window", keys: &["days", "from", "to"] };
 pub(crate) const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
@@ -25,7 +28,12 @@ pub(crate) const DAYS: [(&str, Weekday); 7] = [
 ];
 
 /// Reads `schedule:`.
-pub(crate) fn read(walk: &Walk<'_>, node: &Node, known_freezes: &[Freeze]) -> Option<Schedule> {
+pub(crate) fn read(
+    walk: &Walk<'_>,
+    node: &Node,
+    known_freezes: &[Freeze],
+    spec: Option<&RotatorSpec>,
+) -> Option<Schedule> {
     let section = walk.section(node, &SCHEDULE)?;
     let trigger = trigger(&section);
     let zone = section.get("timezone").map(|node| timezone(walk, node));
@@ -33,6 +41,7 @@ pub(crate) fn read(walk: &Walk<'_>, node: &Node, known_freezes: &[Freeze]) -> Op
     let window = window_node.map(|node| window(walk, node));
     let jitter = section.get("jitter").map_or(Some(Duration::ZERO), |node| walk.duration(node));
     let freezes = section.get("freezes").map_or(Some(Vec::new()), |node| freezes(walk, node, known_freezes));
+    let before_expiry = section.get("before_expiry").map(|node| before_expiry(walk, node, spec));
     let clock = ["window", "cron"].into_iter().find(|key| section.entry(key).is_some());
     if let (Some(clock), None) = (clock, section.entry("timezone")) {
         walk.tell(
@@ -49,7 +58,9 @@ pub(crate) fn read(walk: &Walk<'_>, node: &Node, known_freezes: &[Freeze]) -> Op
         );
     }
     if matches!(trigger, Some(Trigger::Manual)) {
-        for entry in ["window", "jitter", "freezes", "timezone"].iter().filter_map(|key| section.entry(key)) {
+        for entry in
+            ["window", "jitter", "freezes", "timezone", "before_expiry"].iter().filter_map(|key| section.entry(key))
+        {
             walk.tell(
                 walk.problem("no-effect", entry.span, format!("`{}` has no effect on a manual schedule", entry.key))
                     .help("remove it"),
@@ -71,7 +82,17 @@ pub(crate) fn read(walk: &Walk<'_>, node: &Node, known_freezes: &[Freeze]) -> Op
         refuse_eternal_freeze(walk, node.span, &freezes);
     }
     let timezone = zone.map_or(Some(TimeZone::UTC), |zone| zone)?;
-    Some(Schedule { trigger, timezone, window, jitter: jitter?, freezes })
+    let before_expiry = before_expiry.map_or(Some(None), |duration| duration.map(Some))?;
+    Some(Schedule { trigger, timezone, window, before_expiry, jitter: jitter?, freezes })
+}
+
+/// Only where something says when a credential ends.
+fn before_expiry(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>) -> Option<Duration> {
+    if let Some(spec) = spec.filter(|spec| !spec.fields.iter().any(|field| field == "expires_at")) {
+        let message = format!("the rotator `{}` does not say when a credential ends by itself", spec.kind);
+        walk.tell(walk.problem("unsupported", node.span, message).help("remove it; `every` alone makes rotations due"));
+    }
+    walk.duration(node)
 }
 
 fn trigger(section: &Section<'_>) -> Option<Trigger> {

@@ -4,6 +4,7 @@ use keywheel_sdk::{Admin, Bundle, Call, Retry, RotatorError, Secret};
 use reqwest::{Client, Url};
 
 use crate::ApiKeyRotator;
+use crate::expiry::Expiry;
 use crate::fill::{put_body, put_header};
 use crate::http::{self, Failure, Outgoing, Reply};
 use crate::login::login;
@@ -20,6 +21,8 @@ pub(crate) struct Access<'a> {
     base: Url,
     /// The tag of this rotation.
     pub tag: String,
+    /// When a key that this call makes ends.
+    expiry: Option<Expiry>,
     /// The tokens that this call was given.
     pub tokens: Tokens,
 }
@@ -32,12 +35,14 @@ impl<'a> Access<'a> {
         let wrong = |why: String| RotatorError::not_done(Retry::Never, "settings", why);
         settings::check(provider, settings).map_err(wrong)?;
         let base = settings::address(provider, &provider.base_url, settings).map_err(wrong)?;
+        let expiry = Expiry::of(provider, settings, crate::clock::now());
         Ok(Access {
             provider,
             call,
             client: rotator.client()?,
             base,
             tag: provider.tag.of(call.rotation),
+            expiry,
             tokens: Tokens::default(),
         })
     }
@@ -109,6 +114,7 @@ impl<'a> Access<'a> {
             key,
             rotation: self.call.rotation,
             tag: &self.tag,
+            expiry: self.expiry,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 /// The moment of the call.
-#[expect(clippy::disallowed_methods, reason = "a signature tells the provider when it was made")]
+#[expect(clippy::disallowed_methods, reason = "signatures and expiries are instants by the provider's clock")]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

@@ -41,6 +41,8 @@ pub(crate) struct Document {
     pub fields: Spanned<Vec<Text>>,
     /// A key's name: `keywheel`, a separator and `${rotation}`.
     pub tag: Text,
+    /// How long a key lives, as a setting of kind `duration`: `${target.lifetime}`. Then `${expires.date}` and others are known.
+    pub lifetime: Option<Text>,
     /// What the provider is asked.
     pub requests: Spanned<RequestsDocument>,
     /// How long a new key may be refused at first, such as `10s`. At most `5m`.

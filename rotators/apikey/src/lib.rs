@@ -23,6 +23,7 @@ mod clock;
 mod control;
 mod document;
 mod duration;
+mod expiry;
 mod fill;
 mod generate;
 mod http;
@@ -111,6 +112,10 @@ impl Rotator for ApiKeyRotator {
         settings::check(&self.provider, settings)
     }
 
+    fn place(&self, settings: &Map<String, Value>) -> String {
+        settings::place(&self.provider, settings)
+    }
+
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
         preflight::preflight(self, call, current).await
     }
@@ -123,8 +128,8 @@ impl Rotator for ApiKeyRotator {
         generate::generate(self, call, current).await
     }
 
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
-        sweep::sweep(self, call, keep).await
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
+        sweep::sweep(self, call, earlier, keep).await
     }
 
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, _current: Option<&Bundle>) -> Result<(), RotatorError> {

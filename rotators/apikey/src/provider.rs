@@ -45,10 +45,13 @@ pub(crate) const KEY_ID: &str = "key_id";
 ///   Each may have `holds`: what an answer with a good status must hold, as JSONPath that selects something (a value that is
 ///   neither `null` nor `false`), such as `$.ok`, or `$[?$.result.status == 'active']`. Without it, such an answer is none: it is
 ///   not known what has happened.
+/// - `lifetime: "${target.lifetime}"`, a setting of kind `duration`: how long keys live. Then `${expires.date}` (a day in UTC),
+///   `${expires.time}` (RFC 3339 in UTC) and `${expires.seconds}` (the lifetime; alone in a JSON body a number) say when a key that
+///   is made now ends.
 /// - `propagation`: how long a new key may be refused at first, such as `10s`.
 ///
-/// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}` and `${tag}`;
-/// `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
+/// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}`, `${tag}` and
+/// `${expires.…}`; `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
 /// JSON body that is one setting and nothing else has the setting's own type: `scopes: "${target.scopes}"` becomes a list.
 pub struct Provider {
     pub(crate) name: String,
@@ -64,6 +67,8 @@ pub struct Provider {
     pub(crate) verify: Verify,
     pub(crate) disable: Option<Removal>,
     pub(crate) delete: Removal,
+    /// The setting that says how long keys live, where they end by themselves.
+    pub(crate) lifetime: Option<String>,
     /// How long a new key may be refused at first, and a deleted one be accepted.
     pub(crate) propagation: Duration,
 }

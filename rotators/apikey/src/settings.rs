@@ -54,7 +54,8 @@ pub(crate) fn address(
     template: &Template,
     map: &Map<String, Value>,
 ) -> Result<reqwest::Url, String> {
-    let values = Values { settings: &provider.settings, target: map, admin: None, key: None, rotation: "", tag: "" };
+    let (settings, none) = (provider.settings.as_slice(), "");
+    let values = Values { settings, target: map, admin: None, key: None, rotation: none, tag: none, expiry: None };
     let fill = |template: &Template, place| template.fill(&values, place).map_err(|error| error.message);
     let text = match template.after_address() {
         None => fill(template, Place::Host)?,
@@ -68,6 +69,13 @@ pub(crate) fn address(
         }
     };
     base_url(&text).map_err(|why| format!("the provider's address {why}"))
+}
+
+/// Where keys are made, and what they are called there.
+pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> String {
+    let base = provider.create.request.base.as_ref().unwrap_or(&provider.base_url);
+    let address = address(provider, base, map).map(String::from).unwrap_or_default();
+    format!("at={address};tag={}", provider.tag.of("*"))
 }
 
 /// Whether a value can be a setting of this kind. The error is the rest of a sentence.

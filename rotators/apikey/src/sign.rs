@@ -100,7 +100,8 @@ mod tests {
             service: text("iam"),
         };
         let target = Map::new();
-        let values = Values { settings: &[], target: &target, admin: None, key: None, rotation: "", tag: "" };
+        let values =
+            Values { settings: &[], target: &target, admin: None, key: None, rotation: "", tag: "", expiry: None };
         // 2015-08-30T12:36:00Z
         sign(&mut request, &signer, &values, SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160)).unwrap();
         assert_eq!(

@@ -3,9 +3,11 @@
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use serde_json::{Map, Value};
 
+use crate::clock;
+use crate::expiry::{Expiry, ExpiryPart};
 use crate::provider::{Auth, Body, Json, KEY_ID, Next, OAuth2, Provider, Request, SigV4, Tag};
 use crate::settings;
-use crate::template::{Place, Template, Variable, write_value};
+use crate::template::{Place, Template, Variable, setting, write_value};
 
 /// Stands for a value that is secret.
 pub const SECRET: &str = "•••";
@@ -151,7 +153,7 @@ impl Drawing<'_> {
     fn address(&self, template: &Template) -> Result<String, String> {
         let missing = template.variables().any(|variable| match variable {
             Variable::Target(name) => self.setting(name).is_none(),
-            Variable::Admin(_) | Variable::Key(_) | Variable::Rotation | Variable::Tag => true,
+            Variable::Admin(_) | Variable::Key(_) | Variable::Rotation | Variable::Tag | Variable::Expires(_) => true,
         });
         if !missing {
             Ok(settings::address(self.provider, template, self.known.target)?.to_string())
@@ -204,6 +206,7 @@ impl Drawing<'_> {
             Json::Plain(value) => value.clone(),
             Json::Text(template) => match template.only() {
                 Some(Variable::Target(name)) if let Some(value) = self.setting(name) => value.clone(),
+                Some(Variable::Expires(ExpiryPart::Seconds)) if let Some(seconds) = self.lifetime() => seconds.into(),
                 Some(_) | None => Value::String(self.text(template, Place::Whole)?),
             },
             Json::List(items) => Value::Array(items.iter().map(|item| self.json(item)).collect::<Result<_, _>>()?),
@@ -252,6 +255,12 @@ impl Drawing<'_> {
             }),
             Variable::Key(field) if field == KEY_ID => Ok(variable.placeholder()),
             Variable::Key(_) => Ok(SECRET.to_owned()),
+            Variable::Expires(ExpiryPart::Seconds) => match self.lifetime() {
+                Some(seconds) => fit(&seconds.to_string()),
+                None => Ok(variable.placeholder()),
+            },
+            // Known once the request is made.
+            Variable::Expires(ExpiryPart::Date | ExpiryPart::Time) => Ok(variable.placeholder()),
             Variable::Rotation => Ok(variable.placeholder()),
             Variable::Tag => {
                 let Tag { before, after } = &self.provider.tag;
@@ -262,8 +271,12 @@ impl Drawing<'_> {
     }
 
     fn setting(&self, name: &str) -> Option<&Value> {
-        let default = || self.provider.settings.iter().find(|spec| spec.name == name)?.default.as_ref();
-        self.known.target.get(name).or_else(default)
+        setting(&self.provider.settings, self.known.target, name)
+    }
+
+    /// What the policy gives to keys, in seconds.
+    fn lifetime(&self) -> Option<u64> {
+        Expiry::of(self.provider, self.known.target, clock::now()).map(Expiry::seconds)
     }
 }
 

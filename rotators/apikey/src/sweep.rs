@@ -1,5 +1,7 @@
 //! `sweep`: nothing of this rotation is left but what is kept.
 
+use std::collections::HashSet;
+
 use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
@@ -9,11 +11,18 @@ use crate::list::list;
 use crate::remove::remove;
 use crate::wait::Patience;
 
-/// Deletes all keys with this rotation's tag that are none of `keep`, by their ids, and sees in the list that they are
-/// gone.
-pub(crate) async fn sweep(rotator: &ApiKeyRotator, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+/// Deletes all keys with the tag of this rotation or of an earlier one that are none of `keep`, by their ids, and sees in the
+/// list that they are gone. The first of `keep` is the live one.
+pub(crate) async fn sweep(
+    rotator: &ApiKeyRotator,
+    call: &Call<'_>,
+    earlier: &[String],
+    keep: &[&Bundle],
+) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
-    let tagged = tagged(&access).await?;
+    let own = std::iter::once(access.tag.clone());
+    let tags: HashSet<String> = own.chain(earlier.iter().map(|rotation| access.provider.tag.of(rotation))).collect();
+    let tagged = tagged(&access, &tags).await?;
     if tagged.is_empty() {
         return Ok(());
     }
@@ -22,7 +31,7 @@ pub(crate) async fn sweep(rotator: &ApiKeyRotator, call: &Call<'_>, keep: &[&Bun
     let keep = keep.iter().map(|kept| key_id(kept)).collect::<Result<Vec<_>, _>>()?;
     let orphans: Vec<String> = tagged.into_iter().filter(|id| !keep.contains(id)).collect();
     if !orphans.is_empty() {
-        see_listed(&access, &keep).await?;
+        see_listed(&access, keep.first()).await?;
     }
     let mut deleted = false;
     for orphan in &orphans {
@@ -34,7 +43,7 @@ pub(crate) async fn sweep(rotator: &ApiKeyRotator, call: &Call<'_>, keep: &[&Bun
     }
     let mut patience = Patience::of(&access);
     loop {
-        let mut left = self::tagged(&access).await.map_err(after_change)?;
+        let mut left = self::tagged(&access, &tags).await.map_err(after_change)?;
         left.retain(|id| !keep.contains(id));
         if left.is_empty() {
             return Ok(());
@@ -47,16 +56,16 @@ pub(crate) async fn sweep(rotator: &ApiKeyRotator, call: &Call<'_>, keep: &[&Bun
     }
 }
 
-/// The ids of the keys with this rotation's tag.
-async fn tagged(access: &Access<'_>) -> Result<Vec<String>, RotatorError> {
+/// The ids of the keys with one of these tags.
+async fn tagged(access: &Access<'_>, tags: &HashSet<String>) -> Result<Vec<String>, RotatorError> {
     let keys = list(access).await?.into_iter();
-    Ok(keys.filter(|key| key.tag.as_deref() == Some(access.tag.as_str())).map(|key| key.key_id).collect())
+    Ok(keys.filter(|key| key.tag.as_ref().is_some_and(|tag| tags.contains(tag))).map(|key| key.key_id).collect())
 }
 
-/// What is kept must be in the list under the id by which it is known.
-async fn see_listed(access: &Access<'_>, keep: &[String]) -> Result<(), RotatorError> {
+/// The live key must be in the list under the id by which it is known.
+async fn see_listed(access: &Access<'_>, live: Option<&String>) -> Result<(), RotatorError> {
     let listed = list(access).await?;
-    match keep.iter().find(|kept| !listed.iter().any(|key| key.key_id == **kept)) {
+    match live.filter(|live| !listed.iter().any(|key| key.key_id == **live)) {
         None => Ok(()),
         Some(kept) => Err(RotatorError::not_done(
             Retry::Never,

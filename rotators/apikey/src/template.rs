@@ -6,6 +6,7 @@ use keywheel_sdk::{Bundle, Retry, RotatorError};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::expiry::{Expiry, ExpiryPart};
 use crate::mistake::{Flaw, did_you_mean};
 use crate::provider::SettingSpec;
 
@@ -32,6 +33,8 @@ pub(crate) enum Variable {
     Rotation,
     /// The tag with the rotation's id in it.
     Tag,
+    /// When a key that is made now ends.
+    Expires(ExpiryPart),
 }
 
 /// Where a template stands, which says how values are written into it.
@@ -55,9 +58,11 @@ pub(crate) struct Values<'a> {
     pub key: Option<&'a Bundle>,
     pub rotation: &'a str,
     pub tag: &'a str,
+    /// Where the declaration knows a lifetime.
+    pub expiry: Option<Expiry>,
 }
 
-const WORDS: [&str; 5] = ["target", "admin", "key", "rotation", "tag"];
+const WORDS: [&str; 6] = ["target", "admin", "key", "rotation", "tag", "expires"];
 
 impl Template {
     /// Splits a text at its variables. `$${` stands for the characters `${` themselves.
@@ -188,7 +193,7 @@ impl Variable {
             None => match name {
                 "rotation" => Ok(Variable::Rotation),
                 "tag" => Ok(Variable::Tag),
-                "target" | "admin" | "key" => {
+                "target" | "admin" | "key" | "expires" => {
                     Err(Flaw::new(format!("`{name}` has parts, one must be chosen"), format!("write `${{{name}.…}}`")))
                 }
                 _ => Err(unknown()),
@@ -197,6 +202,13 @@ impl Variable {
             Some(("target", part)) => Ok(Variable::Target(part.to_owned())),
             Some(("admin", part)) => Ok(Variable::Admin(part.to_owned())),
             Some(("key", part)) => Ok(Variable::Key(part.to_owned())),
+            Some(("expires", part)) => match ExpiryPart::ALL.into_iter().find(|known| known.word() == part) {
+                Some(part) => Ok(Variable::Expires(part)),
+                None => {
+                    let help = did_you_mean(part, ExpiryPart::ALL.map(ExpiryPart::word));
+                    Err(Flaw::new(format!("there is no variable `{name}`"), help))
+                }
+            },
             Some((first, _)) => Err(Flaw::new(format!("there is no variable `{name}`"), did_you_mean(first, WORDS))),
         }
     }
@@ -209,6 +221,7 @@ impl Variable {
             Variable::Key(part) => format!("key.{part}"),
             Variable::Rotation => "rotation".to_owned(),
             Variable::Tag => "tag".to_owned(),
+            Variable::Expires(part) => format!("expires.{}", part.word()),
         }
     }
 
@@ -223,21 +236,28 @@ impl Values<'_> {
     pub fn json(&self, variable: &Variable) -> Result<Value, RotatorError> {
         match variable {
             Variable::Target(name) => self.setting(name).cloned().ok_or_else(|| missing(variable)),
-            Variable::Admin(_) | Variable::Key(_) | Variable::Rotation | Variable::Tag => {
-                self.lend(variable, |text| Value::from(text))
+            Variable::Expires(ExpiryPart::Seconds) => {
+                self.expiry.map(|expiry| Value::from(expiry.seconds())).ok_or_else(|| missing(variable))
             }
+            Variable::Admin(_)
+            | Variable::Key(_)
+            | Variable::Rotation
+            | Variable::Tag
+            | Variable::Expires(ExpiryPart::Date | ExpiryPart::Time) => self.lend(variable, |text| Value::from(text)),
         }
     }
 
     fn setting(&self, name: &str) -> Option<&Value> {
-        let default = || self.settings.iter().find(|spec| spec.name == name).and_then(|spec| spec.default.as_ref());
-        self.target.get(name).or_else(default)
+        setting(self.settings, self.target, name)
     }
 
     fn lend<R>(&self, variable: &Variable, use_it: impl FnOnce(&str) -> R) -> Result<R, RotatorError> {
         match variable {
             Variable::Rotation => Ok(use_it(self.rotation)),
             Variable::Tag => Ok(use_it(self.tag)),
+            Variable::Expires(part) => {
+                self.expiry.map(|expiry| use_it(&expiry.text(*part))).ok_or_else(|| missing(variable))
+            }
             Variable::Target(name) => match self.setting(name) {
                 Some(Value::String(text)) => Ok(use_it(text)),
                 Some(Value::Number(number)) => Ok(use_it(&number.to_string())),
@@ -259,6 +279,12 @@ impl Values<'_> {
             Variable::Key(field) => Ok(self.key.ok_or_else(|| missing(variable))?.get(field)?.expose(use_it)),
         }
     }
+}
+
+/// What a policy gives, or the declaration instead.
+pub(crate) fn setting<'a>(specs: &'a [SettingSpec], target: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let default = || specs.iter().find(|spec| spec.name == name).and_then(|spec| spec.default.as_ref());
+    target.get(name).or_else(default)
 }
 
 fn missing(variable: &Variable) -> RotatorError {
@@ -341,6 +367,7 @@ mod tests {
             key: Some(&key),
             rotation: "r-1",
             tag: "keywheel:r-1",
+            expiry: None,
         };
         let template = Template::parse(text).unwrap();
         template.fill(&values, place).map(|text| text.to_string()).map_err(|error| error.message)

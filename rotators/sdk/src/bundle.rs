@@ -9,6 +9,9 @@ pub const USERNAME: &str = "username";
 /// The field that holds the password.
 pub const PASSWORD: &str = "password";
 
+/// The field that says until when the target accepts the credential, where it ends by itself: RFC 3339 with an offset. No secret.
+pub const EXPIRES_AT: &str = "expires_at";
+
 /// The fields of one version of a secret, in name order.
 #[derive(Default)]
 pub struct Bundle(BTreeMap<String, Secret>);

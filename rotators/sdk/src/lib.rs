@@ -12,7 +12,7 @@ mod error;
 mod rotator;
 mod secret;
 
-pub use bundle::{Bundle, MissingField, PASSWORD, USERNAME};
+pub use bundle::{Bundle, EXPIRES_AT, MissingField, PASSWORD, USERNAME};
 pub use call::{Admin, Call, Check, Generates, GrantParity, RevokeHow, Strategy, Target};
 pub use descriptor::{Capabilities, Descriptor, Origin, Setting, SettingKind, Shape};
 pub use error::{Effect, Retry, RotatorError};

@@ -72,6 +72,13 @@ pub trait Rotator: Send + Sync {
         Ok(())
     }
 
+    /// What says which accounts are meant beside the settings with [`crate::Setting::names_target`], such as the address that
+    /// a declaration makes of them. No secret. While it differs, a rotation that is under way rests.
+    fn place(&self, settings: &Map<String, Value>) -> String {
+        let _ = settings;
+        String::new()
+    }
+
     /// A further field made from the others, such as `dsn`. `None` for a field that it does not know.
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         let _ = (target, bundle, field);
@@ -94,11 +101,12 @@ pub trait Rotator: Send + Sync {
         Err(RotatorError::not_done(crate::Retry::Never, "unsupported", "this rotator does not make values itself"))
     }
 
-    /// Only where [`crate::Origin::Provider`]: deletes all that carries the tag of `call.rotation` and is none of `keep`, and
-    /// sees that it is gone. A `generate` whose answer was lost made a value that nobody holds; this is what finds it. Never
-    /// touches what has another tag or none. Fine if there is nothing.
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
-        let _ = (call, keep);
+    /// Only where [`crate::Origin::Provider`]: deletes all that carries the tag of `call.rotation` or of one of the rotations
+    /// `earlier`, and is none of `keep`, and sees that it is gone. A `generate` whose answer was lost made a value that nobody
+    /// holds; this is what finds it. `keep` is what the secret store holds, the live credential first where there is one.
+    /// Never touches what has another tag or none. Fine if there is nothing.
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
+        let _ = (call, earlier, keep);
         Ok(())
     }
 

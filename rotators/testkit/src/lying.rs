@@ -170,8 +170,8 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
         self.tell(Verb::Generate, self.inner.generate(call, current)).await
     }
 
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
-        self.tell(Verb::Sweep, self.inner.sweep(call, keep)).await
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
+        self.tell(Verb::Sweep, self.inner.sweep(call, earlier, keep)).await
     }
 
     async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {

@@ -23,6 +23,25 @@ pub fn next_due(schedule: &Schedule, secret: &str, since: Timestamp) -> Option<T
     open.checked_add(share(secret, open_for(schedule, open, jitter))).ok()
 }
 
+/// The same for a credential that ends by itself at `expires_at`: earlier, where the schedule has a head start and that comes
+/// first. Where the window opens too late for it, the rotation is late: nothing is begun outside of it.
+pub fn next_due_of(
+    schedule: &Schedule,
+    secret: &str,
+    since: Timestamp,
+    expires_at: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let due = next_due(schedule, secret, since)?;
+    let (Some(head_start), Some(expires_at)) = (schedule.before_expiry, expires_at) else { return Some(due) };
+    let head_start = SignedDuration::try_from(head_start).unwrap_or(SignedDuration::MAX);
+    let early = match expires_at.checked_sub(head_start) {
+        Ok(early) if early > since => early,
+        // It lives no longer than its head start: half of its life, so that it is not rotated again and again.
+        Ok(_) | Err(_) => since.checked_add(expires_at.duration_since(since) / 2).unwrap_or(since).max(since),
+    };
+    Some(due.min(next_open(schedule, early)?))
+}
+
 /// The rotations of `secret` up to `until` (included), if each is promoted when it is due.
 pub fn occurrences(
     schedule: &Schedule,

@@ -2,11 +2,11 @@
 
 use keywheel_core::handle::{Attempt, Discard};
 
-use super::{Outcome, sweep};
+use super::{Outcome, sweep_own};
 use crate::context::{Context, writing_failed};
 
 pub(crate) async fn discard(cx: &Context<'_>, attempt: &Attempt<Discard>) -> Outcome {
-    if let Err(outcome) = sweep(cx).await {
+    if let Err(outcome) = sweep_own(cx).await {
         return outcome;
     }
     // Earlier candidates were refused, and are usually destroyed when a later one is staged; a later one may never have been.

@@ -9,7 +9,7 @@ use keywheel_policies::{Policy, Strategy};
 use keywheel_sdk::{Bundle, Origin, PASSWORD, Target, USERNAME};
 use keywheel_secrets::generate_password;
 
-use super::{Outcome, ready};
+use super::{Outcome, ready, sweep_before};
 use crate::account::recipe_of;
 use crate::context::{Context, outcome_of, within};
 
@@ -26,8 +26,8 @@ async fn by_the_provider(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outco
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);
-    if let Err(error) = within(cx, cx.rotator.sweep(&call, &[])).await {
-        return outcome_of(&error);
+    if let Err(outcome) = sweep_before(cx, &target).await {
+        return outcome;
     }
     let bundle = match within(cx, cx.rotator.generate(&call, current.as_ref())).await {
         Ok(bundle) => bundle,
@@ -35,8 +35,8 @@ async fn by_the_provider(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outco
     };
     if let Some(field) = cx.policy.secret.fields.iter().find(|field| bundle.get(field).is_err()) {
         let message = format!("the provider's answer holds no `{field}`; what it made was swept away");
-        if let Err(error) = within(cx, cx.rotator.sweep(&call, &[])).await {
-            return outcome_of(&error);
+        if let Err(outcome) = sweep_before(cx, &target).await {
+            return outcome;
         }
         return Outcome::NotApplied(Failure::new("field", message, Retry::Never));
     }

@@ -19,7 +19,7 @@ pub(crate) use promote::{grace, promote};
 pub(crate) use restore::restore;
 pub(crate) use revoke::revoke;
 pub(crate) use stage::stage;
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{sweep_all, sweep_before, sweep_own};
 pub(crate) use verify::verify;
 
 /// How an effect went.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keywheel_core::handle::{Attempt, Revoke};
 use keywheel_core::{Failure, Hold, Retry, Shape, State, Why, decide};
 use keywheel_policies::{OnDeadline, RevokeWhen};
 use keywheel_sdk::{Answer, Bundle, Call, Origin, RevokeHow};
 
-use super::{Outcome, ready, sweep};
+use super::{Outcome, ready, sweep_all};
 use crate::context::{Context, failure_of, outcome_of, within, writing_failed};
 
 /// How often a drain is looked at.
@@ -28,9 +29,9 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             "CURRENT is now version {live}, which this rotation did not make; nothing is revoked on its word"
         )));
     }
-    let Some(version) = cx.fixed.replaces.as_deref() else { return swept(cx, FIRST).await };
+    let Some(version) = cx.fixed.replaces.as_deref() else { return swept(cx, &current, FIRST).await };
     let Some(previous) = ready!(cx.replaced().await) else {
-        return swept(cx, "the previous version is gone already").await;
+        return swept(cx, &current, "the previous version is gone already").await;
     };
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
@@ -47,12 +48,17 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             Ok(()) => {}
             Err(failure) => return Outcome::NotApplied(failure),
         }
-        if let Some(outcome) = drained(cx, &call, &previous, state).await {
+        if state.disabled_at.is_none()
+            && let Some(outcome) = drained(cx, &call, &previous, state).await
+        {
+            return outcome;
+        }
+        if let Some(outcome) = disabled(cx, &call, &previous, &current, state).await {
             return outcome;
         }
     }
     // Only now: what is deleted here goes on the word of a list.
-    if let Err(outcome) = sweep(cx).await {
+    if let Err(outcome) = sweep_all(cx, &[&current, &previous]).await {
         return outcome;
     }
     let how = RevokeHow { disable: cx.policy.revoke.disable, terminate_sessions: cx.policy.revoke.terminate_sessions };
@@ -66,8 +72,8 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
 }
 
 /// Nothing is to be revoked, and nothing of this rotation is left over.
-async fn swept(cx: &Context<'_>, note: &str) -> Outcome {
-    match sweep(cx).await {
+async fn swept(cx: &Context<'_>, current: &Bundle, note: &str) -> Outcome {
+    match sweep_all(cx, &[current]).await {
         Ok(()) => Outcome::noted(note),
         Err(outcome) => outcome,
     }
@@ -98,29 +104,60 @@ async fn successor_works(
 
 /// `None` once the old credential may go; otherwise why not.
 async fn drained(cx: &Context<'_>, call: &Call<'_>, previous: &Bundle, state: &State) -> Option<Outcome> {
-    match cx.policy.revoke.when {
+    let now = cx.now();
+    // Until when it is certainly in use, and how that is told.
+    let (busy_until, used) = match cx.policy.revoke.when {
         RevokeWhen::Always => return None,
-        RevokeWhen::NoSessions => {}
-    }
-    let sessions = match within(cx, cx.rotator.usage(call, previous)).await {
-        Ok(usage) => usage.sessions,
-        Err(error) => return Some(Outcome::NotApplied(failure_of(&error))),
+        RevokeWhen::NoSessions => match within(cx, cx.rotator.usage(call, previous)).await {
+            Ok(usage) if usage.sessions == 0 => return None,
+            Ok(usage) => {
+                (decide::later(now, DRAIN_POLL), format!("{} sessions still use the old credential", usage.sessions))
+            }
+            Err(error) => return Some(Outcome::NotApplied(failure_of(&error))),
+        },
+        RevokeWhen::Unused(quiet) => {
+            let last = match within(cx, cx.rotator.last_used(call, previous)).await {
+                Ok(last) => last.and_then(|last| Timestamp::try_from(last).ok()),
+                Err(error) => return Some(Outcome::NotApplied(failure_of(&error))),
+            };
+            // Readers had the old value until promotion, whatever the provider saw of it.
+            let last = last.max(state.promoted_at).unwrap_or(now);
+            let free = decide::later(last, quiet);
+            if free <= now {
+                return None;
+            }
+            (free.max(decide::later(now, DRAIN_POLL)), format!("the old credential was last used at {last}"))
+        }
     };
     let deadline = decide::later(cx.grace_over(state), cx.policy.revoke.deadline);
-    let now = cx.now();
-    if sessions == 0 {
-        None
-    } else if now < deadline {
-        let until = decide::later(now, DRAIN_POLL).min(deadline);
-        Some(Outcome::Wait(Hold { until, why: Why::Drain }))
-    } else {
-        match cx.policy.revoke.on_deadline {
-            OnDeadline::Revoke => None,
-            OnDeadline::Park => Some(Outcome::NotApplied(never(format!(
-                "{sessions} sessions still use the old credential after the policy's deadline"
-            )))),
-        }
+    if now < deadline {
+        return Some(Outcome::Wait(Hold { until: busy_until.min(deadline), why: Why::Drain }));
     }
+    match cx.policy.revoke.on_deadline {
+        OnDeadline::Revoke => None,
+        OnDeadline::Park => Some(Outcome::NotApplied(never(format!("{used}, after the policy's deadline")))),
+    }
+}
+
+/// `None` once the old credential has been disabled for as long as the policy wants; disables it if it is not. It is disabled
+/// again after a crash in between, which changes nothing.
+async fn disabled(
+    cx: &Context<'_>,
+    call: &Call<'_>,
+    previous: &Bundle,
+    current: &Bundle,
+    state: &State,
+) -> Option<Outcome> {
+    let pause = cx.policy.revoke.disable_first?;
+    let since = match state.disabled_at {
+        Some(since) => since,
+        None => match within(cx, cx.rotator.disable(call, previous, current)).await {
+            Ok(()) => cx.now(),
+            Err(error) => return Some(outcome_of(&error)),
+        },
+    };
+    let until = decide::later(since, pause);
+    (cx.now() < until).then_some(Outcome::Wait(Hold { until, why: Why::Disabled }))
 }
 
 fn username(bundle: &Bundle) -> Result<String, Failure> {

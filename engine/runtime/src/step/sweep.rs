@@ -1,21 +1,115 @@
-//! Before a rotation ends: what the provider made for it and nobody holds goes.
+//! What the provider made and nobody holds goes: before another is made, and before a rotation ends.
 
-use keywheel_sdk::{Bundle, Origin};
+use jiff::Timestamp;
+use keywheel_core::{Event, Failure, Hold, Retry, Step, Why, decide};
+use keywheel_policies::AdminSource;
+use keywheel_sdk::{Bundle, Origin, Target};
+use keywheel_secrets::Selector;
+use keywheel_state::{History, StateError};
 
 use super::Outcome;
-use crate::context::{Context, outcome_of, within};
+use crate::context::{Context, outcome_of, reading_failed, within};
 
-/// Deletes at the provider what carries this rotation's tag and is not `CURRENT`. Nothing to do where the engine makes the
-/// values.
-pub(crate) async fn sweep(cx: &Context<'_>) -> Result<(), Outcome> {
+/// How many earlier rotations of a secret are cleaned up after.
+const REMEMBERED: usize = 1_000;
+
+/// Before another is made: deletes what carries the tag of this rotation, or of an earlier one of this secret, and is not in
+/// the secret store. What an earlier one left came after its last look: a creation that took very long on its way.
+pub(crate) async fn sweep_before(cx: &Context<'_>, target: &Target) -> Result<(), Outcome> {
+    let held = held(cx).await?;
+    let keep: Vec<&Bundle> = held.iter().collect();
+    ask(cx, target, &earlier(cx).await?, &keep).await
+}
+
+/// Before a rotation is rolled back: deletes what carries its tag and is not `CURRENT`. Nothing to do where the engine makes
+/// the values.
+pub(crate) async fn sweep_own(cx: &Context<'_>) -> Result<(), Outcome> {
     match cx.origin {
         Origin::Engine => return Ok(()),
         Origin::Provider => {}
     }
     let current = cx.current().await.map_err(Outcome::NotApplied)?.map(|(_, bundle)| bundle);
+    if current.is_none() && cx.policy.admin == AdminSource::Own {
+        // Nothing was made: there was no key to make another with.
+        return Ok(());
+    }
+    await_stragglers(cx).await?;
     let target = cx.target().await.map_err(Outcome::NotApplied)?;
-    let rotation = cx.fixed.id.to_string();
-    let call = cx.call(&target, &rotation);
     let keep: Vec<&Bundle> = current.iter().collect();
-    within(cx, cx.rotator.sweep(&call, &keep)).await.map_err(|error| outcome_of(&error))
+    ask(cx, &target, &[], &keep).await
+}
+
+/// Before the previous credential ends, its grace being over: deletes what carries the tag of this rotation or of an earlier
+/// one and is none of `keep`. So a key goes, too, that a person had replaced by hand before this rotation. Nothing to do
+/// where the engine makes the values.
+pub(crate) async fn sweep_all(cx: &Context<'_>, keep: &[&Bundle]) -> Result<(), Outcome> {
+    match cx.origin {
+        Origin::Engine => return Ok(()),
+        Origin::Provider => {}
+    }
+    await_stragglers(cx).await?;
+    let target = cx.target().await.map_err(Outcome::NotApplied)?;
+    ask(cx, &target, &earlier(cx).await?, keep).await
+}
+
+/// Where a creation was in doubt, the provider may still be at it, so that its end is waited for: as long again as the call
+/// itself had.
+async fn await_stragglers(cx: &Context<'_>) -> Result<(), Outcome> {
+    match straggles_until(cx).await? {
+        Some(until) if cx.now() < until => Err(Outcome::Wait(Hold { until, why: Why::InDoubt })),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The ids of this secret's earlier rotations.
+async fn earlier(cx: &Context<'_>) -> Result<Vec<String>, Outcome> {
+    let which = History { secret: Some(cx.fixed.secret.clone()), limit: REMEMBERED };
+    let history = cx.engine.state.history(&which).await;
+    let history = history.map_err(|error| Outcome::NotApplied(journal_failed(&error)))?;
+    Ok(history.iter().map(|one| one.fixed.id).filter(|id| *id != cx.fixed.id).map(|id| id.to_string()).collect())
+}
+
+async fn ask(cx: &Context<'_>, target: &Target, earlier: &[String], keep: &[&Bundle]) -> Result<(), Outcome> {
+    let rotation = cx.fixed.id.to_string();
+    let call = cx.call(target, &rotation);
+    within(cx, cx.rotator.sweep(&call, earlier, keep)).await.map_err(|error| outcome_of(&error))
+}
+
+/// What the store holds of this secret, `CURRENT` first, without this rotation's own candidates: those were refused.
+async fn held(cx: &Context<'_>) -> Result<Vec<Bundle>, Outcome> {
+    let failed = |error| Outcome::NotApplied(reading_failed(error));
+    let own = format!("{}.", cx.fixed.id);
+    let current = cx.current().await.map_err(Outcome::NotApplied)?;
+    let live = current.as_ref().map(|(version, _)| version.clone());
+    let mut held: Vec<Bundle> = current.into_iter().map(|(_, bundle)| bundle).collect();
+    for info in cx.secrets().versions(&cx.fixed.secret).await.map_err(failed)? {
+        if live.as_ref() == Some(&info.version) || info.version.starts_with(&own) {
+            continue;
+        }
+        let stored = cx.secrets().read(&cx.fixed.secret, Selector::Version(&info.version)).await.map_err(failed)?;
+        held.extend(stored.map(|stored| stored.bundle));
+    }
+    Ok(held)
+}
+
+/// Until when a creation in doubt may still happen: its call was sent at the latest when its time was over.
+async fn straggles_until(cx: &Context<'_>) -> Result<Option<Timestamp>, Outcome> {
+    let events =
+        cx.engine.state.events(cx.fixed.id).await.map_err(|error| Outcome::NotApplied(journal_failed(&error)))?;
+    let (mut began, mut doubt) = (None, None);
+    for recorded in events {
+        match recorded.event {
+            Event::Began { step, .. } => began = (step == Step::Generate).then_some(recorded.at),
+            Event::Failed { settled: true, .. } | Event::RollBackOrdered { .. } => doubt = began.take().or(doubt),
+            Event::Succeeded { .. } | Event::Failed { .. } | Event::Waited { .. } | Event::Resumed { .. } => {
+                began = None
+            }
+        }
+    }
+    Ok(doubt.map(|began| decide::later(began, 2 * cx.engine.limits.step)))
+}
+
+/// Reading changes nothing.
+fn journal_failed(error: &StateError) -> Failure {
+    Failure::new("state-store", error.to_string(), Retry::Now)
 }

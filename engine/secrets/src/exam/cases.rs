@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use keywheel_sdk::{Bundle, Secret};
+use keywheel_sdk::{Bundle, EXPIRES_AT, Secret};
 
 use crate::{
     Label, Labels, MAX_BUNDLE_BYTES, MAX_NAME_BYTES, SecretInfo, SecretStore, SecretsError, Selector, Stored,
@@ -297,6 +297,7 @@ pub(super) async fn versions_are_newest_first(store: Store) {
         label: Some(label),
         created_at: at(created),
         promoted_at: promoted.map(at),
+        expires_at: None,
     };
     let expected = [
         info("a", Label::Pending, 10, None),
@@ -311,10 +312,18 @@ pub(super) async fn lists_are_in_name_order(store: Store) {
         store.stage(name, "v1", &login("x"), at(1), FENCE).await.expect("staging");
     }
     store.promote("alpha", "v1", None, at(7), FENCE).await.expect("promoting");
-    let pending =
-        |name: &str| SecretInfo { name: name.to_owned(), labels: on(Some("v1"), None, None), current_since: None };
-    let current =
-        SecretInfo { name: "alpha".to_owned(), labels: on(None, Some("v1"), None), current_since: Some(at(7)) };
+    let pending = |name: &str| SecretInfo {
+        name: name.to_owned(),
+        labels: on(Some("v1"), None, None),
+        current_since: None,
+        current_expires_at: None,
+    };
+    let current = SecretInfo {
+        name: "alpha".to_owned(),
+        labels: on(None, Some("v1"), None),
+        current_since: Some(at(7)),
+        ..pending("alpha")
+    };
     let expected = [pending("Alpha"), current, pending("alpha/b"), pending("zeta"), pending("ärger")];
     assert_eq!(store.list().await.expect("reading"), expected);
 }
@@ -326,6 +335,21 @@ pub(super) async fn times_are_kept_and_decide_nothing(store: Store) {
     let stored = read(&store, Selector::Version("v1")).await.expect("it is there");
     assert_eq!(stored.created_at, exact);
     assert_eq!(store.list().await.expect("reading")[0].current_since, Some(at(-5)));
+}
+
+pub(super) async fn the_end_of_a_value_is_told_without_the_value(store: Store) {
+    let ends = |text: &str| login("x").with(EXPIRES_AT, Secret::new(text.to_owned()));
+    store.stage(NAME, "v1", &ends("2027-01-02T03:04:05+01:00"), at(1), FENCE).await.expect("staging");
+    let listed = &store.list().await.expect("reading")[0];
+    assert_eq!(listed.current_expires_at, None, "it is not CURRENT yet");
+    store.promote(NAME, "v1", None, at(2), FENCE).await.expect("promoting");
+    let end: Timestamp = "2027-01-02T02:04:05Z".parse().expect("a time");
+    assert_eq!(store.list().await.expect("reading")[0].current_expires_at, Some(end));
+    // What is no instant is kept like any other text, and says nothing.
+    store.put(NAME, "v2", &ends("next summer"), Some("v1"), at(3), FENCE).await.expect("putting");
+    assert_eq!(store.list().await.expect("reading")[0].current_expires_at, None);
+    let ends: Vec<_> = store.versions(NAME).await.expect("reading").into_iter().map(|info| info.expires_at).collect();
+    assert_eq!(ends, [None, Some(end)]);
 }
 
 pub(super) async fn secrets_do_not_touch_each_other(store: Store) {

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
 /// A version to be added.
 pub(super) struct Insert {
     pub(super) version: String,
+    /// Kept in clear beside the sealed value, for whoever asks what is due.
+    pub(super) expires_at: Option<Timestamp>,
     pub(super) sealed: Sealed,
 }
 
@@ -82,14 +84,15 @@ impl Change {
             }
         };
         sqlx::query(
-            "INSERT INTO versions (secret, version, label, created_at, promoted_at, key, wrapped, value)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO versions (secret, version, label, created_at, promoted_at, expires_at, key, wrapped, value)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&self.secret)
         .bind(&insert.version)
         .bind(rows::name(label))
         .bind(self.now.to_string())
         .bind(promoted_at)
+        .bind(insert.expires_at.map(|at| at.to_string()))
         .bind(&insert.sealed.key.0[..])
         .bind(&insert.sealed.wrapped)
         .bind(&insert.sealed.value)

@@ -35,7 +35,7 @@ use keywheel_sdk::Bundle;
 use keywheel_sqlite::{Database, OpenError, Options, Reader, WriteError};
 
 use crate::bounds::{check_bundle, check_name};
-use crate::{Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo};
+use crate::{Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo, expires_at};
 use envelope::{Sealed, StoreId};
 use labels::{Change, Insert, Refusal};
 pub use master::{KeyId, Keyring, MasterKey, MasterKeyError};
@@ -165,7 +165,7 @@ impl LocalStore {
             let ring = self.keyring_with(wrapping)?;
             let Some(key) = ring.get(wrapping) else { continue };
             let sealed: Sealed = envelope::seal(key, &self.id, &change.secret, version, bundle)?;
-            let insert = Insert { version: version.to_owned(), sealed };
+            let insert = Insert { version: version.to_owned(), expires_at: expires_at(bundle), sealed };
             let write = (change.clone(), insert);
             match self.database.write(write, |(wanted, insert), c| Box::pin(wanted.insert(c, insert))).await {
                 Ok(None) => return Ok(()),

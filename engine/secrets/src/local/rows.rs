@@ -10,10 +10,11 @@ use super::master::{KeyId, MasterKey};
 use crate::{Label, Labels, SecretInfo, SecretsError, Selector, VersionInfo};
 
 /// `versions.number` is the order of creation. Times are RFC 3339 text. `fences` outlive the versions.
-pub(super) const MIGRATIONS: Migrations = &[(
-    1,
-    "versions with labels",
-    "CREATE TABLE store (
+pub(super) const MIGRATIONS: Migrations = &[
+    (
+        1,
+        "versions with labels",
+        "CREATE TABLE store (
         one  INTEGER PRIMARY KEY CHECK (one = 1),
         id   BLOB NOT NULL,
         key  BLOB NOT NULL,
@@ -37,7 +38,9 @@ pub(super) const MIGRATIONS: Migrations = &[(
         secret TEXT PRIMARY KEY,
         fence  INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;",
-)];
+    ),
+    (2, "when values expire", "ALTER TABLE versions ADD COLUMN expires_at TEXT;"),
+];
 
 /// The one row about the store itself.
 pub(super) struct Store {
@@ -134,19 +137,26 @@ pub(super) async fn labels(from: impl SqliteExecutor<'_>, secret: &str) -> Resul
 }
 
 pub(super) async fn list(from: impl SqliteExecutor<'_>) -> Result<Vec<SecretInfo>, sqlx::Error> {
-    let rows =
-        sqlx::query("SELECT secret, label, version, promoted_at FROM versions ORDER BY secret").fetch_all(from).await?;
+    let rows = sqlx::query("SELECT secret, label, version, promoted_at, expires_at FROM versions ORDER BY secret")
+        .fetch_all(from)
+        .await?;
     let mut secrets: Vec<SecretInfo> = Vec::new();
     for row in &rows {
         let secret: String = row.try_get("secret")?;
         if secrets.last().is_none_or(|last| last.name != secret) {
-            secrets.push(SecretInfo { name: secret, labels: Labels::default(), current_since: None });
+            secrets.push(SecretInfo {
+                name: secret,
+                labels: Labels::default(),
+                current_since: None,
+                current_expires_at: None,
+            });
         }
         let info = secrets.last_mut().expect("one was just pushed if there was none");
         let label = label(row)?;
         *slot(&mut info.labels, label) = Some(row.try_get("version")?);
         if label == Label::Current {
-            info.current_since = promoted_at(row)?;
+            info.current_since = time_or_none(row, "promoted_at")?;
+            info.current_expires_at = time_or_none(row, "expires_at")?;
         }
     }
     Ok(secrets)
@@ -154,7 +164,7 @@ pub(super) async fn list(from: impl SqliteExecutor<'_>) -> Result<Vec<SecretInfo
 
 pub(super) async fn versions(from: impl SqliteExecutor<'_>, secret: &str) -> Result<Vec<VersionInfo>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT version, label, created_at, promoted_at FROM versions WHERE secret = ? ORDER BY number DESC",
+        "SELECT version, label, created_at, promoted_at, expires_at FROM versions WHERE secret = ? ORDER BY number DESC",
     )
     .bind(secret)
     .fetch_all(from)
@@ -164,7 +174,8 @@ pub(super) async fn versions(from: impl SqliteExecutor<'_>, secret: &str) -> Res
             version: row.try_get("version")?,
             label: Some(label(row)?),
             created_at: time(row, "created_at")?,
-            promoted_at: promoted_at(row)?,
+            promoted_at: time_or_none(row, "promoted_at")?,
+            expires_at: time_or_none(row, "expires_at")?,
         })
     };
     rows.iter().map(info).collect()
@@ -248,9 +259,9 @@ fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, sqlx::Error>
     row.try_get::<&str, _>(column)?.parse().map_err(|_| unreadable(column))
 }
 
-fn promoted_at(row: &SqliteRow) -> Result<Option<Timestamp>, sqlx::Error> {
-    let text: Option<&str> = row.try_get("promoted_at")?;
-    text.map(|text| text.parse().map_err(|_| unreadable("promoted_at"))).transpose()
+fn time_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, sqlx::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| text.parse().map_err(|_| unreadable(column))).transpose()
 }
 
 fn bytes<const N: usize>(row: &SqliteRow, column: &'static str) -> Result<[u8; N], sqlx::Error> {

@@ -8,7 +8,7 @@ use keywheel_core::{After, Event, Failure, Hold, Progress, Retry, State, Step, W
 use super::{Failed, at};
 
 /// The words that [`note`] can say: all kinds of everything.
-const KINDS: usize = 6 + 2 + 4 + 4 + 3 + 5 + 8;
+const KINDS: usize = 6 + 2 + 4 + 4 + 5 + 5 + 8;
 
 /// Writes a legal journal by following the state.
 struct Script {
@@ -48,6 +48,8 @@ fn forward(script: &mut Script) -> Result<(), Failed> {
     script.succeed(false, None, hold(Why::Grace))?;
     script.wait(Why::Drain)?;
     script.wait(Why::Grace)?;
+    script.wait(Why::InDoubt)?;
+    script.wait(Why::Disabled)?;
     script.fail(false, Retry::After(Duration::new(u64::MAX, 999_999_999)), After::Again { hold: None })?;
     script.succeed(false, None, None)
 }
@@ -160,5 +162,7 @@ fn why(why: Why) -> &'static str {
         Why::Backoff => "for backoff",
         Why::Grace => "for grace",
         Why::Drain => "for drain",
+        Why::Disabled => "while disabled",
+        Why::InDoubt => "in doubt",
     }
 }

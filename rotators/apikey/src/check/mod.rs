@@ -26,7 +26,7 @@ const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
 
 /// Checks all of it, whatever is found wrong on the way.
 pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
-    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new() };
+    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new(), lifetime: false };
     let provider = check.provider(document);
     check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     // What the admin's requests share is checked with each of them.
@@ -43,6 +43,8 @@ struct Check<'a> {
     mistakes: Vec<Mistake>,
     settings: Vec<SettingSpec>,
     fields: Vec<String>,
+    /// Whether keys end by themselves.
+    lifetime: bool,
 }
 
 impl Check<'_> {
@@ -65,6 +67,7 @@ impl Check<'_> {
         self.head(&document);
         self.settings(document.settings);
         self.fields(&document.fields);
+        let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
         let tag = self.tag(&document.tag);
         let base_url = self.base(&document.base_url);
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
@@ -108,6 +111,10 @@ impl Check<'_> {
                 Some(request) => Some(request?),
             },
             delete: delete?,
+            lifetime: match lifetime {
+                None => None,
+                Some(setting) => Some(setting?),
+            },
             propagation: propagation?,
             settings: std::mem::take(&mut self.settings),
             fields: std::mem::take(&mut self.fields),

@@ -1,10 +1,12 @@
 //! What a policy may give under `target:`.
 
+use super::request::Scope;
 use super::{Check, is_word};
-use crate::document::{Entries, SettingDocument};
+use crate::document::{Entries, SettingDocument, Text};
 use crate::mistake::did_you_mean;
 use crate::provider::{SettingSpec, ValueKind};
 use crate::settings::check_value;
+use crate::template::Variable;
 
 impl Check<'_> {
     pub(super) fn settings(&mut self, settings: Entries<SettingDocument>) {
@@ -31,6 +33,25 @@ impl Check<'_> {
                 help: setting.help.value,
                 names_target: setting.names_target,
             });
+        }
+    }
+
+    /// The setting that says how long keys live.
+    pub(super) fn lifetime(&mut self, text: &Text) -> Option<String> {
+        // Whatever else is wrong with it: variables that follow from it are not to be told, too.
+        self.lifetime = true;
+        let template = self.template(text, Scope::Base)?;
+        let named = template.only().and_then(|variable| match variable {
+            Variable::Target(name) => self.settings.iter().find(|spec| spec.name == *name),
+            Variable::Admin(_) | Variable::Key(_) | Variable::Rotation | Variable::Tag | Variable::Expires(_) => None,
+        });
+        match named.map(|spec| (spec.kind, spec.name.clone())) {
+            Some((ValueKind::Duration, name)) => Some(name),
+            Some(_) | None => {
+                let message = "a lifetime is a setting of kind `duration`, and nothing else";
+                self.wrong(text.referenced, message, "write `lifetime: \"${target.lifetime}\"`");
+                None
+            }
         }
     }
 

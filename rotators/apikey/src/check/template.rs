@@ -117,7 +117,11 @@ impl Check<'_> {
                 }
                 Scope::Base | Scope::Everywhere => Some(out_of_place(&name)),
             },
-            Variable::Rotation | Variable::Tag => match scope {
+            Variable::Expires(_) if !self.lifetime => {
+                let help = "write `lifetime: \"${target.lifetime}\"` at the top, a setting of kind `duration`";
+                Some(Flaw::new(format!("`{name}` where no lifetime is known"), help))
+            }
+            Variable::Rotation | Variable::Tag | Variable::Expires(_) => match scope {
                 Scope::Base => Some(out_of_place(&name)),
                 Scope::Everywhere
                 | Scope::Admin

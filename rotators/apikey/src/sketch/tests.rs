@@ -204,6 +204,19 @@ fn tokens_and_signatures_are_shown_without_what_makes_them() {
 }
 
 #[test]
+fn how_long_a_key_lives_is_known_and_until_when_is_not() {
+    let text = DECLARATION
+        .replace("  rank: {", "  lifetime: { kind: duration, default: 30d, help: how long }\n  rank: {")
+        .replace("requests:", "lifetime: \"${target.lifetime}\"\nrequests:")
+        .replace("rank: \"${target.rank}\", s", "ttl: \"${expires.seconds}\", end: \"${expires.date}\", s");
+    let provider = Provider::parse("test.yaml", &text).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
+    let settings = settings();
+    let sketches = provider.dry_run(&Known { target: &settings, admin: Held::Assumed }).unwrap();
+    let body: Value = serde_json::from_str(sketch(&sketches, "create").body.as_deref().unwrap()).unwrap();
+    assert_eq!((&body["ttl"], &body["end"]), (&json!(2_592_000), &json!("${expires.date}")));
+}
+
+#[test]
 fn only_a_verify_with_a_control_is_sent_twice() {
     let settings = settings();
     let known = Known { target: &settings, admin: Held::Assumed };

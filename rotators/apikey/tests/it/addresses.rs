@@ -14,7 +14,7 @@ async fn a_request_may_go_to_an_address_of_its_own() {
     let key = login.has("live", None);
     let target = fake.target(json!({ "login": login.url }));
     assert_eq!(fake.rotator.probe(&call(&target), &key, &[]).await, Answer::Yes);
-    fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+    fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
     assert_eq!(
         (fake.scene().log.as_slice(), login.scene().log.as_slice()),
         (&["list".to_owned()][..], &["verify".to_owned()][..])
@@ -28,7 +28,7 @@ async fn a_request_may_go_to_an_address_of_its_own() {
         let target = fake.target(json!({ "login": address }));
         let message = fake.rotator.check_settings(&target.settings).unwrap_err();
         assert!(message.contains(part), "{message}");
-        assert_eq!(fake.rotator.sweep(&call(&target), &[]).await.unwrap_err().code, "settings");
+        assert_eq!(fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err().code, "settings");
     }
     assert!(
         fake.rotator

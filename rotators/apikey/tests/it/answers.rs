@@ -50,7 +50,7 @@ async fn credentials_follow_no_redirect_and_no_link_to_another_host() {
             fake.fault(name, Fault::Instead(status, elsewhere, String::new()));
         }
         assert!(fake.rotator.generate(&call(&target), None).await.is_err());
-        assert!(fake.rotator.sweep(&call(&target), &[]).await.is_err());
+        assert!(fake.rotator.sweep(&call(&target), &[], &[]).await.is_err());
         assert!(matches!(fake.rotator.probe(&call(&target), &key, &[]).await, Answer::Unknown(_)));
         assert!(fake.rotator.restore(&call(&target), &key, None).await.is_err());
     }
@@ -60,7 +60,7 @@ async fn credentials_follow_no_redirect_and_no_link_to_another_host() {
     .await;
     let link: &'static [(&'static str, String)] = Vec::leak(vec![("link", format!("<{}>; rel=next", other.url))]);
     links.fault("list", Fault::Instead(200, link, "{\"keys\": [{\"id\": 1}]}".to_owned()));
-    let error = links.rotator.sweep(&call(&links.target(json!({}))), &[]).await.unwrap_err();
+    let error = links.rotator.sweep(&call(&links.target(json!({}))), &[], &[]).await.unwrap_err();
     assert_eq!(error.code, "foreign-link");
     assert!(other.scene().log.is_empty());
 }

@@ -93,7 +93,7 @@ async fn rolling_back_deletes_the_candidate_and_nothing_else() {
     let candidate = fake.rotator.generate(&call(&target), Some(&current)).await.unwrap();
     for _ in 0..2 {
         fake.rotator.restore(&call(&target), &candidate, Some(&current)).await.unwrap();
-        fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+        fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
         assert_eq!(fake.ids(), ["live"]);
     }
 }

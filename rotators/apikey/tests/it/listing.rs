@@ -18,7 +18,7 @@ async fn an_orphan_is_found_on_every_page() {
             fake.has(&format!("k{n}"), Some(if n % 3 == 0 { "keywheel:r-1" } else { "other" }));
         }
         let target = fake.target(json!({}));
-        fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+        fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
         assert_eq!(fake.ids(), ["k1", "k2", "k4", "k5"], "{paging}");
     }
 }
@@ -29,11 +29,11 @@ async fn what_is_kept_stays() {
     let kept = fake.has("kept", Some("keywheel:r-1"));
     fake.has("orphan", Some("keywheel:r-1"));
     let target = fake.target(json!({}));
-    fake.rotator.sweep(&call(&target), &[&kept]).await.unwrap();
+    fake.rotator.sweep(&call(&target), &[], &[&kept]).await.unwrap();
     assert_eq!(fake.ids(), ["kept"]);
     assert_eq!(fake.count("delete"), 1);
     let no_id = keywheel_sdk::Bundle::new();
-    assert_eq!(fake.rotator.sweep(&call(&target), &[&no_id]).await.unwrap_err().effect, Effect::None);
+    assert_eq!(fake.rotator.sweep(&call(&target), &[], &[&no_id]).await.unwrap_err().effect, Effect::None);
     assert_eq!(fake.ids(), ["kept"]);
 }
 
@@ -43,7 +43,7 @@ async fn a_list_that_goes_round_in_circles_ends() {
     fake.scene().paging = "stuck";
     fake.has("orphan", Some("keywheel:r-1"));
     let target = fake.target(json!({}));
-    let error = fake.rotator.sweep(&call(&target), &[]).await.unwrap_err();
+    let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"));
     assert!(fake.count("list") <= 3);
     assert_eq!(fake.ids(), ["orphan"]);
@@ -66,7 +66,7 @@ async fn an_error_is_no_empty_list() {
         fake.has("orphan", Some("keywheel:r-1"));
         fake.fault("list", Fault::Instead(status, &[], body.clone()));
         let target = fake.target(json!({}));
-        let error = fake.rotator.sweep(&call(&target), &[]).await.unwrap_err();
+        let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
         assert_eq!(error.effect, Effect::None, "{status}: {error}");
         assert_eq!(fake.ids(), ["orphan"], "{status}");
     }
@@ -80,8 +80,8 @@ async fn a_failure_after_the_first_deletion_may_have_changed_something() {
     fake.fault("disable", Fault::After(204, String::new()));
     fake.fault("disable", Fault::Instead(403, &[], String::new()));
     let target = fake.target(json!({}));
-    assert_eq!(fake.rotator.sweep(&call(&target), &[]).await.unwrap_err().effect, Effect::Unknown);
-    fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+    assert_eq!(fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err().effect, Effect::Unknown);
+    fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
     assert!(fake.ids().is_empty());
 }
 
@@ -91,7 +91,7 @@ async fn nothing_is_deleted_where_the_live_key_may_go_by_another_id() {
     let target = fake.target(json!({}));
     let live = fake.rotator.generate(&call(&target), None).await.unwrap();
     let by_another_id = live.with("key_id", keywheel_sdk::Secret::new("17".to_owned()));
-    let error = fake.rotator.sweep(&call(&target), &[&by_another_id]).await.unwrap_err();
+    let error = fake.rotator.sweep(&call(&target), &[], &[&by_another_id]).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str()), (Effect::None, "not-listed"));
     assert_eq!(fake.ids(), ["new1"]);
 }

@@ -38,7 +38,7 @@ async fn a_token_is_asked_for_once_a_call() {
         let mut target = fake.target(json!({}));
         target.admin = admin(&[("username", "client: ü&"), ("password", ADMIN)]);
         fake.has("other", Some("keywheel:r-1"));
-        fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+        fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
         assert_eq!(fake.scene().log, ["token", "list", "list", "disable", "delete", "list"]);
         fake.scene().log.clear();
         fake.rotator.generate(&call(&target), None).await.unwrap();
@@ -104,7 +104,7 @@ async fn requests_are_signed_with_all_that_is_in_them() {
             fake.has(&format!("k{n}"), Some("keywheel:r-1"));
         }
         // Bodies, queries with a cursor, paths with encoded characters.
-        fake.rotator.sweep(&call(&target), &[]).await.unwrap();
+        fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
         assert!(fake.ids().is_empty());
         fake.rotator.generate(&call(&target), None).await.unwrap();
         let sent = fake.scene().session_tokens.clone();

@@ -13,14 +13,14 @@ async fn a_key_is_made_beside_the_first_with_the_rotations_tag() {
     let current = fake.has("old", None);
     let target = fake.target(json!({}));
     let call = call(&target);
-    fake.rotator.sweep(&call, &[]).await.unwrap();
+    fake.rotator.sweep(&call, &[], &[]).await.unwrap();
     let key = fake.rotator.generate(&call, Some(&current)).await.unwrap();
     assert_eq!((id(&key).as_str(), key.fields().count()), ("new1", 2));
     fake.rotator.apply(&call, &key, Some(&current)).await.unwrap();
     fake.rotator.verify(&call, &key, Some(&current), &[Check::Login]).await.unwrap();
     assert_eq!(fake.rotator.probe(&call, &current, &[]).await, Answer::Yes);
     assert_eq!(fake.scene().bodies[0], json!({ "name": "keywheel:r-1", "scopes": ["read", "write"], "count": 1 }));
-    fake.rotator.sweep(&call, &[&key]).await.unwrap();
+    fake.rotator.sweep(&call, &[], &[&key]).await.unwrap();
     assert_eq!(fake.ids(), ["old", "new1"]);
     let sql = fake.rotator.verify(&call, &key, None, &[Check::Sql("SELECT 1".to_owned())]).await.unwrap_err();
     assert_eq!((sql.effect, sql.retry), (Effect::None, Retry::Never));
@@ -52,7 +52,7 @@ async fn a_key_whose_answer_was_lost_is_unknown_then_swept() {
         assert_eq!(error.effect, Effect::Unknown, "case {case}: {error}");
         assert!(!error.message.contains("canary"), "case {case}: {error}");
         assert_eq!(fake.ids().len(), 5, "case {case}");
-        fake.rotator.sweep(&call, &[]).await.unwrap();
+        fake.rotator.sweep(&call, &[], &[]).await.unwrap();
         assert_eq!(fake.ids(), before, "case {case}");
         let key = fake.rotator.generate(&call, None).await.unwrap();
         assert_eq!(id(&key), "new2", "case {case}");

@@ -67,3 +67,25 @@ async fn settings_are_of_their_kind() {
         assert!(message.contains(part), "{more}: {message}");
     }
 }
+
+#[tokio::test]
+async fn a_lifetime_becomes_the_end_in_three_spellings() {
+    let body = "json: { name: \"${tag}\", d: \"${expires.date}\", t: \"${expires.time}\", s: \"${expires.seconds}\", \
+                u: \"${expires.seconds}s\" }";
+    let fake = Fake::with(&with(body).replace("fields:", "lifetime: \"${target.lifetime}\"\nfields:")).await;
+    for (target, lifetime) in [(json!({}), 90 * 86_400), (json!({ "lifetime": "1d12h" }), 129_600)] {
+        let before = now();
+        fake.rotator.generate(&call(&fake.target(target)), None).await.unwrap();
+        let sent = fake.scene().bodies.pop().unwrap();
+        assert_eq!((&sent["s"], &sent["u"]), (&json!(lifetime), &json!(format!("{lifetime}s"))));
+        let time: jiff::Timestamp = sent["t"].as_str().unwrap().parse().unwrap();
+        assert!((before..=now()).contains(&(time.as_second() - lifetime)), "{sent}");
+        assert!(sent["t"].as_str().unwrap().ends_with('Z') && time.subsec_nanosecond() == 0, "{sent}");
+        assert_eq!(sent["d"].as_str().unwrap(), &sent["t"].as_str().unwrap()[..10]);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "compares with what the program sent")]
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use keywheel_sdk::{
@@ -47,11 +47,17 @@ pub struct Bank {
     planned: Mutex<BTreeMap<(&'static str, u64), Trouble>>,
     /// Each call: the verb and the account.
     calls: Mutex<Vec<(&'static str, String)>>,
+    /// As whom each call came.
+    admins: Mutex<Vec<String>>,
     /// The logins that `verify` saw to work and that were not changed since.
     verified: Mutex<BTreeSet<(String, String)>>,
     /// The greatest fence that came with a call, by the accounts that it was for.
     fences: Mutex<BTreeMap<Vec<String>, u64>>,
     pub sessions: AtomicU64,
+    /// When any account was last used, in seconds since 1970; 0 for never.
+    pub last_used: AtomicU64,
+    /// Where it says that it is, beside its settings.
+    place: Mutex<String>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,6 +79,16 @@ impl Bank {
         *lock(&bank.accounts) =
             accounts.iter().map(|(user, password)| ((*user).to_owned(), password.map(str::to_owned))).collect();
         Arc::new(bank)
+    }
+
+    /// Moves it elsewhere; says where it was.
+    pub fn at(&self, place: &str) -> String {
+        std::mem::replace(&mut lock(&self.place), place.to_owned())
+    }
+
+    /// As whom each call came, in order.
+    pub fn admins(&self) -> Vec<String> {
+        lock(&self.admins).clone()
     }
 
     /// The same, but it makes the accounts itself.
@@ -142,6 +158,10 @@ impl Bank {
         let before = lock(&self.fences).insert(call.target.strategy.users().to_vec(), call.fence);
         assert!(before <= Some(call.fence), "{verb} by a worker whose lease was taken over: {before:?} was here");
         assert!(!call.left(Instant::now()).is_zero(), "{verb} after its time");
+        lock(&self.admins).push(match &call.target.admin {
+            keywheel_sdk::Admin::Credential(admin) => login(admin).0,
+            keywheel_sdk::Admin::Own => "itself".to_owned(),
+        });
         let trouble = {
             let mut calls = lock(&self.calls);
             let of_verb = calls.iter().filter(|(called, _)| *called == verb).count() as u64;
@@ -196,9 +216,13 @@ impl Rotator for Bank {
                     names_target: name == "branch",
                 })
                 .into(),
-            capabilities: Capabilities { usage: true, self_managed: true, ..Capabilities::default() },
+            capabilities: Capabilities { usage: true, last_used: true, disable: true, self_managed: true },
             derived_fields: Vec::new(),
         }
+    }
+
+    fn place(&self, _: &serde_json::Map<String, serde_json::Value>) -> String {
+        lock(&self.place).clone()
     }
 
     async fn preflight(&self, _: &Call<'_>, _: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
@@ -225,10 +249,11 @@ impl Rotator for Bank {
         Ok(made)
     }
 
-    async fn sweep(&self, call: &Call<'_>, keep: &[&Bundle]) -> Result<(), RotatorError> {
+    async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
         let kept: Vec<String> = keep.iter().map(|bundle| login(bundle).0).collect();
         self.call(call, "sweep", &login_of("all"), || {
-            let mine = self.made_for(call.rotation);
+            let mut mine = self.made_for(call.rotation);
+            earlier.iter().for_each(|rotation| mine.extend(self.made_for(rotation)));
             lock(&self.accounts).retain(|account, _| !mine.contains(account) || kept.contains(account));
         })
         .await
@@ -271,6 +296,17 @@ impl Rotator for Bank {
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
         self.call(call, "usage", credential, || ()).await?;
         Ok(Usage { sessions: self.sessions.load(Ordering::SeqCst) })
+    }
+
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        self.call(call, "last-used", credential, || ()).await?;
+        let seconds = self.last_used.load(Ordering::SeqCst);
+        Ok((seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
+    }
+
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        assert_ne!(login(previous).0, login(current).0, "the live account is disabled");
+        self.call(call, "disable", previous, || self.set(previous, false)).await
     }
 
     async fn revoke(

@@ -23,6 +23,7 @@ pub fn policy(strategy: policies::Strategy) -> policies::Policy {
             trigger: policies::Trigger::Every(Duration::from_secs(30 * 86_400)),
             timezone: TimeZone::UTC,
             window: None,
+            before_expiry: None,
             jitter: Duration::ZERO,
             freezes: Vec::new(),
         },
@@ -40,6 +41,7 @@ pub fn policy(strategy: policies::Strategy) -> policies::Policy {
             when: policies::RevokeWhen::Always,
             deadline: Duration::from_secs(3600),
             on_deadline: policies::OnDeadline::Revoke,
+            disable_first: None,
             disable: false,
             terminate_sessions: false,
         },
@@ -59,7 +61,8 @@ pub fn in_place() -> policies::Policy {
 
 /// For a bank that makes the accounts itself.
 pub fn overlapping() -> policies::Policy {
-    policy(policies::Strategy::Overlapping)
+    let admin = policies::AdminSource::Env { name: "ADMIN".into(), username: Some("admin".into()) };
+    policies::Policy { admin, ..policy(policies::Strategy::Overlapping) }
 }
 
 pub fn alternating() -> policies::Policy {

@@ -8,7 +8,7 @@ use crate::expiry::Expiry;
 use crate::fill::{put_body, put_header};
 use crate::http::{self, Failure, Outgoing, Reply};
 use crate::login::login;
-use crate::provider::{KEY_ID, Provider, Request};
+use crate::provider::{KEY_ID, PUBLIC, Provider, Request};
 use crate::settings;
 use crate::template::{Place, Values};
 use crate::token::Tokens;
@@ -82,9 +82,8 @@ impl<'a> Access<'a> {
     /// names.
     pub fn without_secrets(&self, text: &str, key: Option<&Bundle>) -> String {
         let mut text = text.to_owned();
-        let public = [KEY_ID, keywheel_sdk::USERNAME];
         let bundles = self.admin().into_iter().chain(key);
-        let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !public.contains(&field.0)).collect();
+        let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !PUBLIC.contains(&field.0)).collect();
         // The longest first: of one that holds another nothing must be left.
         secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose(str::len)));
         let mut take_out = |secret: &Secret| {

@@ -68,6 +68,11 @@ impl Json {
         path.query(&self.0).all().into_iter().all(|value| value.is_null() || value.as_str() == Some(""))
     }
 
+    /// Lends all of it.
+    pub fn with<R>(&self, use_it: impl FnOnce(&Value) -> R) -> R {
+        use_it(&self.0)
+    }
+
     /// The one text at a path, as a secret.
     pub fn secret(&self, path: &JsonPath) -> Option<Secret> {
         self.text(path).map(Secret::new)

@@ -1,11 +1,11 @@
 //! The negative control: `verify` is believed when it says yes to a key, and no to one that nobody has.
 
-use keywheel_sdk::{Answer, Bundle, Retry, RotatorError, Secret, USERNAME};
+use keywheel_sdk::{Answer, Bundle, Retry, RotatorError, Secret};
 use zeroize::Zeroizing;
 
 use crate::access::Access;
 use crate::probe::ask;
-use crate::provider::KEY_ID;
+use crate::provider::PUBLIC;
 
 /// How many characters of a secret are changed. With fewer, what is left may decode to the same bytes.
 const CHANGED: usize = 4;
@@ -39,7 +39,7 @@ pub(crate) async fn ask_wrong(access: &Access<'_>, key: &Bundle) -> Option<Answe
 /// A key of the same form that nobody has.
 fn mangled(key: &Bundle) -> Bundle {
     key.fields().fold(Bundle::new(), |bundle, (field, secret)| {
-        let public = [KEY_ID, USERNAME].contains(&field);
+        let public = PUBLIC.contains(&field);
         bundle.with(field, if public { secret.duplicate() } else { secret.expose(other) })
     })
 }
@@ -78,6 +78,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::provider::KEY_ID;
 
     #[test]
     fn a_wrong_key_is_of_the_same_form_and_another_one() {

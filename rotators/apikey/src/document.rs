@@ -155,6 +155,8 @@ pub(crate) struct RequestsDocument {
     pub disable: Option<Spanned<RequestDocument>>,
     /// Ends a key.
     pub delete: Option<Spanned<RequestDocument>>,
+    /// Asks when a key was last used, where the provider tells and the list does not.
+    pub last_used: Option<Spanned<RequestDocument>>,
 }
 
 /// Any request. Which keys belong to which one is checked later, so that all mistakes can be told.
@@ -208,6 +210,10 @@ pub(crate) struct RequestDocument {
     pub each: Option<Spanned<EachDocument>>,
     /// Of `list`: how a long list goes on.
     pub next: Option<Spanned<NextDocument>>,
+    /// Of `last_used`: where the answer holds it, as JSONPath.
+    pub at: Option<Text>,
+    /// Of `last_used`: what an answer holds about a key that was never used, as JSONPath.
+    pub never: Option<Text>,
 }
 
 #[derive(serde::Deserialize, JsonSchema)]
@@ -217,6 +223,8 @@ pub(crate) struct EachDocument {
     pub key_id: Text,
     /// Its name, as JSONPath within one item.
     pub tag: Text,
+    /// When it was last used, as JSONPath within one item.
+    pub last_used: Option<Text>,
 }
 
 #[derive(serde::Deserialize, JsonSchema)]
@@ -281,6 +289,8 @@ impl RequestDocument {
             ("items", self.items.as_ref().map(|part| part.referenced)),
             ("each", self.each.as_ref().map(|part| part.referenced)),
             ("next", self.next.as_ref().map(|part| part.referenced)),
+            ("at", self.at.as_ref().map(|part| part.referenced)),
+            ("never", self.never.as_ref().map(|part| part.referenced)),
         ];
         places.into_iter().filter_map(|(key, place)| Some((key, place?))).collect()
     }

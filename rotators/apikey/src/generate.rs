@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use keywheel_sdk::{Bundle, Call, Effect, Retry, RotatorError};
+use keywheel_sdk::{Bundle, Call, EXPIRES_AT, Effect, Retry, RotatorError, Secret};
 use reqwest::header::HeaderValue;
+use serde_json::Value;
+use serde_json_path::JsonPath;
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
 use crate::answer::{Asks, Json, after_change, holds};
 use crate::http::Failure;
+use crate::instant::{self, Day};
 use crate::list::list;
 use crate::provider::KEY_ID;
 use crate::remove::remove;
@@ -68,8 +71,8 @@ async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, Ro
     let json = Json::of(&reply, name).map_err(unreadable)?;
     let mut key = Bundle::new();
     for (field, path) in &create.extract {
-        let value = json
-            .secret(path)
+        let value = if field == EXPIRES_AT { json.with(|value| end(value, path)) } else { json.secret(path) };
+        let value = value
             .ok_or_else(|| unreadable(format!("the answer to `{name}` has no `{field}` where the declaration says")))?;
         key = key.with(field, value);
     }
@@ -78,6 +81,15 @@ async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, Ro
         return Err(unreadable(format!("the provider answered `{name}` with the live key's own id, so it made none")));
     }
     Ok(key)
+}
+
+/// When the key ends by itself, as RFC 3339 in UTC; empty where it does not. A date counts as its first second.
+fn end(answer: &Value, path: &JsonPath) -> Option<Secret> {
+    let end = match path.query(answer).exactly_one().ok()? {
+        Value::Null => String::new(),
+        value => instant::parse(value, Day::First)?.to_string(),
+    };
+    Some(Secret::new(end))
 }
 
 /// A value that no other try has. One per rotation would not do: after a sweep it would bring back the answer that

@@ -27,6 +27,8 @@ mod expiry;
 mod fill;
 mod generate;
 mod http;
+mod instant;
+mod last_used;
 mod list;
 mod login;
 mod mistake;
@@ -51,6 +53,7 @@ mod verify;
 mod wait;
 
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
@@ -65,6 +68,8 @@ pub use provider::Provider;
 pub use schema::provider_schema;
 pub use shipped::shipped;
 pub use sketch::{Held, Known, SECRET, Sketch};
+
+use provider::LastUsed;
 
 /// The rotator of one provider. Keeps idle connections, so make one and share it.
 ///
@@ -103,7 +108,14 @@ impl Rotator for ApiKeyRotator {
             shapes: vec![Shape::Overlapping],
             origin: Origin::Provider,
             settings: settings::schema(&self.provider),
-            capabilities: Capabilities { disable: self.provider.disable.is_some(), ..Capabilities::default() },
+            capabilities: Capabilities {
+                disable: self.provider.disable.is_some(),
+                last_used: match self.provider.last_used {
+                    LastUsed::Unknown => false,
+                    LastUsed::Each(_) | LastUsed::Request(_) => true,
+                },
+                ..Capabilities::default()
+            },
             derived_fields: self.provider.fields.clone(),
         }
     }
@@ -153,6 +165,10 @@ impl Rotator for ApiKeyRotator {
     async fn usage(&self, _call: &Call<'_>, _credential: &Bundle) -> Result<Usage, RotatorError> {
         let message = "a provider of API keys does not count who uses one";
         Err(RotatorError::not_done(Retry::Never, "unsupported", message))
+    }
+
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        last_used::last_used(self, call, credential).await
     }
 
     async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {

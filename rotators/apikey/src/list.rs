@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use keywheel_sdk::{Retry, RotatorError};
 use reqwest::Url;
 use reqwest::header::LINK;
@@ -10,7 +11,8 @@ use serde_json::Value;
 use crate::access::Access;
 use crate::answer::{Asks, Json, holds, text_at};
 use crate::http::Reply;
-use crate::provider::Next;
+use crate::last_used;
+use crate::provider::{LastUsed, Next};
 
 /// More pages than any target's keys fill.
 const MAX_PAGES: usize = 1_000;
@@ -19,6 +21,8 @@ const MAX_PAGES: usize = 1_000;
 pub(crate) struct Listed {
     pub key_id: String,
     pub tag: Option<String>,
+    /// Where the list tells it: when it was last used, `None` if never, or why that is unknown.
+    pub last_used: Result<Option<Timestamp>, String>,
 }
 
 /// Where the next page is.
@@ -79,7 +83,11 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
 fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
     let declared = &access.provider.list;
     let key_id = text_at(item, &declared.key_id).ok_or_else(|| odd("a key in the list has no id where `each` says"))?;
-    Ok(Listed { key_id, tag: text_at(item, &declared.tag) })
+    let last_used = match &access.provider.last_used {
+        LastUsed::Each(at) => last_used::read(item, at),
+        LastUsed::Unknown | LastUsed::Request(_) => Ok(None),
+    };
+    Ok(Listed { key_id, tag: text_at(item, &declared.tag), last_used })
 }
 
 fn next(access: &Access<'_>, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {

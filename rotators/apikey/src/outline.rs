@@ -16,7 +16,7 @@ pub struct Outline {
     pub fields: Vec<String>,
     /// The name that each key gets.
     pub tag: String,
-    /// In the order in which a rotation comes to them.
+    /// All that there are.
     pub requests: Vec<RequestOutline>,
     /// How long a new key may be refused at first.
     pub propagation: Duration,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keywheel_sdk::{EXPIRES_AT, USERNAME};
 use reqwest::Method;
 use reqwest::header::HeaderName;
 use serde_json::Value;
@@ -11,6 +12,8 @@ use crate::template::Template;
 
 /// The field that names a key at its provider. No secret.
 pub(crate) const KEY_ID: &str = "key_id";
+/// The fields that are no secret.
+pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 
 /// One provider of API keys, as its declaration describes it. Holds no credential.
 ///
@@ -27,12 +30,13 @@ pub(crate) const KEY_ID: &str = "key_id";
 ///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
 ///     `session_token`.
 /// - `headers`: sent with all requests.
-/// - `fields`: what the secret holds: `key_id` and at least one more.
+/// - `fields`: what the secret holds: `key_id` and at least one more; `expires_at` where keys end by themselves.
 /// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
 /// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
 ///   `form`), and a `base_url` of its own.
-///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `quota`:
-///     statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
+///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `expires_at` is
+///     kept as RFC 3339 in UTC, whether it is answered so, as Unix seconds or as a date, of which the first second counts;
+///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
 ///     `{ cursor: "$.next", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`.
 ///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with; where a status does not
@@ -41,6 +45,9 @@ pub(crate) const KEY_ID: &str = "key_id";
 ///     failed login. For providers that lock out, `negative_control: false` leaves that away; then `holds` must be there.
 ///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
 ///     is none.
+///   - `last_used` (if the provider tells): about one key, too. `at` (JSONPath): where the answer holds when it was last used, in
+///     RFC 3339, Unix seconds or a date; `null` means never, and so does an answer in which `never` (JSONPath) selects something.
+///     Where the list has it already, `each` says where instead: `each: { …, last_used: "$.last_used_at" }`.
 ///
 ///   Each may have `holds`: what an answer with a good status must hold, as JSONPath that selects something (a value that is
 ///   neither `null` nor `false`), such as `$.ok`, or `$[?$.result.status == 'active']`. Without it, such an answer is none: it is
@@ -67,6 +74,7 @@ pub struct Provider {
     pub(crate) verify: Verify,
     pub(crate) disable: Option<Removal>,
     pub(crate) delete: Removal,
+    pub(crate) last_used: LastUsed,
     /// The setting that says how long keys live, where they end by themselves.
     pub(crate) lifetime: Option<String>,
     /// How long a new key may be refused at first, and a deleted one be accepted.
@@ -87,7 +95,11 @@ impl Provider {
     /// All requests that there are.
     pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
         let removals = self.disable.iter().chain([&self.delete]).map(|removal| &removal.request);
-        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals)
+        let last_used = match &self.last_used {
+            LastUsed::Unknown | LastUsed::Each(_) => None,
+            LastUsed::Request(declared) => Some(&declared.request),
+        };
+        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals).chain(last_used)
     }
 
     /// Where the vendor documents its API, where the declaration says so.
@@ -254,6 +266,23 @@ pub(crate) struct Verify {
     pub refused_if: Option<JsonPath>,
     /// Whether it is believed only after a wrong key was refused.
     pub negative_control: bool,
+}
+
+/// How the provider tells when a key was last used.
+pub(crate) enum LastUsed {
+    /// It does not.
+    Unknown,
+    /// Where each key in the list holds it.
+    Each(JsonPath),
+    Request(Box<LastUsedRequest>),
+}
+
+/// Asks for one key, by its id.
+pub(crate) struct LastUsedRequest {
+    pub request: Request,
+    pub at: JsonPath,
+    /// What an answer holds about a key that was never used, where that is not `null` at the place.
+    pub never: Option<JsonPath>,
 }
 
 /// Disables or deletes a key.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::expiry::{Expiry, ExpiryPart};
-use crate::provider::{Auth, Body, Json, KEY_ID, Next, OAuth2, Provider, Request, SigV4, Tag};
+use crate::provider::{Auth, Body, Json, Next, OAuth2, PUBLIC, Provider, Request, SigV4, Tag};
 use crate::settings;
 use crate::template::{Place, Template, Variable, setting, write_value};
 
@@ -253,7 +253,7 @@ impl Drawing<'_> {
                 Held::Fields(fields) if !fields.contains(field) => format!("(missing: {})", variable.name()),
                 Held::Fields(_) | Held::Assumed => SECRET.to_owned(),
             }),
-            Variable::Key(field) if field == KEY_ID => Ok(variable.placeholder()),
+            Variable::Key(field) if PUBLIC.contains(&field.as_str()) => Ok(variable.placeholder()),
             Variable::Key(_) => Ok(SECRET.to_owned()),
             Variable::Expires(ExpiryPart::Seconds) => match self.lifetime() {
                 Some(seconds) => fit(&seconds.to_string()),

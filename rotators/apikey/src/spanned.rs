@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde_yaml::Location;
 
 /// A value of a declaration and where it stands.
+#[derive(Clone)]
 pub(crate) struct Spanned<T> {
     pub value: T,
     /// Where it is used.

@@ -15,7 +15,7 @@ use serde_yaml::Location;
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
 use crate::mistake::{Flaw, Mistake};
-use crate::provider::{KEY_ID, Provider, SettingSpec, Tag};
+use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
 use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
@@ -72,7 +72,7 @@ impl Check<'_> {
         let base_url = self.base(&document.base_url);
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
-        let RequestsDocument { create, list, verify, disable, delete } = document.requests.value;
+        let RequestsDocument { create, list, verify, disable, delete, last_used } = document.requests.value;
         let at = document.requests.referenced;
         let admin = &document.auth;
         for (missing, name) in [
@@ -91,6 +91,8 @@ impl Check<'_> {
                 self.wrong(at, format!("`requests` has no `{name}`"), help);
             }
         }
+        let each_last_used = list.as_ref().and_then(|list| list.value.each.as_ref()?.value.last_used.clone());
+        let last_used = self.last_used(last_used, each_last_used, admin);
         let create = create.and_then(|request| self.create(request, admin));
         let list = list.and_then(|request| self.list(request, admin));
         let verify = verify.and_then(|request| self.verify(request));
@@ -111,6 +113,7 @@ impl Check<'_> {
                 Some(request) => Some(request?),
             },
             delete: delete?,
+            last_used: last_used?,
             lifetime: match lifetime {
                 None => None,
                 Some(setting) => Some(setting?),
@@ -155,7 +158,7 @@ impl Check<'_> {
             self.wrong(fields.referenced, message, "write `fields: [key_id, key]`");
             // Said once is enough.
             self.fields.push(KEY_ID.to_owned());
-        } else if self.fields.len() < 2 {
+        } else if self.fields.iter().all(|field| PUBLIC.contains(&field.as_str())) {
             let help = "name what the application sends, such as `fields: [key_id, key]`";
             self.wrong(fields.referenced, "`fields` has no secret beside `key_id`", help);
         }

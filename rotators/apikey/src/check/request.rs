@@ -5,7 +5,7 @@ use serde_yaml::Location;
 use super::Check;
 use crate::document::{AuthDocument, Entries, NextDocument, RequestDocument, Text};
 use crate::mistake::did_you_mean;
-use crate::provider::{Auth, Body, Create, KEY_ID, List, Next, Removal, Request, Verify};
+use crate::provider::{Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Verify};
 use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
@@ -105,7 +105,9 @@ impl Check<'_> {
             self.wrong(control.referenced, message, "say by `holds` what only the answer to a right key holds");
         }
         let secret = document.texts().filter_map(|text| Template::parse(text).ok()).any(|template| {
-            template.variables().any(|variable| matches!(variable, Variable::Key(field) if field != KEY_ID))
+            template
+                .variables()
+                .any(|variable| matches!(variable, Variable::Key(field) if !PUBLIC.contains(&field.as_str())))
         });
         if !secret {
             let message = "`verify` sends no secret, so any key would pass";
@@ -137,12 +139,48 @@ impl Check<'_> {
             self.wrong(at, message, help);
         }
         let gone = self.statuses(document.gone.take(), 400..=499, "gone");
+        self.names_key(at, &document, name);
+        let request = self.request(name, at, document, Some(admin), Scope::Removal)?;
+        Some(Removal { request, gone: gone? })
+    }
+
+    /// In the list, by a request of its own, or not at all.
+    pub(super) fn last_used(
+        &mut self,
+        request: Option<Spanned<RequestDocument>>,
+        each: Option<Text>,
+        admin: &Spanned<AuthDocument>,
+    ) -> Option<LastUsed> {
+        let Some(Spanned { value: mut document, referenced: at, .. }) = request else {
+            return Some(match each {
+                None => LastUsed::Unknown,
+                Some(path) => LastUsed::Each(self.json_path(&path)?),
+            });
+        };
+        if each.is_some() {
+            let help = "remove `last_used` from `each`, or the request";
+            self.wrong(at, "when a key was last used is said in two ways", help);
+        }
+        if document.at.is_none() {
+            let help = "say where the answer holds when the key was last used: `at: \"$.last_used\"`";
+            self.wrong(at, "`last_used` has no `at`", help);
+        }
+        let place = document.at.take().and_then(|path| self.json_path(&path));
+        let never = document.never.take().map(|path| self.json_path(&path));
+        self.names_key(at, &document, "last_used");
+        let request = self.request("last_used", at, document, Some(admin), Scope::Removal)?;
+        let never = match never {
+            None => None,
+            Some(path) => Some(path?),
+        };
+        Some(LastUsed::Request(Box::new(LastUsedRequest { request, at: place?, never })))
+    }
+
+    fn names_key(&mut self, at: Location, document: &RequestDocument, name: &str) {
         if !document.texts().any(|text| text.contains("${key.key_id}")) {
             let message = format!("`{name}` does not say which key");
             self.wrong(at, message, "write `${key.key_id}` into its path or body");
         }
-        let request = self.request(name, at, document, Some(admin), Scope::Removal)?;
-        Some(Removal { request, gone: gone? })
     }
 
     /// What all requests have. Whatever else is still in the document belongs to another one.
@@ -252,6 +290,7 @@ fn owner(key: &str) -> &'static str {
         "quota" | "idempotency_key" | "extract" => "create",
         "refused" | "refused_if" | "negative_control" => "verify",
         "gone" => "delete",
+        "at" | "never" => "last_used",
         _ => "list",
     }
 }

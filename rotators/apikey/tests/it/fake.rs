@@ -26,6 +26,8 @@ pub struct Key {
     pub value: String,
     pub name: Option<String>,
     pub disabled: bool,
+    /// When it was last used; `None`: that is not told.
+    pub used: Option<Value>,
 }
 
 /// What happens to the next request of a name.
@@ -45,6 +47,8 @@ pub struct Scene {
     pub faults: HashMap<&'static str, VecDeque<Fault>>,
     /// `verify` refuses this often before it knows a key.
     pub lag: usize,
+    /// When new keys end; `None`: that is not told.
+    pub ends: Option<Value>,
     /// `verify` looks at nothing.
     pub accepts_any: bool,
     /// Names of requests with the admin's or the key's credential, as they came.
@@ -92,7 +96,7 @@ impl Fake {
     pub fn has(&self, id: &str, name: Option<&str>) -> Bundle {
         let value = format!("canary-{id}");
         let (id, name) = (id.to_owned(), name.map(str::to_owned));
-        self.scene().keys.push(Key { id: id.clone(), value: value.clone(), name, disabled: false });
+        self.scene().keys.push(Key { id: id.clone(), value: value.clone(), name, disabled: false, used: None });
         Bundle::new().with("key_id", Secret::new(id)).with("key", Secret::new(value))
     }
 
@@ -137,6 +141,7 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
         ("POST", path) if path == keys => "create",
         ("GET", path) if path == keys => "list",
         ("POST", path) if path.ends_with("/disable") && path.starts_with(keys) => "disable",
+        ("GET", path) if path.ends_with("/usage") && path.starts_with(keys) => "last_used",
         ("DELETE", path) if path.starts_with(keys) => "delete",
         _ => "elsewhere",
     };
@@ -158,7 +163,7 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     if !["verify", "token"].contains(&name) && !admin {
         return answer(401, &json!({ "error": format!("unknown token {authorization}") }));
     }
-    let at = path.trim_end_matches("/disable").rsplit('/').next().unwrap().to_owned();
+    let at = path.trim_end_matches("/disable").trim_end_matches("/usage").rsplit('/').next().unwrap().to_owned();
     let response = match name {
         "verify" => {
             let value = authorization.trim_start_matches("Bearer ");
@@ -179,9 +184,15 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
             scene.made += 1;
             let (id, value) = (format!("new{}", scene.made), format!("canary-new-{}", scene.made));
             let name = body["name"].as_str().map(str::to_owned);
-            scene.keys.push(Key { id: id.clone(), value: value.clone(), name, disabled: false });
-            answer(201, &json!({ "id": id, "key": value }))
+            scene.keys.push(Key { id: id.clone(), value: value.clone(), name, disabled: false, used: None });
+            let mut made = json!({ "id": id, "key": value });
+            made.as_object_mut().unwrap().extend(scene.ends.clone().map(|ends| ("ends".to_owned(), ends)));
+            answer(201, &made)
         }
+        "last_used" => match scene.keys.iter().find(|key| key.id == at) {
+            None => answer(404, &json!({ "error": "no such key" })),
+            Some(key) => answer(200, &told(key)),
+        },
         "list" => list(&scene, &head.uri.to_string()),
         "disable" | "delete" => match scene.keys.iter().position(|key| key.id == at) {
             None => answer(404, &json!({ "error": "no such key" })),
@@ -236,8 +247,7 @@ fn list(scene: &Scene, uri: &str) -> Response {
         "stuck" => 0,
         _ => parameter("cursor").unwrap_or(0),
     };
-    let page: Vec<Value> =
-        scene.keys.iter().skip(from).take(2).map(|key| json!({ "id": key.id, "name": key.name })).collect();
+    let page: Vec<Value> = scene.keys.iter().skip(from).take(2).map(told).collect();
     let more = from + 2 < scene.keys.len();
     let mut body = json!({ "keys": page });
     match scene.paging {
@@ -256,6 +266,13 @@ fn list(scene: &Scene, uri: &str) -> Response {
         _ => {}
     }
     answer(200, &body)
+}
+
+/// What may be known of a key.
+fn told(key: &Key) -> Value {
+    let mut told = json!({ "id": key.id, "name": key.name });
+    told.as_object_mut().unwrap().extend(key.used.clone().map(|used| ("used".to_owned(), used)));
+    told
 }
 
 fn answer(status: u16, body: &Value) -> Response {

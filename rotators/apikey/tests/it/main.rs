@@ -11,4 +11,5 @@ mod fake;
 mod listing;
 mod login;
 mod making;
+mod times;
 mod values;

@@ -202,7 +202,7 @@ fn rotators(house: &House) -> Registry {
 
 /// A policy as the engine reads it.
 fn load(house: &House, name: &str, rotators: &Registry) -> keywheel::policies::Policy {
-    let catalogue = Catalogue { rotators: rotators.specs(), freezes: Vec::new() };
+    let catalogue = Catalogue { rotators: rotators.specs(), ..Catalogue::default() };
     let loaded = keywheel::policies::load(&[house.path("policies").join(format!("{name}.yaml"))], &catalogue);
     assert!(loaded.problems.is_empty(), "{}", loaded.problems.render(false));
     loaded.policies.into_iter().next().expect("the file holds a policy")

@@ -3,21 +3,31 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keywheel_apikey::{ApiKeyRotator, Provider};
-use keywheel_policies::{Catalogue, Loaded, MasterKey, Policy, Problems, SecretStore, Settings, StateStore};
+use keywheel_apikey::ApiKeyRotator;
+use keywheel_policies::{
+    BROKEN_ROTATOR, Catalogue, Loaded, MasterKey, Problem, Problems, SecretStore, Settings, StateStore,
+};
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
 use keywheel_sdk::{Rotator, Secret};
+use keywheel_secrets::memory::MemoryStore;
 use keywheel_secrets::{Keyring, LocalStore};
 use keywheel_sqlserver::SqlServerRotator;
 use keywheel_state::sqlite::SqliteState;
 
 use crate::exit::{Exit, Failure, NOTHING_CHANGED};
 use crate::output::talk;
+use crate::select::Policies;
+
+mod declared;
+
+use declared::is_in_declaration;
+pub use declared::{Declaration, Origin};
+pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
 
 /// Policies and the engine over them.
 pub struct Wired {
-    pub policies: Vec<Arc<Policy>>,
+    pub policies: Policies,
     pub engine: Arc<Engine>,
     /// The engine's journal, for its counters.
     pub journal: Arc<SqliteState>,
@@ -32,32 +42,62 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
     keywheel_policies::load_settings(path).map_err(|problems| refused(&problems))
 }
 
-/// Reads the policies that the settings name, or others, without judging them.
-///
-/// # Errors
-/// Mistakes in declarations of providers, which are shown.
-pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Result<Loaded, Failure> {
+/// Reads the policies that the settings name, or others, without judging them. Mistakes in declarations of providers are among
+/// the problems.
+pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
     let providers = settings.map(|settings| settings.providers.as_slice()).unwrap_or_default();
-    let rotators = rotators(providers)?.specs();
-    Ok(keywheel_policies::load(paths, &Catalogue { rotators, freezes }))
+    let (rotators, declared) = rotators(providers);
+    let broken = declared.iter().filter_map(Declaration::broken).collect();
+    let mut loaded = keywheel_policies::load(paths, &Catalogue { rotators: rotators.specs(), broken, freezes });
+    loaded.problems.extend(declared.iter().flat_map(Declaration::problems));
+    loaded
 }
 
-/// Reads the policies that the settings name, showing all their mistakes.
-pub fn policies(settings: &Settings) -> Result<Vec<Arc<Policy>>, Failure> {
-    let loaded = read_policies(&settings.policies, Some(settings))?;
-    if !loaded.problems.is_empty() {
+/// Reads the policies that the settings name.
+///
+/// # Errors
+/// All mistakes, which are shown, unless they are in declarations of providers alone: then only policies that need these rest.
+pub fn policies(settings: &Settings) -> Result<Policies, Failure> {
+    let loaded = read_policies(&settings.policies, Some(settings));
+    let of_declarations = |problem: &Problem| problem.code == BROKEN_ROTATOR || is_in_declaration(problem);
+    if !loaded.problems.iter().all(of_declarations) {
         return Err(refused(&loaded.problems));
     }
-    Ok(loaded.policies.into_iter().map(Arc::new).collect())
+    Ok(Policies {
+        usable: loaded.policies.into_iter().map(Arc::new).collect(),
+        resting: loaded.resting,
+        mistakes: loaded.problems.iter().filter(|problem| is_in_declaration(problem)).count(),
+    })
 }
 
-/// Opens everything. `observer` is told of each step.
+/// Opens everything for those policies that can be acted on, and tells of those that rest. `observer` is told of each step.
 pub async fn open(settings_file: &Path, observer: Option<Observer>) -> Result<Wired, Failure> {
     let settings = settings(settings_file)?;
     let policies = policies(&settings)?;
-    let journal = journal(&settings).await?;
-    let engine = joined(&settings, Arc::clone(&journal) as _, observer).await?;
+    if policies.mistakes > 0 {
+        talk(&format!("note: {}", policies.told()));
+    }
+    wired(&settings, policies, observer).await
+}
+
+/// Opens everything for all policies.
+///
+/// # Errors
+/// Any mistake in settings, policies or declarations of providers; all of them are shown.
+pub async fn open_all(settings_file: &Path, observer: Option<Observer>) -> Result<Wired, Failure> {
+    let settings = settings(settings_file)?;
+    let loaded = read_policies(&settings.policies, Some(&settings));
+    if !loaded.problems.is_empty() {
+        return Err(refused(&loaded.problems));
+    }
+    let usable = loaded.policies.into_iter().map(Arc::new).collect();
+    wired(&settings, Policies { usable, resting: Vec::new(), mistakes: 0 }, observer).await
+}
+
+async fn wired(settings: &Settings, policies: Policies, observer: Option<Observer>) -> Result<Wired, Failure> {
+    let journal = journal(settings).await?;
+    let engine = joined(settings, Arc::clone(&journal) as _, observer).await?;
     Ok(Wired { policies, engine: Arc::new(engine), journal })
 }
 
@@ -80,7 +120,7 @@ async fn joined(
     Ok(Engine {
         state,
         secrets,
-        rotators: rotators(&settings.providers)?,
+        rotators: rotators(&settings.providers).0,
         clock: Arc::new(SystemClock),
         environment: environment(),
         limits: limits(settings),
@@ -106,6 +146,20 @@ pub async fn secrets(settings: &Settings) -> Result<LocalStore, Failure> {
     }
 }
 
+/// The secret store, to look into: an empty one where there is none yet or it cannot be opened, and why. Makes none.
+pub async fn secrets_to_look_into(settings: &Settings) -> (Box<dyn keywheel_secrets::SecretStore>, Option<String>) {
+    let SecretStore::Local { path, .. } = &settings.secrets;
+    let why = if path.exists() {
+        match secrets(settings).await {
+            Ok(store) => return (Box::new(store), None),
+            Err(failure) => failure.what,
+        }
+    } else {
+        format!("there is no secret store `{}` yet", path.display())
+    };
+    (Box::new(MemoryStore::new()), Some(why))
+}
+
 /// Reads the master key.
 pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     let keyring = match key {
@@ -126,63 +180,32 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     })
 }
 
-/// All rotators of this build, and one for each provider that is declared there; each behind redaction.
-fn rotators(providers: &[PathBuf]) -> Result<Registry, Failure> {
+/// All rotators of this build, and one for each provider that is declared there without mistakes; each behind redaction. And the
+/// declarations with mistakes.
+fn rotators(providers: &[PathBuf]) -> (Registry, Vec<Declaration>) {
     let mut all: Vec<Arc<dyn Rotator>> = vec![Arc::new(PostgresRotator::new()), Arc::new(SqlServerRotator::new())];
-    for provider in declared(providers)? {
-        let rotator = ApiKeyRotator::new(provider);
-        let kind = rotator.describe().kind;
-        if all.iter().any(|other| other.describe().kind == kind) {
-            let what = format!("two rotators are called `{kind}`");
-            return Err(Failure::input(what).hint("give the provider another name in its declaration"));
+    let mut broken = Vec::new();
+    for declaration in declarations(providers) {
+        match declaration.read {
+            Ok(provider) => all.push(Arc::new(ApiKeyRotator::new(provider))),
+            Err(_) => broken.push(declaration),
         }
-        all.push(Arc::new(rotator));
     }
-    Ok(all.into_iter().fold(Registry::new(), |registry, rotator| {
+    let registry = all.into_iter().fold(Registry::new(), |registry, rotator| {
         #[cfg(feature = "failpoints")]
         let rotator: Arc<dyn Rotator> = {
             use keywheel_runtime::failpoint::{Kill, PointedRotator};
             Arc::new(PointedRotator(rotator, Arc::new(Kill)))
         };
         registry.with(Arc::new(Redacted::new(rotator)))
-    }))
+    });
+    (registry, broken)
 }
 
-/// Reads the declarations in files, and in all YAML files of folders. All mistakes in them are shown.
-fn declared(paths: &[PathBuf]) -> Result<Vec<Provider>, Failure> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        Failure::input(format!("the declaration of a provider `{}` cannot be read: {error}", path.display()))
-    };
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, error))?;
-        let found = entries.filter_map(Result::ok).map(|entry| entry.path());
-        let yaml = |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml");
-        let mut found: Vec<PathBuf> = found.filter(yaml).collect();
-        found.sort();
-        files.extend(found);
-    }
-    let (mut providers, mut mistakes) = (Vec::new(), Vec::new());
-    for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, error))?;
-        match Provider::parse(&file.display().to_string(), &text) {
-            Ok(provider) => providers.push(provider),
-            Err(found) => mistakes.extend(found),
-        }
-    }
-    if mistakes.is_empty() {
-        return Ok(providers);
-    }
-    for mistake in &mistakes {
-        talk(&format!("{mistake}\n"));
-    }
-    let count = mistakes.len();
-    let what = format!("{count} {} in declarations of providers", if count == 1 { "mistake" } else { "mistakes" });
-    Err(Failure::input(what))
+/// All declarations of providers, right and wrong.
+pub fn declarations(providers: &[PathBuf]) -> Vec<Declaration> {
+    let taken = [PostgresRotator::new().describe().kind, SqlServerRotator::new().describe().kind];
+    declared::declarations(providers, &taken)
 }
 
 /// The process's environment.
@@ -210,6 +233,16 @@ fn refused(problems: &Problems) -> Failure {
         changed: NOTHING_CHANGED,
         hint: Some("`keywheel validate` checks files without doing anything".to_owned()),
     }
+}
+
+/// Shows the mistakes in declarations.
+pub fn show_mistakes<'a>(declarations: impl IntoIterator<Item = &'a Declaration>) -> Problems {
+    let mut problems = Problems::default();
+    problems.extend(declarations.into_iter().flat_map(Declaration::problems));
+    if !problems.is_empty() {
+        show(&problems);
+    }
+    problems
 }
 
 /// Writes mistakes to stderr.

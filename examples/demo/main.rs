@@ -1,5 +1,5 @@
-//! The whole path: a real, throwaway Postgres and a double of SQL Server, accounts rotated from YAML policies, an application
-//! that keeps logging in with `CURRENT`, and the engine killed in the middle. Run by `./x demo`.
+//! The whole path: a real, throwaway Postgres, a double of SQL Server and a service that issues API keys; accounts and a key
+//! rotated from YAML policies, applications that keep using `CURRENT`, and the engine killed in the middle. Run by `./x demo`.
 
 #![expect(clippy::print_stdout, reason = "a demonstration talks to people")]
 
@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, Table};
-use keywheel::sdk::Bundle;
+use keywheel::sdk::{Bundle, Secret};
 use keywheel::secrets::{Keyring, Label, LocalStore, SecretStore, Selector};
-use targets::{Kind, SECRETS, Targets};
+use targets::{DECLARATION, Kind, SECRETS, Targets};
 
 /// Rotations of each secret, the one that is killed included.
 const ROUNDS: usize = 5;
@@ -24,12 +24,12 @@ const ROUNDS: usize = 5;
 /// What the application saw of one secret.
 #[derive(Default)]
 struct Seen {
-    logins: u64,
-    failed: u64,
+    uses: u64,
+    refused: u64,
     /// The longest time in which `CURRENT` was refused.
     gap: Duration,
-    /// Passwords that were `CURRENT`, the newest last, with their role.
-    passwords: Vec<Bundle>,
+    /// What was `CURRENT`, the newest last.
+    credentials: Vec<Bundle>,
 }
 
 fn main() {
@@ -40,27 +40,30 @@ fn main() {
 async fn demo() {
     let started = Instant::now();
     println!(
-        "Starting a throwaway Postgres, and a double of SQL Server (not Microsoft's: it is part of this repository) …"
+        "Starting a throwaway Postgres, a double of SQL Server (not Microsoft's: it is part of this repository), and a service \
+         that issues API keys …"
     );
-    let targets = Arc::new(Targets::start());
+    let targets = Arc::new(Targets::start().await);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = folder.path();
     furnish(home, &targets).await;
 
     println!("\nThe policies:\n");
-    for file in ["shop-orders.yaml", "shop-billing.yaml", "shop-search.yaml", "shop-stock.yaml"] {
+    for file in ["shop-orders.yaml", "shop-billing.yaml", "shop-search.yaml", "shop-stock.yaml", "shop-mail.yaml"] {
         let text = std::fs::read_to_string(home.join("policies").join(file)).expect("it was just written");
         println!("── policies/{file}\n{text}");
     }
     keywheel(home, &["validate"]);
 
-    println!("── An application logs in with CURRENT every few milliseconds, from now on.\n");
+    println!(
+        "── Applications use CURRENT every few milliseconds, from now on: four log in, and curl calls with the key.\n"
+    );
     let stop = Arc::new(AtomicBool::new(false));
     let applications: BTreeMap<&str, _> = SECRETS
         .iter()
         .map(|(secret, kind, _)| {
             let (targets, home, stop) = (Arc::clone(&targets), home.to_owned(), Arc::clone(&stop));
-            (*secret, tokio::spawn(async move { log_in_all_the_time(&targets, *kind, &home, secret, &stop).await }))
+            (*secret, tokio::spawn(async move { use_all_the_time(&targets, *kind, &home, secret, &stop).await }))
         })
         .collect();
 
@@ -93,12 +96,12 @@ async fn demo() {
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_header([
         "secret",
-        "accounts",
+        "accounts, or whose key",
         "rotations",
-        "logins",
-        "failed",
+        "logins or calls",
+        "refused",
         "gap for readers",
-        "old passwords refused",
+        "old ones refused",
     ]);
     for (secret, application) in applications {
         let seen = application.await.expect("the application runs");
@@ -116,8 +119,10 @@ async fn furnish(home: &Path, targets: &Targets) {
         home,
         "keywheel.yaml",
         "version: 1\nstate: { sqlite: state.db }\n\
-         secrets: { local: { path: secrets.db, master_key: { file: master.key } } }\npolicies: [policies]\n",
+         secrets: { local: { path: secrets.db, master_key: { file: master.key } } }\npolicies: [policies]\n\
+         providers: [keyservice.yaml]\n",
     );
+    write(home, "keyservice.yaml", DECLARATION);
     let postgres = targets.lines(Kind::Postgres);
     write(
         home,
@@ -140,16 +145,22 @@ async fn furnish(home: &Path, targets: &Targets) {
             ),
         );
     }
+    let lines = targets.lines(Kind::KeyService);
+    write(
+        home,
+        "policies/shop-mail.yaml",
+        &format!(
+            "version: 1\npolicy: shop-mail\n{lines}strategy: overlapping\nsecret: {{ name: shop/mail }}\n\
+             schedule: {{ every: 30d }}\nrevoke: {{ after: 1s }}\n"
+        ),
+    );
     for (secret, user, password) in targets.admins() {
-        put(home, secret, &user, &password);
+        put(home, secret, &Bundle::login(&user, Secret::new(password)));
     }
     for (secret, kind, accounts) in SECRETS {
         // Without the account's name, which the Windows password policy refuses in a password.
         let password = format!("The first of {} passwords", 1 + ROUNDS);
-        for (number, account) in accounts.iter().enumerate() {
-            targets.create(kind, account, (number == 0).then_some(&password)).await;
-        }
-        put(home, secret, accounts[0], &password);
+        put(home, secret, &targets.create(kind, accounts, &password).await);
     }
 }
 
@@ -170,7 +181,7 @@ fn keywheel(home: &Path, arguments: &[&str]) {
     println!();
 }
 
-fn put(home: &Path, secret: &str, username: &str, password: &str) {
+fn put(home: &Path, secret: &str, credential: &Bundle) {
     let mut child = Command::new(binary())
         .current_dir(home)
         .args(["secret", "put", secret])
@@ -178,7 +189,8 @@ fn put(home: &Path, secret: &str, username: &str, password: &str) {
         .stdout(Stdio::null())
         .spawn()
         .expect("keywheel runs");
-    let value = serde_json::json!({ "username": username, "password": password }).to_string();
+    let fields = credential.fields().map(|(name, value)| (name.to_owned(), value.expose(str::to_owned).into()));
+    let value = serde_json::Value::Object(fields.collect()).to_string();
     child.stdin.take().expect("piped").write_all(value.as_bytes()).expect("keywheel reads the value");
     assert!(child.wait().expect("it ends").success(), "keywheel secret put {secret}");
 }
@@ -189,7 +201,7 @@ fn quietly(home: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "keywheel {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The alternating policies let the previous password live for a second.
+/// All policies but the one in place let the previous credential live for a second.
 #[expect(clippy::disallowed_methods, reason = "people watch: waiting is part of the show")]
 async fn wait_out_the_grace_period() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
@@ -210,8 +222,8 @@ fn kill_in_the_middle(home: &Path, rotate: &[&str]) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the application's own pace")]
-/// Reads `CURRENT` and logs in with it, as an application does that keeps no connection.
-async fn log_in_all_the_time(targets: &Targets, kind: Kind, home: &Path, secret: &str, stop: &AtomicBool) -> Seen {
+/// Reads `CURRENT` and uses it, as an application does that keeps no connection.
+async fn use_all_the_time(targets: &Targets, kind: Kind, home: &Path, secret: &str, stop: &AtomicBool) -> Seen {
     let keyring = Keyring::load(&home.join("master.key")).expect("the key is there");
     let store = LocalStore::open(&home.join("secrets.db"), keyring).await.expect("the store opens");
     let mut seen = Seen::default();
@@ -219,39 +231,32 @@ async fn log_in_all_the_time(targets: &Targets, kind: Kind, home: &Path, secret:
     while !stop.load(Ordering::SeqCst) {
         let current = store.read(secret, Selector::Label(Label::Current)).await.expect("the store is readable");
         let bundle = current.expect("the secret has a CURRENT").bundle;
-        let (user, password) = login_of(&bundle);
         let began = Instant::now();
-        let accepted = targets.accepts(kind, &user, &password).await;
-        seen.logins += 1;
+        let accepted = targets.accepts(kind, &bundle).await;
+        seen.uses += 1;
         if accepted {
             if let Some(since) = refused_since.take() {
                 seen.gap = seen.gap.max(since.elapsed());
             }
         } else {
-            seen.failed += 1;
+            seen.refused += 1;
             refused_since.get_or_insert(began);
         }
-        if seen.passwords.last().is_none_or(|last| !last.same_as(&bundle)) {
-            seen.passwords.push(bundle);
+        if seen.credentials.last().is_none_or(|last| !last.same_as(&bundle)) {
+            seen.credentials.push(bundle);
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     seen
 }
 
-fn login_of(bundle: &Bundle) -> (String, String) {
-    let password = bundle.password().expect("a login has a password").expose(str::to_owned);
-    (bundle.username().expect("a login has a user name"), password)
-}
-
 async fn row(targets: &Targets, home: &Path, secret: &str, seen: &Seen) -> Vec<Cell> {
     let (_, kind, accounts) =
         SECRETS.iter().find(|(name, ..)| *name == secret).expect("the table has a row for each secret");
     let mut refused = 0;
-    let old = &seen.passwords[..seen.passwords.len().saturating_sub(1)];
+    let old = &seen.credentials[..seen.credentials.len().saturating_sub(1)];
     for bundle in old {
-        let (user, password) = login_of(bundle);
-        refused += usize::from(!targets.accepts(*kind, &user, &password).await);
+        refused += usize::from(!targets.accepts(*kind, bundle).await);
     }
     let output = Command::new(binary())
         .current_dir(home)
@@ -265,8 +270,8 @@ async fn row(targets: &Targets, home: &Path, secret: &str, seen: &Seen) -> Vec<C
         Cell::new(secret),
         Cell::new(accounts.join(", ")),
         Cell::new(rotations),
-        Cell::new(seen.logins),
-        Cell::new(seen.failed),
+        Cell::new(seen.uses),
+        Cell::new(seen.refused),
         Cell::new(gap),
         Cell::new(format!("{refused} of {}", old.len())),
     ]

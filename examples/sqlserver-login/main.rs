@@ -69,7 +69,7 @@ fn policy(folder: &Path, port: u16, rotators: &Registry) -> Policy {
     let text = POLICY.replace("1433", &port.to_string()).replace("authority.pem", &authority.display().to_string());
     let file = folder.join("policy.yaml");
     std::fs::write(&file, text).expect("the folder is writable");
-    let loaded = keywheel::policies::load(&[file], &Catalogue { rotators: rotators.specs(), freezes: Vec::new() });
+    let loaded = keywheel::policies::load(&[file], &Catalogue { rotators: rotators.specs(), ..Catalogue::default() });
     assert!(loaded.problems.is_empty(), "{}", loaded.problems.render(false));
     loaded.policies.into_iter().next().expect("the file holds a policy")
 }

@@ -11,7 +11,18 @@ use crate::model::Freeze;
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     pub rotators: Vec<RotatorSpec>,
+    /// Rotators that there would be, were their declarations right.
+    pub broken: Vec<BrokenRotator>,
     pub freezes: Vec<Freeze>,
+}
+
+/// A rotator whose declaration has mistakes. A policy may name it, and rests until they are mended.
+#[derive(Debug, Clone)]
+pub struct BrokenRotator {
+    /// The word after `rotator:`.
+    pub kind: String,
+    /// The declaration, as it is named in messages.
+    pub file: String,
 }
 
 /// What a rotator says of itself, as far as policies need it.

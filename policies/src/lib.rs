@@ -24,13 +24,14 @@ mod tree;
 mod walk;
 mod window;
 
-pub use catalogue::{Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape};
+pub use catalogue::{BrokenRotator, Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape};
 pub use cron::{Cron, CronError, CronField};
-pub use load::{Loaded, load, load_text};
+pub use load::{Loaded, Resting, load, load_text};
 pub use model::{
     AdminSource, Adopt, Backoff, Check, Exhausted, FirstCharacter, Freeze, Generate, GrantParity, OnDeadline,
     OnFailure, Policy, Revoke, RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Weekday, Window,
 };
+pub use policy::BROKEN_ROTATOR;
 pub use problem::{Place, Problem, Problems};
 pub use schema::{policy_schema, settings_schema};
 pub use settings::{Deadlines, Limits, MasterKey, SecretStore, Settings, StateStore, load_settings};

@@ -18,7 +18,22 @@ use crate::walk::Walk;
 pub struct Loaded {
     /// The policies without mistakes, in the order of files. Act on them only where `problems` is empty.
     pub policies: Vec<Policy>,
+    /// The policies whose one mistake is another file's: their rotator's declaration. Each has its problem, with the code
+    /// [`crate::BROKEN_ROTATOR`].
+    pub resting: Vec<Resting>,
     pub problems: Problems,
+}
+
+/// A policy that nobody can act on until its rotator's declaration is mended.
+#[derive(Debug, Clone)]
+pub struct Resting {
+    pub policy: String,
+    pub owner: Option<String>,
+    /// The name of its secret.
+    pub secret: String,
+    pub rotator: String,
+    /// The declaration with the mistakes.
+    pub declaration: String,
 }
 
 /// Folders in folders further down than this are taken for a loop.
@@ -51,13 +66,13 @@ pub fn load_text(name: &str, text: &str, catalogue: &Catalogue) -> Loaded {
 }
 
 fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems) -> Loaded {
-    let mut placed = Vec::new();
+    let (mut placed, mut resting) = (Vec::new(), Vec::new());
     for source in &sources {
         match tree::parse(source) {
             Err(problem) => problems.push(*problem),
             Ok(root) => {
                 let walk = Walk::new(source);
-                for draft in policy::read(source, &walk, &root, catalogue) {
+                for draft in policy::read(source, &walk, &root, catalogue, &mut resting) {
                     placed.push(Placed {
                         name: walk.place(draft.name),
                         secret: walk.place(draft.secret),
@@ -71,7 +86,7 @@ fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems)
     }
     problems.append(across::check(&placed, catalogue));
     illustrate(&mut problems, &sources);
-    Loaded { policies: placed.into_iter().map(|placed| placed.policy).collect(), problems }
+    Loaded { policies: placed.into_iter().map(|placed| placed.policy).collect(), resting, problems }
 }
 
 /// Gives each problem its lines, now that everything that must not be shown is known, and puts them in order.

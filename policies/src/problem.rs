@@ -32,7 +32,12 @@ pub(crate) struct Excerpt {
 impl Place {
     /// The file as a whole.
     pub fn of_file(file: impl Into<Arc<str>>) -> Self {
-        Place { file: file.into(), line: 0, column: 0, length: 0, excerpt: None }
+        Place::at(file, 0, 0)
+    }
+
+    /// A place in a file that this crate does not read.
+    pub fn at(file: impl Into<Arc<str>>, line: u32, column: u32) -> Self {
+        Place { file: file.into(), line, column, length: 0, excerpt: None }
     }
 }
 
@@ -142,6 +147,14 @@ impl<'a> IntoIterator for &'a Problems {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+/// Others' mistakes stand among ours, in the order of files.
+impl Extend<Problem> for Problems {
+    fn extend<T: IntoIterator<Item = Problem>>(&mut self, more: T) {
+        self.list.extend(more);
+        self.sort();
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
-    Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape, load,
-    load_settings,
+    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec,
+    SettingsCheck, Shape, load, load_settings,
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
@@ -74,7 +74,8 @@ fn catalogue() -> Catalogue {
         to: date(2062, 1, 1).at(0, 0, 0, 0),
         timezone: TimeZone::UTC,
     };
-    Catalogue { rotators: vec![postgres, apikey, expiring], freezes: vec![year_end, endless] }
+    let broken = BrokenRotator { kind: "mailer".to_owned(), file: "providers/mailer.yaml".to_owned() };
+    Catalogue { rotators: vec![postgres, apikey, expiring], broken: vec![broken], freezes: vec![year_end, endless] }
 }
 
 fn is_settings(path: &Path) -> bool {
@@ -137,4 +138,15 @@ fn rejected_with_these_words() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_policy_of_a_broken_declaration_rests_and_the_others_do_not() {
+    let loaded = load(&["tests/reject/rotator-broken.yaml".into(), "tests/accept/smallest.yaml".into()], &catalogue());
+    let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, [BROKEN_ROTATOR], "nothing else is held against it");
+    assert_eq!(loaded.policies.len(), 1);
+    let [resting] = loaded.resting.as_slice() else { panic!("{:?}", loaded.resting) };
+    assert_eq!((resting.policy.as_str(), resting.secret.as_str()), ("mail-key", "mail/key"));
+    assert_eq!((resting.rotator.as_str(), resting.declaration.as_str()), ("mailer", "providers/mailer.yaml"));
 }

@@ -32,7 +32,7 @@ fn catalogue() -> Catalogue {
         self_managed: true,
         check: SettingsCheck::none(),
     };
-    Catalogue { rotators: vec![rotator], freezes: Vec::new() }
+    Catalogue { rotators: vec![rotator], ..Catalogue::default() }
 }
 
 /// All files of the other tests, good and bad.

@@ -34,7 +34,7 @@ fn catalogue() -> Catalogue {
         self_managed: true,
         check: SettingsCheck::none(),
     };
-    Catalogue { rotators: vec![rotator], freezes: Vec::new() }
+    Catalogue { rotators: vec![rotator], ..Catalogue::default() }
 }
 
 fn timed(paths: &[PathBuf]) -> Loaded {

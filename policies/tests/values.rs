@@ -49,7 +49,7 @@ fn catalogue() -> Catalogue {
         check: SettingsCheck::none(),
     };
     let freezes = load_settings(Path::new("tests/accept/keywheel.yaml")).unwrap().freezes;
-    Catalogue { rotators: vec![rotator], freezes }
+    Catalogue { rotators: vec![rotator], freezes, ..Catalogue::default() }
 }
 
 fn one(name: &str, text: &str) -> Policy {

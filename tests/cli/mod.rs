@@ -1,6 +1,7 @@
 //! The command line as people use it: words in, words and exit codes out.
 
 mod cases;
+mod providing;
 mod putting;
 mod rotating;
 mod serving;

@@ -49,7 +49,7 @@ fn status() {
     let status = json(&folder(), &["status"]);
     assert_eq!(
         keys(&status[0]),
-        "age_seconds current current_since last max_age_seconds next open overdue owner policy secret target"
+        "age_seconds broken current current_since last max_age_seconds next open overdue owner policy secret target"
     );
     assert_eq!(status[0]["secret"], "orders/db");
     assert_eq!(status[0]["overdue"], false);
@@ -104,6 +104,32 @@ fn secrets_doctor_history_and_mistakes() {
     std::fs::write(folder.path().join("policies/more.yaml"), "version: 2\n").expect("the policy is written");
     let problems = json(&folder, &["validate"]);
     assert_eq!(keys(&problems["problems"][0]), "code column file help length line message");
+}
+
+#[test]
+fn providers() {
+    let folder = folder();
+    let settings = std::fs::read_to_string(folder.path().join("keywheel.yaml")).expect("readable");
+    let settings = format!("{settings}\nproviders: [keyservice.yaml, wrong.yaml]\n");
+    std::fs::write(folder.path().join("keywheel.yaml"), settings).expect("the settings are written");
+    let declaration = include_str!("../../examples/keyservice/provider.yaml");
+    std::fs::write(folder.path().join("keyservice.yaml"), declaration).expect("the declaration is written");
+    std::fs::write(folder.path().join("wrong.yaml"), "version: 1\nprovider: wrong\n").expect("it is written");
+    let list = json(&folder, &["provider", "list"]);
+    let of = |name: &str| {
+        let found = list.as_array().and_then(|list| list.iter().find(|one| one["name"] == name));
+        found.unwrap_or_else(|| panic!("{name} is not in {list}")).clone()
+    };
+    assert_eq!(keys(&of("keyservice")), "about broken docs file mistakes name origin requests");
+    assert_eq!(keys(&of("wrong")["mistakes"][0]), "column help line message");
+    let show = json(&folder, &["provider", "show", "keyservice"]);
+    let all = "about base_url docs fields file name origin propagation_seconds requests settings tag";
+    assert_eq!(keys(&show), all);
+    assert_eq!(keys(&show["settings"][0]), "default help kind max min name names_target required");
+    assert_eq!(keys(&show["requests"][0]), "auth base_url expect method name path");
+    let sketch = json(&folder, &["provider", "test", "keyservice", "--dry-run"]);
+    assert_eq!(keys(&sketch[0]), "body headers method note request url");
+    assert_eq!(keys(&sketch[0]["headers"][0]), "name value");
 }
 
 #[test]

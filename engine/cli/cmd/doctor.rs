@@ -25,7 +25,7 @@ pub struct Args {
 /// One finding as JSON. Stable.
 #[derive(Serialize)]
 struct Line {
-    /// `settings`, `master-key`, `secret-store`, `state-store`, `policies`, `clock`, or a policy's name.
+    /// `settings`, `master-key`, `secret-store`, `state-store`, `policies`, `providers`, `clock`, or a policy's name.
     subject: String,
     /// `error`, `warning` or `fine`.
     severity: &'static str,
@@ -100,18 +100,22 @@ async fn look(settings: &Settings, offline: bool, lines: &mut Vec<Line>) {
         Ok(policies) => policies,
         Err(failure) => return lines.push(broken("policies", failure)),
     };
-    lines.push(match policies.len() {
+    lines.push(match policies.usable.len() {
         0 => line("policies", Severity::Warning, "none", "nothing is rotated until there is one"),
         count => line("policies", Severity::Fine, format!("{count} without mistakes"), ""),
     });
-    if offline || lines.iter().any(|line| line.severity == "error") {
+    let impossible = lines.iter().any(|line| line.severity == "error");
+    if policies.mistakes > 0 {
+        lines.push(line("providers", Severity::Error, policies.told(), "mend them, or take them out of `providers:`"));
+    }
+    if offline || impossible {
         return;
     }
     let engine = match wire::engine(settings, None).await {
         Ok(engine) => engine,
         Err(failure) => return lines.push(broken("engine", failure)),
     };
-    for policy in &policies {
+    for policy in &policies.usable {
         for finding in preflight::findings(&engine, policy).await {
             lines.push(line(&policy.name, finding.severity, finding.what, finding.hint));
         }

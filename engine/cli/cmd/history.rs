@@ -132,9 +132,12 @@ pub async fn secret_of(
         return Ok(name.to_owned());
     }
     // History stays readable while policies have mistakes.
-    let loaded = wire::read_policies(&settings.policies, Some(settings)).unwrap_or_default();
+    let loaded = wire::read_policies(&settings.policies, Some(settings));
     if let Some(policy) = loaded.policies.iter().find(|policy| policy.name == name || policy.secret.name == name) {
         return Ok(policy.secret.name.clone());
+    }
+    if let Some(resting) = loaded.resting.iter().find(|resting| resting.policy == name || resting.secret == name) {
+        return Ok(resting.secret.clone());
     }
     let known = latest.iter().map(|rotation| rotation.fixed.secret.as_str());
     let hint = select::suggestion(name, known.chain(loaded.policies.iter().map(|policy| policy.secret.name.as_str())));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use keywheel_secrets::MasterKey;
 
-use crate::Session;
 use crate::exit::{Exit, Failure};
 use crate::output::talk;
+use crate::{Session, wire};
 
 /// Make settings, a master key and a first policy
 ///
@@ -24,12 +24,13 @@ pub struct Args {
 const KEY: &str = "master.key";
 
 /// The files, with what they hold. The key is made apart.
-fn files() -> [(&'static str, String); 5] {
+fn files() -> [(&'static str, String); 6] {
     [
         ("keywheel.yaml", include_str!("init/keywheel.yaml").to_owned()),
         ("policies/orders-db.yaml", include_str!("init/orders-db.yaml").to_owned()),
         ("schema/keywheel.schema.json", keywheel_policies::settings_schema()),
         ("schema/policy.schema.json", keywheel_policies::policy_schema()),
+        ("schema/provider.schema.json", wire::provider_schema()),
         (".gitignore", include_str!("init/gitignore").to_owned()),
     ]
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod history;
 mod init;
 mod plan;
+mod provider;
 mod resume;
 mod rollback;
 mod rotate;
@@ -34,6 +35,7 @@ pub enum Command {
     Resume(resume::Args),
     Rollback(rollback::Args),
     Secret(secret::Args),
+    Provider(provider::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -53,6 +55,7 @@ impl Command {
             Command::Resume(args) => resume::run(args, cx).await,
             Command::Rollback(args) => rollback::run(args, cx).await,
             Command::Secret(args) => secret::run(args, cx).await,
+            Command::Provider(args) => provider::run(args, cx).await,
             Command::Doctor(args) => doctor::run(args, cx).await,
             Command::Schema(args) => schema::run(args, cx),
             Command::Completions(args) => completions::run(args, cx),
@@ -74,6 +77,7 @@ impl Command {
             | Command::History(_)
             | Command::Show(_)
             | Command::Secret(_)
+            | Command::Provider(_)
             | Command::Doctor(_)
             | Command::Schema(_)
             | Command::Completions(_) => "warn",

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::output::{length, seconds, talk, zoned};
-use crate::{Session, args, select, wire};
+use crate::{Session, args, wire};
 
 /// Show who rotates when
 ///
@@ -80,14 +80,13 @@ struct Frozen {
 struct Resting {
     policy: String,
     secret: String,
-    /// `manual`, `no-current` or `parked`.
+    /// `manual`, `no-current`, `parked`, or `broken-rotator`: its rotator's declaration has mistakes.
     why: &'static str,
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let wired = wire::open(&cx.globals.settings, None).await?;
-    let policies =
-        if args.names.is_empty() { wired.policies.clone() } else { select::by_name(&wired.policies, &args.names)? };
+    let (policies, broken) = wired.policies.all_or_named(&args.names)?;
     let from = args.from.unwrap_or_else(|| wired.engine.clock.now());
     let until = from.checked_add(args.until).map_err(|_| Failure::input("`--until` ends after the end of time"))?;
     let listed = wired.engine.secrets.list().await.map_err(Failure::from)?;
@@ -114,6 +113,11 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         let live = live.get(policy.secret.name.as_str()).copied().unwrap_or_default();
         plan.add(policy, live, latest.get(&policy.secret.name));
     }
+    plan.resting.extend(broken.into_iter().map(|one| Resting {
+        policy: one.policy.clone(),
+        secret: one.secret.clone(),
+        why: "broken-rotator",
+    }));
     plan.rotations.sort_by(|a, b| (a.at, &a.secret).cmp(&(b.at, &b.secret)));
     plan.collisions = collisions(&plan.rotations);
     if cx.out.is_json() {
@@ -236,6 +240,9 @@ fn write(cx: &mut Session, plan: &Plan) -> anyhow::Result<()> {
                 "note: `{0}` has no CURRENT yet: put it with `keywheel secret put {0}`, or say `adopt: rotate` in `{1}`",
                 resting.secret, resting.policy
             ),
+            "broken-rotator" => {
+                format!("note: `{}` rests until its rotator's declaration is mended", resting.secret)
+            }
             "parked" => format!("note: `{}` is parked and waits for a person", resting.secret),
             _ => format!("note: `{}` is rotated by hand only", resting.secret),
         });

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::output::talk;
 use crate::progress::Progress;
 use crate::turning::{self, Work};
-use crate::{Session, args, select, signals, wire};
+use crate::{Session, args, signals, wire};
 
 /// Let a parked rotation try again
 ///
@@ -25,7 +25,7 @@ pub struct Args {
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let progress = Progress::new(&cx.bars);
     let wired = wire::open(&cx.globals.settings, Some(progress.observer())).await?;
-    let policies = vec![select::one(&wired.policies, &args.secret)?];
+    let policies = vec![wired.policies.one(&args.secret)?];
     let stopping = signals::stopping(|| talk("stopping after the step at work; once more stops at once"))?;
     let order = Order::Resume { by: person() };
     let work = Work { engine: wired.engine, policies, order, patience: args.wait, stopping, progress };

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::talk;
 use crate::progress::Progress;
 use crate::turning::{self, Work};
-use crate::{Session, args, preflight, select, signals, wire};
+use crate::{Session, args, preflight, signals, wire};
 
 /// Rotate secrets now
 ///
@@ -49,9 +49,16 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
             .into());
     }
     let progress = Progress::new(&cx.bars);
-    let wired = wire::open(&cx.globals.settings, Some(progress.observer())).await?;
-    let named =
-        if args.names.is_empty() { wired.policies.clone() } else { select::by_name(&wired.policies, &args.names)? };
+    let (wired, named) = if args.names.is_empty() {
+        // Whoever says all must not get less without a word.
+        let wired = wire::open_all(&cx.globals.settings, Some(progress.observer())).await?;
+        let all = wired.policies.usable.clone();
+        (wired, all)
+    } else {
+        let wired = wire::open(&cx.globals.settings, Some(progress.observer())).await?;
+        let named = wired.policies.named(&args.names)?;
+        (wired, named)
+    };
     let policies: Vec<Arc<Policy>> = named
         .into_iter()
         .filter(|policy| args.labels.iter().all(|(name, value)| policy.labels.get(name) == Some(value)))

@@ -17,18 +17,18 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
-    let wired = wire::open(&cx.globals.settings, None).await?;
+    let wired = wire::open_all(&cx.globals.settings, None).await?;
     let stopping = signals::stopping(|| tracing::info!("told to stop"))?;
     let open = wired.engine.state.open().await.map_err(crate::exit::Failure::from)?.len();
     tracing::info!(
-        policies = wired.policies.len(),
+        policies = wired.policies.usable.len(),
         open,
         version = env!("CARGO_PKG_VERSION"),
         "ready: {} policies, {open} rotations under way",
-        wired.policies.len()
+        wired.policies.usable.len()
     );
     let until = if args.once { Until::Idle } else { Until::Stopped };
-    let schedule = Schedule::new(wired.engine, wired.policies, stopping);
+    let schedule = Schedule::new(wired.engine, wired.policies.usable, stopping);
     schedule.run(until).await.map_err(crate::exit::Failure::from)?;
     let counters = wired.journal.counters();
     tracing::info!(journal_commits = counters.commits, journal_writes = counters.writes, "stopped");

@@ -2,10 +2,10 @@
 
 use clap::ValueEnum;
 
-use crate::Session;
 use crate::exit::Exit;
+use crate::{Session, wire};
 
-/// Print the JSON Schema of policies or of the settings
+/// Print the JSON Schema of policies, of the settings or of providers
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[arg(default_value = "policy")]
@@ -19,12 +19,15 @@ enum Kind {
     Policy,
     /// keywheel.yaml
     Settings,
+    /// A declaration of a provider of API keys
+    Provider,
 }
 
 pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let schema = match args.of {
         Kind::Policy => keywheel_policies::policy_schema(),
         Kind::Settings => keywheel_policies::settings_schema(),
+        Kind::Provider => wire::provider_schema(),
     };
     cx.out.raw(schema.as_bytes())?;
     Ok(Exit::Done)

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use keywheel_core::Rotation;
-use keywheel_policies::Policy;
+use keywheel_policies::{Policy, Resting};
 use keywheel_runtime::{Live, due_after, target_key};
 use serde::Serialize;
 
 use super::history::Line as Past;
 use crate::exit::{Exit, Failure};
 use crate::output::{instant, length, seconds, talk};
-use crate::{Session, select, wire};
+use crate::{Session, wire};
 
 /// Show how each secret stands
 #[derive(Debug, clap::Args)]
@@ -41,13 +41,14 @@ struct Line {
     open: Option<Past>,
     /// The latest rotation that has ended.
     last: Option<Past>,
+    /// The declaration of the policy's rotator, which has mistakes: nothing is done, and no target, age or time is known.
+    broken: Option<String>,
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let wired = wire::open(&cx.globals.settings, None).await?;
     let engine = &wired.engine;
-    let policies =
-        if args.names.is_empty() { wired.policies.clone() } else { select::by_name(&wired.policies, &args.names)? };
+    let (policies, resting) = wired.policies.all_or_named(&args.names)?;
     let stored: HashMap<_, _> =
         engine.secrets.list().await.map_err(Failure::from)?.into_iter().map(|info| (info.name.clone(), info)).collect();
     let latest: HashMap<_, _> = engine
@@ -59,14 +60,21 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         .map(|rotation| (rotation.fixed.secret.clone(), rotation))
         .collect();
     let now = engine.clock.now();
-    let lines: Vec<Line> = policies
+    let held = |secret: &str| {
+        let info = stored.get(secret);
+        info.map(|info| (info.labels.current.clone(), Live::from(info))).unwrap_or_default()
+    };
+    let mut lines: Vec<Line> = policies
         .iter()
         .map(|policy| {
-            let info = stored.get(&policy.secret.name);
-            let (current, live) = info.map(|info| (info.labels.current.clone(), Live::from(info))).unwrap_or_default();
+            let (current, live) = held(&policy.secret.name);
             line(policy, current, live, latest.get(&policy.secret.name), now)
         })
         .collect();
+    lines.extend(resting.into_iter().map(|resting| {
+        let (current, live) = held(&resting.secret);
+        rests(resting, current, live.since, latest.get(&resting.secret), now)
+    }));
     if cx.out.is_json() {
         cx.out.json(&lines)?;
     } else if lines.is_empty() {
@@ -77,7 +85,8 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     }
     for orphan in latest.values().filter(|rotation| !rotation.state.ended()) {
         let secret = &orphan.fixed.secret;
-        if !wired.policies.iter().any(|policy| policy.secret.name == *secret) {
+        let named = wired.policies.usable.iter().map(|policy| &policy.secret.name);
+        if !named.chain(wired.policies.resting.iter().map(|resting| &resting.secret)).any(|name| name == secret) {
             talk(&format!(
                 "note: `{secret}` has a rotation under way, but no policy names it any more; it rests until one does"
             ));
@@ -89,11 +98,7 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
 fn line(policy: &Policy, current: Option<String>, live: Live, latest: Option<&Rotation>, now: Timestamp) -> Line {
     let age = live.since.map(|since| now.duration_since(since));
     let max_age = policy.max_age.and_then(|max_age| SignedDuration::try_from(max_age).ok());
-    let (open, last) = match latest {
-        Some(rotation) if rotation.state.ended() => (None, Some(Past::of(rotation))),
-        Some(rotation) => (Some(Past::of(rotation)), None),
-        None => (None, None),
-    };
+    let (open, last) = open_and_last(latest);
     Line {
         secret: policy.secret.name.clone(),
         policy: policy.name.clone(),
@@ -112,6 +117,41 @@ fn line(policy: &Policy, current: Option<String>, live: Live, latest: Option<&Ro
         ),
         open,
         last,
+        broken: None,
+    }
+}
+
+/// The line of a policy that rests.
+fn rests(
+    resting: &Resting,
+    current: Option<String>,
+    since: Option<Timestamp>,
+    latest: Option<&Rotation>,
+    now: Timestamp,
+) -> Line {
+    let (open, last) = open_and_last(latest);
+    Line {
+        secret: resting.secret.clone(),
+        policy: resting.policy.clone(),
+        owner: resting.owner.clone(),
+        target: String::new(),
+        current,
+        current_since: since,
+        age_seconds: since.map(|since| seconds(now.duration_since(since))),
+        max_age_seconds: None,
+        overdue: false,
+        next: None,
+        open,
+        last,
+        broken: Some(resting.declaration.clone()),
+    }
+}
+
+fn open_and_last(latest: Option<&Rotation>) -> (Option<Past>, Option<Past>) {
+    match latest {
+        Some(rotation) if rotation.state.ended() => (None, Some(Past::of(rotation))),
+        Some(rotation) => (Some(Past::of(rotation)), None),
+        None => (None, None),
     }
 }
 
@@ -120,6 +160,7 @@ fn row(line: &Line, now: Timestamp) -> Vec<String> {
     let next = match line.next {
         Some(next) if next <= now => "now".to_owned(),
         Some(next) => instant(next),
+        None if line.broken.is_some() => "never: its rotator's declaration has mistakes".to_owned(),
         None if line.current.is_none() => "never: no CURRENT yet".to_owned(),
         None => "by hand".to_owned(),
     };

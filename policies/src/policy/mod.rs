@@ -12,6 +12,7 @@ mod target;
 use std::collections::BTreeMap;
 
 use crate::catalogue::{Catalogue, RotatorSpec};
+use crate::load::Resting;
 use crate::model::{Adopt, Check, Policy, SecretSpec, Strategy};
 use crate::scalar;
 use crate::source::Source;
@@ -66,6 +67,9 @@ const LATER: [(&str, &str); 3] = [
     ("notify", "nobody is told yet: watch `keywheel status --output json` instead"),
 ];
 
+/// The code of a policy's problem whose mistakes are in the declaration of its rotator.
+pub const BROKEN_ROTATOR: &str = "broken-rotator";
+
 const NAME_HELP: &str = "letters, digits, `.`, `_` and `-`";
 
 /// A policy with the places that other policies' mistakes may have to point at.
@@ -77,13 +81,19 @@ pub(crate) struct Draft {
 }
 
 /// All policies of one file.
-pub(crate) fn read(source: &Source, walk: &Walk<'_>, root: &Node, catalogue: &Catalogue) -> Vec<Draft> {
+pub(crate) fn read(
+    source: &Source,
+    walk: &Walk<'_>,
+    root: &Node,
+    catalogue: &Catalogue,
+    resting: &mut Vec<Resting>,
+) -> Vec<Draft> {
     let digest = source.digest();
     let reader = Reader { source, catalogue, digest: &digest, gaps: age::Gaps::default() };
     let mut drafts = Vec::new();
     for round in fleet::rounds(walk, root) {
         walk.begin(round);
-        drafts.extend(reader.policy(walk, root));
+        drafts.extend(reader.policy(walk, root, resting));
         if walk.exhausted() {
             return Vec::new();
         }
@@ -99,7 +109,7 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn policy(&self, walk: &Walk<'_>, root: &Node) -> Option<Draft> {
+    fn policy(&self, walk: &Walk<'_>, root: &Node, resting: &mut Vec<Resting>) -> Option<Draft> {
         let top = walk.section(root, &POLICY)?;
         version(&top);
         refuse_what_comes_later(&top);
@@ -111,7 +121,10 @@ impl Reader<'_> {
         let owner = top.get("owner").and_then(|node| walk.text(node));
         let labels = top.get("labels").map(|node| labels(walk, node)).unwrap_or_default();
         let rotator = self.rotator(&top);
+        let broken =
+            rotator.as_ref().and_then(|(kind, _)| self.catalogue.broken.iter().find(|broken| broken.kind == *kind));
         let spec = rotator.as_ref().and_then(|(_, spec)| *spec);
+        let rotator_node = top.get("rotator");
         let target = target::read(&top, spec);
         let strategy_node =
             top.need("strategy", "such as `strategy: { alternating: { users: [orders_a, orders_b] } }`");
@@ -147,6 +160,24 @@ impl Reader<'_> {
         if walk.failed() {
             return None;
         }
+        if let Some(broken) = broken {
+            resting.push(Resting {
+                policy: name?,
+                owner,
+                secret: secret?.name,
+                rotator: broken.kind.clone(),
+                declaration: broken.file.clone(),
+            });
+            walk.tell(
+                walk.problem(
+                    BROKEN_ROTATOR,
+                    rotator_node?.span,
+                    format!("the declaration of `{}` has mistakes", broken.kind),
+                )
+                .help(format!("mend `{}`", broken.file)),
+            );
+            return None;
+        }
         let (name_span, secret_span, strategy_span) = (name_node?.span, secret_node?.span, strategy_node?.span);
         let policy = Policy {
             name: name?,
@@ -176,9 +207,10 @@ impl Reader<'_> {
         let node = top.need("rotator", format!("one of {}", scalar::list_words(known())))?;
         let kind = walk.text(node)?;
         let spec = self.catalogue.rotators.iter().find(|rotator| rotator.kind == kind);
-        if spec.is_none() {
+        let broken = self.catalogue.broken.iter().map(|broken| broken.kind.as_str());
+        if spec.is_none() && !broken.clone().any(|broken| broken == kind) {
             let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
-            walk.tell(match scalar::closest(&kind, known()) {
+            walk.tell(match scalar::closest(&kind, known().chain(broken)) {
                 Some(word) => problem.help(format!("did you mean `{word}`?")),
                 None => problem.help(format!("known: {}", scalar::list_words(known()))),
             });
@@ -279,9 +311,11 @@ const USUAL: [&str; 2] = ["username", "password"];
 
 /// The fields that each secret of this rotator has.
 fn needed(spec: Option<&RotatorSpec>) -> Vec<String> {
-    match spec.filter(|spec| spec.provider_made) {
-        Some(spec) => spec.fields.clone(),
-        None => USUAL.map(str::to_owned).to_vec(),
+    match spec {
+        // Nobody knows what it makes.
+        None => Vec::new(),
+        Some(spec) if spec.provider_made => spec.fields.clone(),
+        Some(_) => USUAL.map(str::to_owned).to_vec(),
     }
 }
 

@@ -3,159 +3,253 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
+
+use crate::spanned::Spanned;
 
 /// A text and its place.
 pub(crate) type Text = Spanned<String>;
 
-/// The whole file.
-#[derive(serde::Deserialize)]
+/// A provider of API keys, as its declaration describes it.
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "keywheel provider")]
 pub(crate) struct Document {
+    /// Of this language: 1.
+    #[schemars(range(min = 1, max = 1))]
     pub version: Spanned<u64>,
+    /// Its name, which policies write after `rotator:`. Lower-case letters, digits and `-`.
     pub provider: Text,
+    /// One sentence about it.
     pub about: Text,
+    /// Where the vendor documents its API.
     pub docs: Option<Text>,
+    /// What all addresses begin with, such as `https://api.example.com`.
     pub base_url: Text,
+    /// What a policy gives under `target:`, by name.
     #[serde(default)]
     pub settings: Entries<SettingDocument>,
+    /// How the admin's requests log in. A request may have its own.
     pub auth: Spanned<AuthDocument>,
+    /// Sent with all requests.
     #[serde(default)]
     pub headers: Entries<Text>,
+    /// What the secret holds: `key_id` and at least one more.
     pub fields: Spanned<Vec<Text>>,
+    /// A key's name: `keywheel`, a separator and `${rotation}`. Absent only where keys can hold none, with `exclusive`.
     pub tag: Option<Text>,
+    /// `true` where keys can hold no tag: then all keys of a target are ours, and a policy must say so.
     pub exclusive: Option<Spanned<bool>>,
+    /// How long a key lives, as a setting of kind `duration`: `${target.lifetime}`. Then `${expires.date}` and others are known.
     pub lifetime: Option<Text>,
+    /// What the provider is asked.
     pub requests: Spanned<RequestsDocument>,
+    /// How long a new key may be refused at first, such as `10s`. At most `5m`.
     pub propagation: Option<Text>,
 }
 
 /// One thing that a policy gives under `target:`.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingDocument {
+    /// What its value is: `text` unless given.
+    #[schemars(extend("enum" = ["text", "texts", "integer", "duration", "json"]))]
     pub kind: Option<Text>,
+    /// The least number.
     pub min: Option<Spanned<i64>>,
+    /// The greatest number.
     pub max: Option<Spanned<i64>>,
+    /// Each policy must give it.
     #[serde(default)]
     pub required: bool,
+    /// Its value where a policy gives none.
     pub default: Option<Node>,
+    /// One sentence for those who write policies.
     pub help: Text,
+    /// Another value means other keys.
     #[serde(default)]
     pub names_target: bool,
 }
 
-/// How a request proves who sends it. One of them; `query` is known only to be refused with a reason.
-#[derive(serde::Deserialize)]
+/// How a request proves who sends it: one of these.
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AuthDocument {
+    /// A token: `Authorization: Bearer …`.
     pub bearer: Option<Text>,
+    /// A user and a password (HTTP Basic).
     pub basic: Option<BasicDocument>,
+    /// A header of its own.
     pub header: Option<HeaderDocument>,
+    /// Several headers.
     pub headers: Option<Spanned<Entries<Text>>>,
+    /// A token that a client is given for itself (RFC 6749, section 4.4).
     pub oauth2: Option<Spanned<OAuth2Document>>,
+    /// A signature of Amazon Web Services.
     pub sigv4: Option<SigV4Document>,
+    // Known only to be refused with a reason.
+    #[schemars(skip)]
     pub query: Option<Spanned<Ignored>>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BasicDocument {
+    /// Such as `${admin.username}`.
     pub username: Text,
+    /// Such as `${admin.password}`.
     pub password: Text,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeaderDocument {
+    /// The header's name, such as `X-Api-Key`.
     pub name: Text,
+    /// Such as `${admin.password}`.
     pub value: Text,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OAuth2Document {
+    /// The address that gives tokens.
     pub token_url: Text,
+    /// Such as `${admin.username}`.
     pub client_id: Text,
+    /// Such as `${admin.password}`.
     pub client_secret: Text,
+    /// What the token is asked for.
     pub scope: Option<Text>,
+    /// The client proves itself by HTTP Basic instead of in the body.
     #[serde(default)]
     pub basic: bool,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SigV4Document {
+    /// Such as `${admin.access_key_id}`.
     pub access_key_id: Text,
+    /// Such as `${admin.secret_access_key}`.
     pub secret_access_key: Text,
+    /// Of credentials for some hours.
     pub session_token: Option<Text>,
+    /// Such as `us-east-1`.
     pub region: Text,
+    /// Such as `iam`.
     pub service: Text,
 }
 
 /// Each on the heap: side by side on the stack, reading them took most of what a worker's thread has.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestsDocument {
+    /// Makes a key, and is answered with its value.
     pub create: Option<Spanned<Box<RequestDocument>>>,
+    /// Lists the target's keys.
     pub list: Option<Spanned<Box<RequestDocument>>>,
+    /// Uses a key as an application would.
     pub verify: Option<Spanned<Box<RequestDocument>>>,
+    /// Refuses a key for now, where the provider can.
     pub disable: Option<Spanned<Box<RequestDocument>>>,
+    /// Ends a key.
     pub delete: Option<Spanned<Box<RequestDocument>>>,
+    /// Asks when a key was last used, where the provider tells and the list does not.
     pub last_used: Option<Spanned<Box<RequestDocument>>>,
 }
 
 /// Any request. Which keys belong to which one is checked later, so that all mistakes can be told.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestDocument {
+    /// An address of its own, instead of the provider's.
     pub base_url: Option<Text>,
+    /// Of HTTP.
+    #[schemars(extend("enum" = ["GET", "POST", "PUT", "PATCH", "DELETE"]))]
     pub method: Text,
+    /// Follows `base_url`; begins with `/`.
     pub path: Text,
+    /// What follows `?`, by name.
     #[serde(default)]
     pub query: Entries<Text>,
+    /// Beside those of all requests.
     #[serde(default)]
     pub headers: Entries<Text>,
+    /// Instead of the provider's `auth`; `verify` has none but its own.
     pub auth: Option<Spanned<AuthDocument>>,
+    /// The body, in JSON.
     pub json: Option<Node>,
+    /// The body, as a form.
     pub form: Option<Spanned<Entries<Text>>>,
+    /// The statuses that mean success, such as `[200]`.
+    #[schemars(inner(range(min = 200, max = 299)))]
     pub expect: Spanned<Vec<Spanned<u16>>>,
+    /// Of `create`: the statuses that mean no further key before one is deleted.
+    #[schemars(inner(range(min = 400, max = 499)))]
     pub quota: Option<Spanned<Vec<Spanned<u16>>>>,
+    /// What an answer with a good status must hold, as JSONPath that selects something.
     pub holds: Option<Text>,
+    /// Of `verify`: the statuses that a wrong key is answered with.
+    #[schemars(inner(range(min = 400, max = 499)))]
     pub refused: Option<Spanned<Vec<Spanned<u16>>>>,
+    /// Of `verify`: what an answer must hold to be a refusal, as JSONPath.
     pub refused_if: Option<Text>,
+    /// Of `disable` and `delete`: what an answer must hold to say that there is no such key, as JSONPath.
     pub gone_if: Option<Text>,
+    /// Of `create`: what an answer must hold to mean no further key, as JSONPath.
     pub quota_if: Option<Text>,
+    /// Of `verify`: where the answer holds the id of the key that was used, as JSONPath.
     pub key_id: Option<Text>,
+    /// Of `verify`: `false` where a wrong key must not be tried, since the provider locks out.
     pub negative_control: Option<Spanned<bool>>,
+    /// Of `disable` and `delete`: the statuses that say there is no such key.
+    #[schemars(inner(range(min = 400, max = 499)))]
     pub gone: Option<Spanned<Vec<Spanned<u16>>>>,
+    /// Of `create`: a header that gets another value with each try.
     pub idempotency_key: Option<Text>,
+    /// Of `create`: where the answer holds each field, as JSONPath.
     pub extract: Option<Spanned<Entries<Text>>>,
+    /// Of `list`: all keys in the answer, such as `$.keys[*]`.
     pub items: Option<Text>,
+    /// Of `list`: where a key holds its id and its tag.
     pub each: Option<Spanned<EachDocument>>,
+    /// Of `list`: how a long list goes on.
     pub next: Option<Spanned<NextDocument>>,
+    /// Of `last_used`: where the answer holds it, as JSONPath.
     pub at: Option<Text>,
+    /// Of `last_used`: what an answer holds about a key that was never used, as JSONPath.
     pub never: Option<Text>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EachDocument {
+    /// Its id, as JSONPath within one item.
     pub key_id: Text,
+    /// Its name, as JSONPath within one item.
     pub tag: Option<Text>,
+    /// When it was last used, as JSONPath within one item.
     pub last_used: Option<Text>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NextDocument {
+    /// Where the answer holds what the next request gives, as JSONPath.
     pub cursor: Option<Text>,
+    /// The parameter that it is given in.
     pub parameter: Option<Text>,
+    /// Whether there is more, where the last answer holds a cursor, too, as JSONPath.
     pub more: Option<Text>,
+    /// `true`: the answer's header `Link` says it (RFC 8288).
     pub link: Option<Spanned<bool>>,
+    /// The parameter that counts pages, until one is empty.
     pub page: Option<Text>,
+    /// The first page's number: 1 unless given.
     pub first: Option<Spanned<u64>>,
 }
 

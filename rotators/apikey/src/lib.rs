@@ -11,6 +11,9 @@
 //! - Only keys with this rotation's tag are deleted, apart from the ones that a call names by their ids (`sweep`,
 //!   `restore`, `revoke`), and from old keys where a policy asks for it (`generate`).
 //!
+//! - What a declaration says is told without any value of a call (`outline`), and so is each request before it is sent
+//!   (`sketch`).
+//!
 //! One file per verb of [`keywheel_sdk::Rotator`]; this one only hands on.
 
 mod access;
@@ -29,6 +32,7 @@ mod last_used;
 mod list;
 mod login;
 mod mistake;
+mod outline;
 mod parse;
 mod preflight;
 mod probe;
@@ -36,9 +40,12 @@ mod provider;
 mod remove;
 mod restore;
 mod revoke;
+mod schema;
 mod settings;
 mod shipped;
 mod sign;
+mod sketch;
+mod spanned;
 mod sweep;
 mod template;
 mod token;
@@ -56,8 +63,11 @@ use keywheel_sdk::{
 use serde_json::{Map, Value};
 
 pub use mistake::Mistake;
+pub use outline::{Outline, RequestOutline, SettingOutline};
 pub use provider::Provider;
+pub use schema::provider_schema;
 pub use shipped::{Shipped, shipped, shipped_texts};
+pub use sketch::{Held, Known, SECRET, Sketch};
 
 use provider::LastUsed;
 

@@ -52,6 +52,14 @@ impl Provider {
             serde_yaml::from_str_with_options(text, options).map_err(|error| vec![refusal(file_name, &error)])?;
         check::check(file_name, document)
     }
+
+    /// The name that a declaration gives its provider, be the rest as wrong as it may: what stands behind the first
+    /// `provider:` that begins a line.
+    pub fn name_in(text: &str) -> Option<String> {
+        let value = text.lines().find_map(|line| line.strip_prefix("provider:"))?;
+        let name = value.split(" #").next()?.trim().trim_matches(['"', '\'']);
+        check::is_word(name, '-').then(|| name.to_owned())
+    }
 }
 
 /// The library's error in our words, with help for a slip of the pen.
@@ -88,4 +96,22 @@ fn refusal(file_name: &str, error: &Error) -> Mistake {
         }
     };
     Mistake { file: file_name.to_owned(), line, column, message: flaw.message, help: flaw.help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_among_mistakes() {
+        for (text, name) in [
+            ("version: 1\nprovider: mailer # ours\nabout: [", Some("mailer")),
+            ("a:\n  provider: other\nprovider: \"mail-er\"\r\n", Some("mail-er")),
+            ("provider:\n", None),
+            ("provider: [a]\n", None),
+            ("about: nothing", None),
+        ] {
+            assert_eq!(Provider::name_in(text).as_deref(), name, "{text}");
+        }
+    }
 }

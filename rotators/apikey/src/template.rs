@@ -1,6 +1,6 @@
 //! Texts with variables (`${target.user}`), and how a value is made harmless for the place where it stands.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use keywheel_sdk::{Bundle, Retry, RotatorError};
 use serde_json::{Map, Value};
@@ -104,6 +104,24 @@ impl Template {
         self.0.iter().map(text).collect()
     }
 
+    /// The text with what `plain` makes of each part between variables, and `variable` of each variable.
+    ///
+    /// # Errors
+    /// The first one of `variable`.
+    pub fn render<E>(
+        &self,
+        plain: impl Fn(&str) -> String,
+        variable: impl Fn(&Variable) -> Result<String, E>,
+    ) -> Result<String, E> {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Plain(text) => Ok(plain(text)),
+                Part::Variable(name) => variable(name),
+            })
+            .collect()
+    }
+
     /// The variable, where it is one and nothing else.
     pub fn only(&self) -> Option<&Variable> {
         match self.0.as_slice() {
@@ -158,6 +176,16 @@ impl Template {
     }
 }
 
+/// As it is written in a declaration.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Plain(text) => f.write_str(&text.replace("${", "$${")),
+            Part::Variable(variable) => write!(f, "{}", variable.placeholder()),
+        })
+    }
+}
+
 impl Variable {
     fn parse(name: &str) -> Result<Self, Flaw> {
         let unknown = || Flaw::new(format!("there is no variable `{name}`"), did_you_mean(name, WORDS));
@@ -195,6 +223,11 @@ impl Variable {
             Variable::Tag => "tag".to_owned(),
             Variable::Expires(part) => format!("expires.{}", part.word()),
         }
+    }
+
+    /// As it is written, in its frame.
+    pub fn placeholder(&self) -> String {
+        format!("${{{}}}", self.name())
     }
 }
 
@@ -259,7 +292,11 @@ fn missing(variable: &Variable) -> RotatorError {
     RotatorError::not_done(Retry::Never, "missing-value", message)
 }
 
-fn write_value(to: &mut String, value: &str, place: Place, variable: &Variable) -> Result<(), RotatorError> {
+/// Appends a value, made harmless for the place.
+///
+/// # Errors
+/// It cannot stand there. The message names the variable, never the value.
+pub(crate) fn write_value(to: &mut String, value: &str, place: Place, variable: &Variable) -> Result<(), RotatorError> {
     let refuse = |why: &str| {
         let message = format!("the value of `{}` {why}", variable.name());
         Err(RotatorError::not_done(Retry::Never, "unfit-value", message))

@@ -1,11 +1,10 @@
 //! How requests prove who sends them.
 
-use serde_yaml::Spanned;
-
 use super::Check;
 use super::request::Scope;
 use crate::document::{AuthDocument, HeaderDocument, OAuth2Document, SigV4Document};
 use crate::provider::{Auth, OAuth2, SigV4};
+use crate::spanned::Spanned;
 
 const WAYS: &str = "`bearer`, `basic`, `header`, `headers`, `oauth2` or `sigv4`";
 

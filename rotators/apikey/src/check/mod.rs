@@ -10,13 +10,14 @@ mod template;
 
 use std::time::Duration;
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
 use crate::mistake::{Flaw, Mistake};
 use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
 use crate::settings::EXCLUSIVE;
+use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
 pub(crate) use base::base_url;
@@ -239,7 +240,7 @@ impl Check<'_> {
 }
 
 /// Lower-case letters, digits and the separator, a letter first.
-fn is_word(text: &str, separator: char) -> bool {
+pub(crate) fn is_word(text: &str, separator: char) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == separator)
 }

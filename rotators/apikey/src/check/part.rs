@@ -2,12 +2,12 @@
 
 use reqwest::Method;
 use reqwest::header::{self, HeaderName};
-use serde_yaml::Spanned;
 
 use super::Check;
 use super::request::Scope;
 use crate::document::{Entries, Text};
 use crate::mistake::{Flaw, did_you_mean};
+use crate::spanned::Spanned;
 use crate::template::Template;
 
 /// Headers that the client writes itself, or that would change where and how a request is read.

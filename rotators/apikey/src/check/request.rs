@@ -1,6 +1,6 @@
 //! The requests of a declaration.
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use super::Check;
 use crate::document::{AuthDocument, EachDocument, Entries, NextDocument, RequestDocument, Text};
@@ -8,6 +8,7 @@ use crate::mistake::did_you_mean;
 use crate::provider::{
     Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Sign, Verify,
 };
+use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
 /// Where a template stands, which says what variables it may have.

@@ -1,0 +1,129 @@
+//! Declarations of providers: those of this build, and those in the files that the settings name. A broken one hides no other.
+
+use std::path::{Path, PathBuf};
+
+use keywheel_apikey::{Mistake, Provider};
+use keywheel_policies::{BrokenRotator, Place, Problem};
+
+/// The code of a mistake in a declaration.
+const DECLARATION: &str = "declaration";
+
+/// One declaration, right or wrong.
+pub struct Declaration {
+    /// The word after `rotator:`; `None` where the text does not say.
+    pub name: Option<String>,
+    pub origin: Origin,
+    /// What it says, or its mistakes: at least one.
+    pub read: Result<Provider, Vec<Mistake>>,
+}
+
+/// Where a declaration comes from.
+pub enum Origin {
+    /// It is part of this build.
+    Shipped,
+    File(PathBuf),
+}
+
+impl Declaration {
+    /// What a policy may name, and not use.
+    pub fn broken(&self) -> Option<BrokenRotator> {
+        let mistakes = self.read.as_ref().err()?;
+        Some(BrokenRotator { kind: self.name.clone()?, file: mistakes.first()?.file.clone() })
+    }
+
+    /// Its mistakes, as those of policies are told.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.read.as_ref().err().into_iter().flatten().map(|mistake| {
+            let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+            let place = Place::at(mistake.file.as_str(), count(mistake.line), count(mistake.column));
+            let problem = Problem::new(DECLARATION, place, mistake.message.clone());
+            match &mistake.help {
+                Some(help) => problem.help(help.clone()),
+                None => problem,
+            }
+        })
+    }
+}
+
+/// Whether a problem is in a declaration, and in no policy.
+pub fn is_in_declaration(problem: &Problem) -> bool {
+    problem.code == DECLARATION
+}
+
+/// All declarations: first what is shipped, then files, and all YAML files of folders, in the order in which they are named.
+///
+/// `taken` are the names that a declaration cannot have, since rotators of this build have them. Of two files with one name
+/// neither is used: nobody could tell which one a policy means.
+pub fn declarations(paths: &[PathBuf], taken: &[String]) -> Vec<Declaration> {
+    let shipped = keywheel_apikey::shipped().into_iter().map(|provider| Declaration {
+        name: Some(provider.name().to_owned()),
+        origin: Origin::Shipped,
+        read: Ok(provider),
+    });
+    let mut all: Vec<Declaration> = shipped.collect();
+    let build: Vec<String> = taken.iter().cloned().chain(all.iter().filter_map(|one| one.name.clone())).collect();
+    let of_build = all.len();
+    for path in paths {
+        all.extend(files(path).into_iter().map(|file| file.map_or_else(|broken| broken, read)));
+    }
+    let names: Vec<Option<String>> = all[of_build..].iter().map(|one| one.name.clone()).collect();
+    for declaration in &mut all[of_build..] {
+        let Some(name) = declaration.name.clone() else { continue };
+        if build.contains(&name) {
+            // Whoever names it means the one of this build.
+            declaration.name = None;
+        }
+        if declaration.read.is_err() {
+            continue;
+        }
+        let flaw = if build.contains(&name) {
+            format!("a rotator of this build is called `{name}` already")
+        } else if names.iter().flatten().filter(|other| **other == name).count() > 1 {
+            format!("two declarations are called `{name}`, so neither is used")
+        } else {
+            continue;
+        };
+        let Origin::File(file) = &declaration.origin else { continue };
+        let mistake = whole(file, flaw, "give the provider another name in its declaration");
+        declaration.read = Err(vec![mistake]);
+    }
+    all
+}
+
+/// The file, or those of the folder; what cannot be read is a broken declaration.
+fn files(path: &Path) -> Vec<Result<PathBuf, Declaration>> {
+    if !path.is_dir() {
+        return vec![Ok(path.to_owned())];
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => return vec![Err(unreadable(path.to_owned(), &error))],
+    };
+    let yaml = |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    let mut found: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(yaml).collect();
+    found.sort();
+    found.into_iter().map(Ok).collect()
+}
+
+fn read(file: PathBuf) -> Declaration {
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) => return unreadable(file, &error),
+    };
+    let read = Provider::parse(&file.display().to_string(), &text);
+    let name = match &read {
+        Ok(provider) => Some(provider.name().to_owned()),
+        Err(_) => Provider::name_in(&text),
+    };
+    Declaration { name, origin: Origin::File(file), read }
+}
+
+fn unreadable(path: PathBuf, error: &std::io::Error) -> Declaration {
+    let mistake = whole(&path, format!("cannot read this: {error}"), "look at its name and its rights");
+    Declaration { name: None, origin: Origin::File(path), read: Err(vec![mistake]) }
+}
+
+/// A mistake of the file as a whole.
+fn whole(file: &Path, message: String, help: &str) -> Mistake {
+    Mistake { file: file.display().to_string(), line: 0, column: 0, message, help: Some(help.to_owned()) }
+}

@@ -43,6 +43,7 @@ mod template;
 mod token;
 mod verify;
 mod wait;
+mod xml;
 
 use std::sync::OnceLock;
 use std::time::SystemTime;

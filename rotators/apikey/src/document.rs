@@ -24,6 +24,7 @@ pub(crate) struct Document {
     pub auth: Spanned<AuthDocument>,
     #[serde(default)]
     pub headers: Entries<Text>,
+    pub answers: Option<Text>,
     pub fields: Spanned<Vec<Text>>,
     pub tag: Option<Text>,
     pub exclusive: Option<Spanned<bool>>,

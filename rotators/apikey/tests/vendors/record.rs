@@ -97,7 +97,7 @@ fn without_signatures(text: &str) -> String {
     clean
 }
 
-/// Days and times of this century.
+/// Days and times that are not before this test was written; versions of APIs are.
 fn without_times(text: &str) -> String {
     let shape = |text: &str, shape: &str| {
         text.len() >= shape.len()
@@ -113,7 +113,9 @@ fn without_times(text: &str) -> String {
             ("20000000/", "<day>/"),
         ];
         match found.into_iter().find(|(form, _)| {
-            rest.starts_with("20") && shape(&rest[2..], &form[2..]) && !clean.ends_with(|c: char| c.is_ascii_hexdigit())
+            rest.get(..4).is_some_and(|year| year >= "2026")
+                && shape(&rest[1..], &form[1..])
+                && !clean.ends_with(|c: char| c.is_ascii_hexdigit())
         }) {
             Some((form, word)) => {
                 clean.push_str(word);

@@ -106,17 +106,15 @@ fn without_times(text: &str) -> String {
     let mut clean = String::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let found = [
-            ("2000-00-00T00:00:00Z", "<time>"),
-            ("2000-00-00", "<day>"),
-            ("20000000T000000Z", "<time>"),
-            ("20000000/", "<day>/"),
+        let forms = [
+            ("0000-00-00T00:00:00Z", "<time>"),
+            ("0000-00-00", "<day>"),
+            ("00000000T000000Z", "<time>"),
+            ("00000000/", "<day>/"),
         ];
-        match found.into_iter().find(|(form, _)| {
-            rest.get(..4).is_some_and(|year| year >= "2026")
-                && shape(&rest[1..], &form[1..])
-                && !clean.ends_with(|c: char| c.is_ascii_hexdigit())
-        }) {
+        let begins =
+            !clean.ends_with(|c: char| c.is_ascii_hexdigit()) && rest.get(..4).is_some_and(|year| year >= "2026");
+        match forms.into_iter().find(|(form, _)| begins && shape(rest, form)) {
             Some((form, word)) => {
                 clean.push_str(word);
                 rest = &rest[form.len()..];

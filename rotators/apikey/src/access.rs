@@ -6,7 +6,7 @@ use reqwest::{Client, Url};
 use crate::ApiKeyRotator;
 use crate::expiry::Expiry;
 use crate::fill::{put_body, put_header};
-use crate::http::{self, Failure, Outgoing, Reply};
+use crate::http::{self, Failure, Format, Outgoing, Reply};
 use crate::login::login;
 use crate::provider::{KEY_ID, PUBLIC, Provider, Request};
 use crate::settings;
@@ -81,7 +81,12 @@ impl<'a> Access<'a> {
 
     /// Sends a request; whatever was made of a key's or the admin's credential went into it.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Reply, Failure> {
-        http::send(&self.client, self.call, outgoing).await
+        http::send(&self.client, self.call, outgoing, self.provider.answers).await
+    }
+
+    /// Sends a request that is answered in JSON by whomever.
+    pub async fn send_for_json(&self, outgoing: Outgoing) -> Result<Reply, Failure> {
+        http::send(&self.client, self.call, outgoing, Format::Json).await
     }
 
     /// Takes out of a text what must not be told: the values of the admin's credential and of the key, but for their

@@ -10,8 +10,9 @@ use serde_json_path::JsonPath;
 use zeroize::Zeroize;
 
 use crate::access::Access;
-use crate::http::Reply;
+use crate::http::{Format, Reply};
 use crate::provider::{Request, Sign};
+use crate::xml;
 
 /// How much of a failure's body is told, in characters.
 const EXCERPT: usize = 200;
@@ -39,18 +40,28 @@ fn wipe(value: &mut Value) {
 }
 
 impl Json {
-    /// Reads the body. The error is a sentence without any of the body.
+    /// Reads the body, as JSON or as what XML says in JSON. The error is a sentence without any of the body.
     pub fn of(reply: &Reply, name: &str) -> Result<Json, String> {
         let body = reply.body.as_ref().map_err(|why| format!("the answer to `{name}` could not be read: {why}"))?;
-        serde_json::from_slice(body).map(Json).map_err(|error| {
-            // Line and column only: the library's own words may quote the body.
-            format!("the answer to `{name}` is no JSON at {}:{}", error.line(), error.column())
-        })
+        match reply.format {
+            Format::Json => serde_json::from_slice(body).map(Json).map_err(|error| {
+                // Line and column only: the library's own words may quote the body.
+                format!("the answer to `{name}` is no JSON at {}:{}", error.line(), error.column())
+            }),
+            Format::Xml => xml::value(body)
+                .map(Json)
+                .map_err(|why| format!("the answer to `{name}` is no XML that is read: {why}")),
+        }
     }
 
     /// The one list at a path.
     pub fn list(&self, path: &JsonPath) -> Option<&[Value]> {
         path.query(&self.0).exactly_one().ok().and_then(Value::as_array).map(Vec::as_slice)
+    }
+
+    /// Whether there is exactly an empty text at a path.
+    pub fn is_empty(&self, path: &JsonPath) -> bool {
+        path.query(&self.0).exactly_one().ok().and_then(Value::as_str) == Some("")
     }
 
     /// The one text at a path.

@@ -37,6 +37,8 @@ pub(crate) struct Document {
     /// Sent with all requests.
     #[serde(default)]
     pub headers: Entries<Text>,
+    /// What answers are written in: `json` (the default) or `xml`.
+    pub answers: Option<Text>,
     /// What the secret holds: `key_id` and at least one more.
     pub fields: Spanned<Vec<Text>>,
     /// A key's name: `keywheel`, a separator and `${rotation}`. Absent only where keys can hold none, with `exclusive`.

@@ -51,6 +51,7 @@ mod template;
 mod token;
 mod verify;
 mod wait;
+mod xml;
 
 use std::sync::OnceLock;
 use std::time::SystemTime;

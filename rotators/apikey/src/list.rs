@@ -65,7 +65,8 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
             return Err(odd(&format!("the list is longer than {} MiB", LONGEST_LIST / 1024 / 1024)));
         }
         let json = Json::of(&reply, declared.request.name).map_err(|why| odd(&why))?;
-        let items = json.list(&declared.items).ok_or_else(|| {
+        let none = || declared.parent.as_ref().is_some_and(|parent| json.is_empty(parent)).then_some(&[][..]);
+        let items = json.list(&declared.items).or_else(none).ok_or_else(|| {
             odd("the answer to `list` holds no list where `items` says; is it an error with a good status?")
         })?;
         let before = ids.len();

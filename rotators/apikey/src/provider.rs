@@ -8,6 +8,7 @@ use reqwest::header::HeaderName;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
+use crate::http::Format;
 use crate::template::Template;
 
 /// The field that names a key at its provider. No secret.
@@ -30,6 +31,9 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
 ///     `session_token`.
 /// - `headers`: sent with all requests.
+/// - `answers: xml` where they are no JSON. For JSONPath an element without elements in it is its text, another one is a map from
+///   each name to the list of the elements of that name; `$` is the outermost. So `$.Result[0].Key[0].Id[0]` is a text, and
+///   `items: "$.Keys[0].Key[*]"` is an empty list where `Keys` is empty. Attributes and namespaces are left away.
 /// - `fields`: what the secret holds: `key_id` and at least one more; `expires_at` where keys end by themselves.
 /// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`. Only where keys can hold no name at all, `exclusive: true`
 ///   stands instead: then a policy must write `exclusive: true` under `target:`, since all keys there that the secret store does
@@ -74,6 +78,7 @@ pub struct Provider {
     pub(crate) docs: Option<String>,
     pub(crate) base_url: Template,
     pub(crate) settings: Vec<SettingSpec>,
+    pub(crate) answers: Format,
     pub(crate) headers: Vec<(HeaderName, Template)>,
     pub(crate) fields: Vec<String>,
     /// `None`: keys can hold none, and a policy gives us all keys of its target.
@@ -258,6 +263,8 @@ pub(crate) struct List {
     pub request: Request,
     /// The list itself, not its items: an answer without it is no empty list.
     pub items: JsonPath,
+    /// In XML: the element whose children are the list. An empty one is an empty list.
+    pub parent: Option<JsonPath>,
     pub key_id: JsonPath,
     /// Where keys hold one.
     pub tag: Option<JsonPath>,

@@ -45,6 +45,7 @@ macro_rules! shipped {
 }
 
 const SHIPPED: &[Shipped] = shipped![
+    "aws-iam",
     "azure-application",
     "cloudflare-account",
     "cloudflare-user",

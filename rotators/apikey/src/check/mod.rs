@@ -14,7 +14,8 @@ use serde_yaml::Location;
 
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
-use crate::mistake::{Flaw, Mistake};
+use crate::http::Format;
+use crate::mistake::{Flaw, Mistake, did_you_mean};
 use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
 use crate::settings::EXCLUSIVE;
 use crate::spanned::Spanned;
@@ -35,6 +36,7 @@ pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mist
         tagged: true,
         control: true,
         self_managed: true,
+        xml: false,
         lifetime: false,
     };
     let provider = check.provider(document);
@@ -59,6 +61,8 @@ struct Check<'a> {
     control: bool,
     /// Whether all that is asked of the admin is among the fields.
     self_managed: bool,
+    /// Whether answers are XML.
+    xml: bool,
     /// Whether keys end by themselves.
     lifetime: bool,
 }
@@ -86,6 +90,7 @@ impl Check<'_> {
         let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
         let tag = self.tag_or_all(&document);
         let base_url = self.base(&document.base_url);
+        let answers = document.answers.as_ref().map_or(Some(Format::Json), |text| self.answers(text));
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
         let RequestsDocument { create, list, verify, disable, delete, last_used } = document.requests.value;
@@ -119,6 +124,7 @@ impl Check<'_> {
             about: document.about.value,
             docs: document.docs.map(|docs| docs.value),
             base_url: base_url?,
+            answers: answers?,
             headers: headers?,
             tag: tag?,
             create: create?,
@@ -223,6 +229,19 @@ impl Check<'_> {
             return None;
         }
         Some(Tag { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    fn answers(&mut self, text: &Text) -> Option<Format> {
+        self.xml = text.value == "xml";
+        match text.value.as_str() {
+            "json" => Some(Format::Json),
+            "xml" => Some(Format::Xml),
+            other => {
+                let help = did_you_mean(other, ["json", "xml"]);
+                self.wrong(text.referenced, format!("`{other}` is not read"), help);
+                None
+            }
+        }
     }
 
     fn propagation(&mut self, text: Option<&Text>) -> Option<Duration> {

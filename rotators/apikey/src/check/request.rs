@@ -91,8 +91,8 @@ impl Check<'_> {
             Some(next) => self.next(next),
         };
         let request = self.request("list", at, document, Some(admin), Scope::Admin);
-        let (key_id, tag) = each?;
-        Some(List { request: request?, items: items?, key_id: key_id?, tag: tag?, next: next? })
+        let ((items, parent), (key_id, tag)) = (items?, each?);
+        Some(List { request: request?, items, parent, key_id: key_id?, tag: tag?, next: next? })
     }
 
     /// Where a key in the list holds its tag, if it holds one.

@@ -12,5 +12,6 @@ mod fake;
 mod listing;
 mod login;
 mod making;
+mod markup;
 mod times;
 mod values;

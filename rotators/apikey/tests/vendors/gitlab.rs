@@ -16,7 +16,7 @@ pub enum Caller {
 /// The token that is sent. An answer instead if GitLab refuses it.
 pub fn caller(shelf: &Shelf, asked: &Asked) -> Result<Result<Caller, Reply>, Odd> {
     let token = asked.header("private-token").ok_or("no `PRIVATE-TOKEN`")?;
-    if token == shelf.admin("token") {
+    if token == shelf.admin[0].1 {
         return Ok(Ok(Caller::Admin));
     }
     let refused = || Reply::json(401, &json!({ "message": "401 Unauthorized" }));

@@ -12,7 +12,7 @@ use crate::{documents, life, trouble};
 const CASE: Case = Case {
     provider: "gitlab-project",
     settings: |url| json!({ "url": url, "project": "group/project", "scopes": ["api", "read_repository"], "access_level": 30, "lifetime": "90d" }),
-    admin: &[("token", "glpat-canary-of-the-admin")],
+    admin: &[("personal_token", "glpat-canary-of-the-admin")],
     wrong_admin: "glpat-canary-of-a-stranger",
     field: "token",
     tag: |rotation| format!("keywheel:{rotation}"),

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod asked;
+mod aws_iam;
 mod azure_application;
 mod case;
 mod cloudflare;
@@ -26,4 +27,5 @@ mod record;
 mod sendgrid;
 mod shelf;
 mod shipped;
+mod sigv4;
 mod trouble;

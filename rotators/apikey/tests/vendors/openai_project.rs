@@ -11,7 +11,7 @@ use crate::{documents, life, openai, trouble};
 const CASE: Case = Case {
     provider: "openai-project",
     settings: |url| json!({ "url": format!("{url}/v1"), "project": "proj_abc", "service_account": "svc_acct_abc" }),
-    admin: &[("api_key", "sk-admin-0-canary-of-the-admin")],
+    admin: &[("admin_key", "sk-admin-0-canary-of-the-admin")],
     wrong_admin: "sk-admin-0-canary-of-a-stranger",
     field: "api_key",
     tag: |rotation| format!("keywheel:{rotation}"),
@@ -78,7 +78,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
             None => openai::wrong(token),
         });
     }
-    if token != shelf.admin("api_key") {
+    if token != shelf.admin("admin_key") {
         return Ok(openai::wrong(token));
     }
     match name {

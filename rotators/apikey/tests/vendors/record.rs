@@ -97,7 +97,7 @@ fn without_signatures(text: &str) -> String {
     clean
 }
 
-/// Days and times of this century.
+/// Days and times that are not before this test was written; versions of APIs are.
 fn without_times(text: &str) -> String {
     let shape = |text: &str, shape: &str| {
         text.len() >= shape.len()
@@ -106,15 +106,15 @@ fn without_times(text: &str) -> String {
     let mut clean = String::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let found = [
-            ("2000-00-00T00:00:00Z", "<time>"),
-            ("2000-00-00", "<day>"),
-            ("20000000T000000Z", "<time>"),
-            ("20000000/", "<day>/"),
+        let forms = [
+            ("0000-00-00T00:00:00Z", "<time>"),
+            ("0000-00-00", "<day>"),
+            ("00000000T000000Z", "<time>"),
+            ("00000000/", "<day>/"),
         ];
-        match found.into_iter().find(|(form, _)| {
-            rest.starts_with("20") && shape(&rest[2..], &form[2..]) && !clean.ends_with(|c: char| c.is_ascii_hexdigit())
-        }) {
+        let begins =
+            !clean.ends_with(|c: char| c.is_ascii_hexdigit()) && rest.get(..4).is_some_and(|year| year >= "2026");
+        match forms.into_iter().find(|(form, _)| begins && shape(rest, form)) {
             Some((form, word)) => {
                 clean.push_str(word);
                 rest = &rest[form.len()..];

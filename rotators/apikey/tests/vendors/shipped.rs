@@ -34,6 +34,10 @@ fn each_cites_its_vendor_and_has_its_contract() {
         let golden = tests.join("tests/vendors/golden").join(format!("{}.txt", shipped.name));
         assert!(golden.is_file(), "{} has no contract", shipped.name);
     }
+    let readme = std::fs::read_to_string(tests.join("README.md")).unwrap();
+    for shipped in shipped_texts() {
+        assert!(readme.contains(&format!("(providers/{})", shipped.file)), "{} is not in README.md", shipped.name);
+    }
     let files = std::fs::read_dir(tests.join("providers")).unwrap().count();
     assert_eq!(files, shipped_texts().len(), "a file in `providers` is not shipped");
 }

@@ -93,6 +93,11 @@ fn is_exclusive(placed: &Placed) -> bool {
 
 /// What tells one server from another: accounts belong to servers, not to databases on them.
 fn identity(policy: &Policy, catalogue: &Catalogue) -> String {
+    let spec = catalogue.rotators.iter().find(|spec| spec.kind == policy.rotator);
+    // Two declarations of one provider mean the same keys.
+    if let Some(owner) = spec.and_then(|spec| spec.owner.of(&policy.target)) {
+        return owner;
+    }
     let text = |key: &str| policy.target.get(key).and_then(Value::as_str);
     match text("host") {
         Some(host) => {
@@ -101,7 +106,7 @@ fn identity(policy: &Policy, catalogue: &Catalogue) -> String {
         }
         None => {
             let mut named = policy.target.clone();
-            if let Some(spec) = catalogue.rotators.iter().find(|spec| spec.kind == policy.rotator) {
+            if let Some(spec) = spec {
                 named.retain(|name, _| {
                     spec.settings.iter().any(|setting| setting.name == *name && setting.names_target)
                 });

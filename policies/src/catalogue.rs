@@ -49,6 +49,34 @@ pub struct RotatorSpec {
     pub self_managed: bool,
     /// What it says of settings that are each of the declared kind.
     pub check: SettingsCheck,
+    /// Whose accounts the settings mean, and at what address, in one spelling. `None` where the settings themselves say it.
+    pub owner: SettingsOwner,
+}
+
+/// Says in one spelling whose accounts a `target:` means. Opens nothing.
+#[derive(Clone)]
+pub struct SettingsOwner(Arc<dyn Fn(&Map<String, Value>) -> Option<String> + Send + Sync>);
+
+impl SettingsOwner {
+    /// Asks this function.
+    pub fn new(owner: impl Fn(&Map<String, Value>) -> Option<String> + Send + Sync + 'static) -> Self {
+        SettingsOwner(Arc::new(owner))
+    }
+
+    /// Leaves it to the settings.
+    pub fn none() -> Self {
+        Self::new(|_| None)
+    }
+
+    pub(crate) fn of(&self, target: &Map<String, Value>) -> Option<String> {
+        (self.0)(target)
+    }
+}
+
+impl std::fmt::Debug for SettingsOwner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SettingsOwner")
+    }
 }
 
 /// Says what is wrong with a `target:` as a whole. Opens nothing.

@@ -24,7 +24,9 @@ mod tree;
 mod walk;
 mod window;
 
-pub use catalogue::{BrokenRotator, Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape};
+pub use catalogue::{
+    BrokenRotator, Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape,
+};
 pub use cron::{Cron, CronError, CronField};
 pub use load::{Loaded, Resting, load, load_text};
 pub use model::{

@@ -10,7 +10,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
     BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec,
-    SettingsCheck, Shape, load, load_settings,
+    SettingsCheck, SettingsOwner, Shape, load, load_settings,
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
@@ -43,6 +43,7 @@ fn catalogue() -> Catalogue {
             Some("primary-of-nothing") => Err("`host: primary-of-nothing` needs `replicas`".to_owned()),
             _ => Ok(()),
         }),
+        owner: SettingsOwner::none(),
     };
     let apikey = RotatorSpec {
         kind: "apikey".to_owned(),
@@ -59,6 +60,7 @@ fn catalogue() -> Catalogue {
         disable: true,
         self_managed: false,
         check: SettingsCheck::none(),
+        owner: SettingsOwner::new(|settings| Some(settings.get("url")?.as_str()?.trim_end_matches('/').to_lowercase())),
     };
     let expiring =
         RotatorSpec { kind: "expiring".to_owned(), fields: words(&["key_id", "key", "expires_at"]), ..apikey.clone() };

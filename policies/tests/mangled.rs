@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use keywheel_policies::{
-    Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape, load_settings, load_text,
+    Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, load_settings, load_text,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ fn catalogue() -> Catalogue {
         disable: false,
         self_managed: true,
         check: SettingsCheck::none(),
+        owner: SettingsOwner::none(),
     };
     Catalogue { rotators: vec![rotator], ..Catalogue::default() }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keywheel_policies::{
-    Catalogue, Loaded, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, Shape, load, load_settings, load_text,
+    Catalogue, Loaded, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings,
+    load_text,
 };
 
 /// A second, or what a debug build on a busy machine makes of it.
@@ -33,6 +34,7 @@ fn catalogue() -> Catalogue {
         disable: false,
         self_managed: true,
         check: SettingsCheck::none(),
+        owner: SettingsOwner::none(),
     };
     Catalogue { rotators: vec![rotator], ..Catalogue::default() }
 }

@@ -9,7 +9,8 @@ use jiff::civil::{Time, date};
 use keywheel_policies::{
     AdminSource, Adopt, Backoff, Catalogue, Check, Deadlines, Exhausted, FirstCharacter, Generate, GrantParity, Limits,
     MasterKey, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen, RotatorSpec, SecretSpec, SecretStore, SettingKind,
-    SettingSpec, SettingsCheck, Shape, StateStore, Strategy, Trigger, Weekday, Window, load_settings, load_text,
+    SettingSpec, SettingsCheck, SettingsOwner, Shape, StateStore, Strategy, Trigger, Weekday, Window, load_settings,
+    load_text,
 };
 
 const HOUR: u64 = 3_600;
@@ -47,6 +48,7 @@ fn catalogue() -> Catalogue {
         disable: false,
         self_managed: true,
         check: SettingsCheck::none(),
+        owner: SettingsOwner::none(),
     };
     let freezes = load_settings(Path::new("tests/accept/keywheel.yaml")).unwrap().freezes;
     Catalogue { rotators: vec![rotator], freezes, ..Catalogue::default() }

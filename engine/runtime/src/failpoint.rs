@@ -207,7 +207,7 @@ impl Rotator for PointedRotator {
     fn check_settings(&self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
         self.0.check_settings(settings)
     }
-    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> String {
+    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> keywheel_sdk::Place {
         self.0.place(settings)
     }
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {

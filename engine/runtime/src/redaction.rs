@@ -76,6 +76,10 @@ impl Rotator for Redacted {
         self.0.derive_field(target, bundle, field)
     }
 
+    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> keywheel_sdk::Place {
+        self.0.place(settings)
+    }
+
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
         let findings = self.0.preflight(call, current).await.map_err(|e| clean(e, call, &[current]))?;
         Ok(findings

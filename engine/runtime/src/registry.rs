@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keywheel_policies::{RotatorSpec, SettingSpec, SettingsCheck};
+use keywheel_policies::{RotatorSpec, SettingSpec, SettingsCheck, SettingsOwner};
 use keywheel_sdk::{Descriptor, Origin, Rotator, Shape};
 
 /// Rotators by kind.
@@ -41,6 +41,7 @@ impl Registry {
 fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
     let descriptor = rotator.describe();
     let asked = Arc::clone(rotator);
+    let placed = Arc::clone(rotator);
     RotatorSpec {
         kind: descriptor.kind.clone(),
         shapes: descriptor
@@ -81,6 +82,7 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
         disable: descriptor.capabilities.disable,
         self_managed: descriptor.capabilities.self_managed,
         check: SettingsCheck::new(move |settings| asked.check_settings(settings)),
+        owner: SettingsOwner::new(move |settings| Some(placed.place(settings).owner).filter(|owner| !owner.is_empty())),
     }
 }
 

@@ -236,8 +236,11 @@ impl Engine {
                 place.push_str(&format!(";{name}={value}"));
             }
         }
-        if let Some(more) = rotator.map(|rotator| rotator.place(&policy.target)).filter(|more| !more.is_empty()) {
-            place.push_str(&format!(";{more}"));
+        let further = rotator.map(|rotator| rotator.place(&policy.target)).unwrap_or_default();
+        for (what, text) in [("owner", further.owner), ("mark", further.mark)] {
+            if !text.is_empty() {
+                place.push_str(&format!(";{what}={text}"));
+            }
         }
         format!("{place}#{users}")
     }

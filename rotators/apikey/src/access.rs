@@ -109,6 +109,11 @@ impl<'a> Access<'a> {
         without_basic(&text)
     }
 
+    /// The values of the admin's credential, one of which may be the id of a key.
+    pub fn admins_words(&self) -> Vec<String> {
+        self.admin().into_iter().flat_map(Bundle::fields).map(|(_, value)| value.expose(str::to_owned)).collect()
+    }
+
     fn admin(&self) -> Option<&'a Bundle> {
         match &self.call.target.admin {
             Admin::Credential(bundle) => Some(bundle),

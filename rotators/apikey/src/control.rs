@@ -7,6 +7,9 @@ use crate::access::Access;
 use crate::probe::ask;
 use crate::provider::PUBLIC;
 
+/// The code of a `verify` that cannot say no.
+pub(crate) const PROVES_NOTHING: &str = "verify-proves-nothing";
+
 /// How many characters of a secret are changed. With fewer, what is left may decode to the same bytes.
 const CHANGED: usize = 4;
 
@@ -19,7 +22,7 @@ pub(crate) async fn see_wrong_refused(access: &Access<'_>, key: &Bundle) -> Resu
         None | Some(Answer::No { .. } | Answer::Partly { .. }) => Ok(()),
         Some(Answer::Yes) => {
             let message = "the provider's `verify` accepts any key: it took a wrong one as well, so it proves nothing";
-            Err(RotatorError::not_done(Retry::Never, "verify-proves-nothing", message))
+            Err(RotatorError::not_done(Retry::Never, PROVES_NOTHING, message))
         }
         Some(Answer::Unknown(error)) => {
             let message = format!("whether `verify` can say no to a wrong key is unknown: {}", error.message);

@@ -30,6 +30,9 @@ pub(crate) async fn generate(
     let access = Access::of(rotator, call)?;
     // A live credential whose id nobody knows could be the one that is answered.
     let current = current.map(key_id).transpose()?;
+    if access.tag.is_none() && current.is_none() {
+        see_no_key(&access).await?;
+    }
     let key = create(&access, current.as_deref()).await?;
     let id = key_id(&key).map_err(after_change)?;
     let mut patience = Patience::of(&access);
@@ -45,6 +48,23 @@ pub(crate) async fn generate(
                            see `each` in the declaration, and whether the provider alters names";
             return Err(after_change(RotatorError::not_done(Retry::Never, "not-listed", message)));
         }
+    }
+}
+
+/// Where keys hold no tag and no live one is known, any that is there may be in use, and could not be told from one that a lost
+/// answer leaves.
+async fn see_no_key(access: &Access<'_>) -> Result<(), RotatorError> {
+    let admins = access.admins_words();
+    match list(access).await?.iter().filter(|listed| !admins.contains(&listed.key_id)).count() {
+        0 => Ok(()),
+        keys => Err(RotatorError::not_done(
+            Retry::Never,
+            "live-key-unknown",
+            format!(
+                "the target has {keys} keys, and the secret store holds none of them: put the live one into the store first, or \
+                 delete those that nobody uses"
+            ),
+        )),
     }
 }
 

@@ -126,7 +126,7 @@ impl Rotator for ApiKeyRotator {
         settings::check(&self.provider, settings)
     }
 
-    fn place(&self, settings: &Map<String, Value>) -> String {
+    fn place(&self, settings: &Map<String, Value>) -> keywheel_sdk::Place {
         settings::place(&self.provider, settings)
     }
 

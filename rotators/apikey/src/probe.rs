@@ -9,6 +9,11 @@ use crate::http::{Failure, Reply};
 use crate::provider::Verify;
 use crate::wait::Patience;
 
+/// The code of a key that was deleted and is accepted.
+pub(crate) const STILL_ACCEPTED: &str = "still-accepted";
+/// The code of an answer about another key than the one that was asked about.
+pub(crate) const OTHER_KEY: &str = "other-key";
+
 /// Uses the key as an application would, once.
 pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: &Bundle) -> Answer {
     match Access::of(rotator, call) {
@@ -33,7 +38,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
         Some(Ok(false)) => {
             return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
         }
-        Some(Err(why)) => return Answer::Unknown(RotatorError::not_done(Retry::Now, "no-answer", why)),
+        Some(Err((code, why))) => return Answer::Unknown(RotatorError::not_done(Retry::Now, code, why)),
         None => {}
     }
     Answer::Unknown(match reply.status {
@@ -48,8 +53,8 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
 }
 
 /// Whether an answer says that the key is accepted. `None`: nothing is declared of its status. The error says why the answer is
-/// none all the same.
-fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, String>> {
+/// none all the same, with a code.
+fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, (&'static str, String)>> {
     let accepted = verify.request.expect.contains(&reply.status);
     if !accepted && !verify.refused.contains(&reply.status) {
         return None;
@@ -60,25 +65,33 @@ fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, 
     };
     Some(match refused {
         Ok(true) => Ok(false),
-        Ok(false) if accepted => holds(&verify.request, reply).and_then(|()| names(verify, reply, key)).map(|()| true),
-        Ok(false) => Err(format!(
+        Ok(false) if accepted => {
+            holds(&verify.request, reply).map_err(no_answer).and_then(|()| names(verify, reply, key)).map(|()| true)
+        }
+        Ok(false) => Err(no_answer(format!(
             "the provider answered {} to `verify`, and nothing that `refused_if` asks for says that the key is refused",
             reply.status
-        )),
-        Err(why) => Err(why),
+        ))),
+        Err(why) => Err(no_answer(why)),
     })
 }
 
 /// Whether an answer is about this key, where it says about which it is.
-fn names(verify: &Verify, reply: &Reply, key: &Bundle) -> Result<(), String> {
+fn names(verify: &Verify, reply: &Reply, key: &Bundle) -> Result<(), (&'static str, String)> {
     let Some(path) = &verify.key_id else { return Ok(()) };
-    let named = Json::of(reply, verify.request.name)?.text(path);
-    let id = key_id(key).map_err(|error| error.message)?;
+    let named = Json::of(reply, verify.request.name).map_err(no_answer)?.text(path);
+    let id = key_id(key).map_err(|error| no_answer(error.message))?;
     match named {
         Some(named) if named == id => Ok(()),
-        Some(named) => Err(format!("the answer to `verify` is about the key `{named}` and not about `{id}`")),
-        None => Err("the answer to `verify` does not name the key where `key_id` says".to_owned()),
+        Some(named) => {
+            Err((OTHER_KEY, format!("the answer to `verify` is about the key `{named}` and not about `{id}`")))
+        }
+        None => Err(no_answer("the answer to `verify` does not name the key where `key_id` says".to_owned())),
     }
+}
+
+fn no_answer(why: String) -> (&'static str, String) {
+    ("no-answer", why)
 }
 
 /// Sees that the key is accepted, now or within the time that a new one may take.
@@ -111,7 +124,7 @@ pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(),
         let failure = match ask(access, key).await {
             Answer::No { .. } => return Ok(()),
             Answer::Yes | Answer::Partly { .. } => RotatorError::unknown(
-                "still-accepted",
+                STILL_ACCEPTED,
                 "the key was deleted, and the provider still accepts it; a longer `propagation` gives it more time",
             ),
             Answer::Unknown(error) => RotatorError { effect: Effect::Unknown, ..error },

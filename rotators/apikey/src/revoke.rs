@@ -4,7 +4,7 @@ use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
-use crate::probe::{ask, see_refused};
+use crate::probe::{OTHER_KEY, ask, see_refused};
 use crate::remove::{disable_only, end};
 use crate::restore::differ;
 
@@ -18,6 +18,7 @@ pub(crate) async fn disable(
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
     has_successor(&access, previous, current).await?;
+    see_own_id(&access, previous).await?;
     access.request(&access.provider.verify.request, Some(previous)).await?;
     disable_only(&access, previous).await?;
     see_refused(&access, previous).await
@@ -33,7 +34,23 @@ pub(crate) async fn revoke(
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
     has_successor(&access, previous, current).await?;
+    see_own_id(&access, previous).await?;
     end(&access, previous).await
+}
+
+/// Where the provider says which key a value is: that the id which is deleted is this one's. A person may have put the two
+/// together wrongly.
+async fn see_own_id(access: &Access<'_>, previous: &Bundle) -> Result<(), RotatorError> {
+    if access.provider.verify.key_id.is_none() {
+        return Ok(());
+    }
+    match ask(access, previous).await {
+        Answer::Unknown(error) if error.code == OTHER_KEY => {
+            let message = format!("{}; nothing is deleted by an id that is another key's", error.message);
+            Err(RotatorError::not_done(Retry::Never, OTHER_KEY, message))
+        }
+        Answer::Yes | Answer::No { .. } | Answer::Partly { .. } | Answer::Unknown(_) => Ok(()),
+    }
 }
 
 async fn has_successor(access: &Access<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {

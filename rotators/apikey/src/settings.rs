@@ -1,13 +1,13 @@
 //! The policy's `target:` map.
 
-use keywheel_sdk::{Setting, SettingKind};
+use keywheel_sdk::{Place as TargetPlace, Setting, SettingKind};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::check::base_url;
 use crate::duration;
 use crate::provider::{Auth, Provider, ValueKind};
-use crate::template::{Place, Template, Values};
+use crate::template::{Place, Template, Values, setting};
 
 /// What a policy writes where keys hold no tag.
 pub(crate) const EXCLUSIVE: &str = "exclusive";
@@ -85,12 +85,19 @@ pub(crate) fn address(
     base_url(&text).map_err(|why| format!("the provider's address {why}"))
 }
 
-/// Where keys are made, and what they are called there.
-pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> String {
+/// Where keys are made and for whom, with defaults filled in, and what they are called there.
+pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> TargetPlace {
     let base = provider.create.request.base.as_ref().unwrap_or(&provider.base_url);
     let address = address(provider, base, map).map(String::from).unwrap_or_default();
-    let tag = provider.tag.as_ref().map_or_else(|| EXCLUSIVE.to_owned(), |tag| tag.of("*"));
-    format!("at={address};tag={tag}")
+    let mut owner = vec![address.trim_end_matches('/').to_owned()];
+    let part_of_address = |name: &str| base.variables().any(|variable| variable.name() == format!("target.{name}"));
+    for spec in provider.settings.iter().filter(|spec| spec.names_target && !part_of_address(&spec.name)) {
+        if let Some(value) = setting(&provider.settings, map, &spec.name) {
+            owner.push(format!("{}={}", spec.name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+        }
+    }
+    let mark = provider.tag.as_ref().map_or_else(|| EXCLUSIVE.to_owned(), |tag| tag.of("*"));
+    TargetPlace { owner: owner.join(" "), mark }
 }
 
 /// Whether a value can be a setting of this kind. The error is the rest of a sentence.

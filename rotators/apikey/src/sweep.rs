@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
+use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
 use crate::answer::after_change;
 use crate::list::{Listed, list};
+use crate::probe::ask;
 use crate::remove::remove;
 use crate::wait::Patience;
 
@@ -29,7 +30,8 @@ impl Ours {
 }
 
 /// Deletes all keys with the tag of this rotation or of an earlier one that are none of `keep`, by their ids, and sees in the
-/// list that they are gone. The first of `keep` is the live one. Where keys hold no tag, those of all rotations are meant, and
+/// list that they are gone. The first of `keep` is the live one. What the admin's credential names is kept, too: it may be
+/// another key of the same owner. Where keys hold no tag, those of all rotations are meant, and
 /// any other there may be.
 pub(crate) async fn sweep(
     rotator: &ApiKeyRotator,
@@ -51,16 +53,21 @@ pub(crate) async fn sweep(
     }
     // Before anything is deleted: a kept credential without an id, or one that the list calls by another id, could be any of
     // these.
-    let keep = keep.iter().map(|kept| key_id(kept)).collect::<Result<Vec<_>, _>>()?;
+    let live = keep.first().copied();
+    let mut keep = keep.iter().map(|kept| key_id(kept)).collect::<Result<Vec<_>, _>>()?;
+    let held = keep.len();
+    keep.extend(access.admins_words());
     let orphans = orphans(&listed, &ours, &keep);
     if orphans.is_empty() {
         return Ok(());
     }
     match ours {
         Ours::Tagged(_) => {}
-        Ours::All => see_one_unknown(&keep, &orphans)?,
+        Ours::All => see_one_unknown(held, &orphans)?,
     }
-    see_listed(&listed, keep.first())?;
+    if let Some(live) = live {
+        see_listed(&access, &listed, live, &ours).await?;
+    }
     let mut deleted = false;
     for orphan in orphans {
         remove(&access, &key_of(orphan)).await.map_err(|error| if deleted { after_change(error) } else { error })?;
@@ -88,8 +95,8 @@ fn orphans<'a>(listed: &'a [Listed], ours: &Ours, keep: &[String]) -> Vec<&'a st
 }
 
 /// Where no live key is known, one of several may be it. One alone is what a lost answer leaves.
-fn see_one_unknown(keep: &[String], orphans: &[&str]) -> Result<(), RotatorError> {
-    if !keep.is_empty() || orphans.len() == 1 {
+fn see_one_unknown(held: usize, orphans: &[&str]) -> Result<(), RotatorError> {
+    if held > 0 || orphans.len() == 1 {
         return Ok(());
     }
     let message = format!(
@@ -100,17 +107,28 @@ fn see_one_unknown(keep: &[String], orphans: &[&str]) -> Result<(), RotatorError
     Err(RotatorError::not_done(Retry::Never, "live-key-unknown", message))
 }
 
-/// The live key must be in the list under the id by which it is known.
-fn see_listed(listed: &[Listed], live: Option<&String>) -> Result<(), RotatorError> {
-    match live.filter(|live| !listed.iter().any(|key| key.key_id == **live)) {
-        None => Ok(()),
-        Some(kept) => Err(RotatorError::not_done(
-            Retry::Never,
-            "not-listed",
-            format!(
-                "the provider's list does not show the live key `{kept}`, so none is deleted: it may be there by another id; \
-                 see `each` in the declaration"
-            ),
-        )),
+/// The live key must be in the list under the id by which it is known. One that a tagged list does not show may be gone: then the
+/// provider refuses it. Where keys hold no tag, what is there instead of it could be anybody's.
+async fn see_listed(access: &Access<'_>, listed: &[Listed], live: &Bundle, ours: &Ours) -> Result<(), RotatorError> {
+    let id = key_id(live)?;
+    if listed.iter().any(|key| key.key_id == id) {
+        return Ok(());
+    }
+    let not_listed = |what: &str| {
+        let message = format!("the provider's list does not show the live key `{id}`, {what}");
+        Err(RotatorError::not_done(Retry::Never, "not-listed", message))
+    };
+    match ours {
+        Ours::All => {
+            return not_listed("so that any other may be in use, and none is deleted: put the live one into the store");
+        }
+        Ours::Tagged(_) => {}
+    }
+    match ask(access, live).await {
+        Answer::No { .. } => Ok(()),
+        Answer::Yes | Answer::Partly { .. } => not_listed(
+            "and the provider accepts it, so none is deleted: it may be there by another id; see `each` in the declaration",
+        ),
+        Answer::Unknown(error) => Err(error),
     }
 }

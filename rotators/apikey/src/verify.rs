@@ -14,7 +14,8 @@ pub(crate) async fn apply(rotator: &ApiKeyRotator, call: &Call<'_>, candidate: &
     see_wrong_refused(&access, candidate).await
 }
 
-/// Uses the candidate as an application would.
+/// Uses the candidate as an application would. That a wrong key is refused is seen here again: `apply` may have been settled by
+/// a look at the candidate alone.
 pub(crate) async fn verify(
     rotator: &ApiKeyRotator,
     call: &Call<'_>,
@@ -31,5 +32,6 @@ pub(crate) async fn verify(
             }
         }
     }
-    see_accepted(&access, candidate).await
+    see_accepted(&access, candidate).await?;
+    see_wrong_refused(&access, candidate).await
 }

@@ -16,5 +16,5 @@ pub use bundle::{Bundle, EXPIRES_AT, MissingField, PASSWORD, USERNAME};
 pub use call::{Admin, Call, Check, Generates, GrantParity, RevokeHow, Strategy, Target};
 pub use descriptor::{Capabilities, Descriptor, Origin, Setting, SettingKind, Shape};
 pub use error::{Effect, Retry, RotatorError};
-pub use rotator::{Answer, Finding, Rotator, Severity, Usage};
+pub use rotator::{Answer, Finding, Place, Rotator, Severity, Usage};
 pub use secret::Secret;

@@ -22,6 +22,15 @@ pub enum Answer {
     Unknown(RotatorError),
 }
 
+/// Which accounts are meant, in one spelling whatever way it was written in. No secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Whose accounts, and at what address, with defaults filled in. Empty where the settings say it all.
+    pub owner: String,
+    /// How what a rotation makes is told from what others made. Empty where nothing is made.
+    pub mark: String,
+}
+
 /// How much a finding of [`Rotator::preflight`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,9 +83,9 @@ pub trait Rotator: Send + Sync {
 
     /// What says which accounts are meant beside the settings with [`crate::Setting::names_target`], such as the address that
     /// a declaration makes of them. No secret. While it differs, a rotation that is under way rests.
-    fn place(&self, settings: &Map<String, Value>) -> String {
+    fn place(&self, settings: &Map<String, Value>) -> Place {
         let _ = settings;
-        String::new()
+        Place::default()
     }
 
     /// A further field made from the others, such as `dsn`. `None` for a field that it does not know.

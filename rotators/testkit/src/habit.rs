@@ -71,7 +71,7 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
         self.inner.check_settings(settings)
     }
 
-    fn place(&self, settings: &Map<String, Value>) -> String {
+    fn place(&self, settings: &Map<String, Value>) -> keywheel_sdk::Place {
         self.inner.place(settings)
     }
 

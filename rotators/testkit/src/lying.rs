@@ -144,7 +144,7 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
         self.inner.check_settings(settings)
     }
 
-    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> String {
+    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> keywheel_sdk::Place {
         self.inner.place(settings)
     }
 

@@ -33,6 +33,10 @@ pub fn next_due_of(
 ) -> Option<Timestamp> {
     let due = next_due(schedule, secret, since)?;
     let (Some(head_start), Some(expires_at)) = (schedule.before_expiry, expires_at) else { return Some(due) };
+    if expires_at <= since {
+        // It had ended before it became CURRENT: no date to go by, and none to begin again and again for.
+        return Some(due);
+    }
     let head_start = SignedDuration::try_from(head_start).unwrap_or(SignedDuration::MAX);
     let early = match expires_at.checked_sub(head_start) {
         Ok(early) if early > since => early,

@@ -34,11 +34,9 @@ async fn by_the_provider(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outco
         Err(error) => return outcome_of(&error),
     };
     if let Some(field) = cx.policy.secret.fields.iter().find(|field| bundle.get(field).is_err()) {
-        let message = format!("the provider's answer holds no `{field}`; what it made was swept away");
-        if let Err(outcome) = sweep_before(cx, &target).await {
-            return outcome;
-        }
-        return Outcome::NotApplied(Failure::new("field", message, Retry::Never));
+        let message = format!("the provider's answer holds no `{field}`; what it made is swept away");
+        // In doubt, so that it is swept away before the rotation ends.
+        return Outcome::Unknown(Failure::new("field", message, Retry::Never));
     }
     cx.keep_candidate(attempt.candidate(), bundle);
     Outcome::DONE

@@ -157,7 +157,19 @@ async fn disabled(
         },
     };
     let until = decide::later(since, pause);
-    (cx.now() < until).then_some(Outcome::Wait(Hold { until, why: Why::Disabled }))
+    if cx.now() < until {
+        return Some(Outcome::Wait(Hold { until, why: Why::Disabled }));
+    }
+    // Its owner may have asked for it back meanwhile.
+    let answer = async { Ok(cx.rotator.probe(call, previous, &[current]).await) };
+    match within(cx, answer).await {
+        Ok(Answer::No { .. }) => None,
+        Ok(Answer::Yes | Answer::Partly { .. }) => Some(Outcome::NotApplied(never(
+            "somebody has enabled the old credential again, so it is not deleted; disable or delete it at the target, and \
+             then resume",
+        ))),
+        Ok(Answer::Unknown(error)) | Err(error) => Some(Outcome::NotApplied(failure_of(&error))),
+    }
 }
 
 fn username(bundle: &Bundle) -> Result<String, Failure> {

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use keywheel_core::{Event, Failure, Hold, Retry, Step, Why, decide};
-use keywheel_policies::AdminSource;
 use keywheel_sdk::{Bundle, Origin, Target};
 use keywheel_secrets::Selector;
 use keywheel_state::{History, StateError};
@@ -14,28 +13,33 @@ use crate::context::{Context, outcome_of, reading_failed, within};
 const REMEMBERED: usize = 1_000;
 
 /// Before another is made: deletes what carries the tag of this rotation, or of an earlier one of this secret, and is not in
-/// the secret store. What an earlier one left came after its last look: a creation that took very long on its way.
+/// the secret store. What an earlier one left came after its last look: a creation that took very long on its way. Where the
+/// store holds nothing, what earlier rotations left cannot be told from what is in use, and stays.
 pub(crate) async fn sweep_before(cx: &Context<'_>, target: &Target) -> Result<(), Outcome> {
     let held = held(cx).await?;
+    let earlier = if held.is_empty() { Vec::new() } else { earlier(cx).await? };
+    if !creations(cx).await?.may_have_made && earlier.is_empty() {
+        return Ok(());
+    }
     let keep: Vec<&Bundle> = held.iter().collect();
-    ask(cx, target, &earlier(cx).await?, &keep).await
+    ask(cx, target, &earlier, &keep).await
 }
 
-/// Before a rotation is rolled back: deletes what carries its tag and is not `CURRENT`. Nothing to do where the engine makes
-/// the values.
+/// Before a rotation is rolled back: deletes what carries its tag and is not in the secret store. Nothing to do where the
+/// engine makes the values, and where none was made.
 pub(crate) async fn sweep_own(cx: &Context<'_>) -> Result<(), Outcome> {
     match cx.origin {
         Origin::Engine => return Ok(()),
         Origin::Provider => {}
     }
-    let current = cx.current().await.map_err(Outcome::NotApplied)?.map(|(_, bundle)| bundle);
-    if current.is_none() && cx.policy.admin == AdminSource::Own {
-        // Nothing was made: there was no key to make another with.
+    let creations = creations(cx).await?;
+    if !creations.may_have_made {
         return Ok(());
     }
-    await_stragglers(cx).await?;
+    creations.await_stragglers(cx)?;
+    let held = held(cx).await?;
     let target = cx.target().await.map_err(Outcome::NotApplied)?;
-    let keep: Vec<&Bundle> = current.iter().collect();
+    let keep: Vec<&Bundle> = held.iter().collect();
     ask(cx, &target, &[], &keep).await
 }
 
@@ -47,18 +51,9 @@ pub(crate) async fn sweep_all(cx: &Context<'_>, keep: &[&Bundle]) -> Result<(), 
         Origin::Engine => return Ok(()),
         Origin::Provider => {}
     }
-    await_stragglers(cx).await?;
+    creations(cx).await?.await_stragglers(cx)?;
     let target = cx.target().await.map_err(Outcome::NotApplied)?;
     ask(cx, &target, &earlier(cx).await?, keep).await
-}
-
-/// Where a creation was in doubt, the provider may still be at it, so that its end is waited for: as long again as the call
-/// itself had.
-async fn await_stragglers(cx: &Context<'_>) -> Result<(), Outcome> {
-    match straggles_until(cx).await? {
-        Some(until) if cx.now() < until => Err(Outcome::Wait(Hold { until, why: Why::InDoubt })),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// The ids of this secret's earlier rotations.
@@ -92,21 +87,41 @@ async fn held(cx: &Context<'_>) -> Result<Vec<Bundle>, Outcome> {
     Ok(held)
 }
 
-/// Until when a creation in doubt may still happen: its call was sent at the latest when its time was over.
-async fn straggles_until(cx: &Context<'_>) -> Result<Option<Timestamp>, Outcome> {
-    let events =
-        cx.engine.state.events(cx.fixed.id).await.map_err(|error| Outcome::NotApplied(journal_failed(&error)))?;
-    let (mut began, mut doubt) = (None, None);
+/// What the journal says of this rotation's tries to make a value, without the one at work.
+struct Creations {
+    /// One succeeded, or nobody heard how it ended.
+    may_have_made: bool,
+    /// Until when one in doubt may still happen: its call was sent at the latest when its time was over.
+    straggle_until: Option<Timestamp>,
+}
+
+async fn creations(cx: &Context<'_>) -> Result<Creations, Outcome> {
+    let events = cx.engine.state.events(cx.fixed.id).await;
+    let events = events.map_err(|error| Outcome::NotApplied(journal_failed(&error)))?;
+    let (mut began, mut doubt, mut made) = (None, None, false);
     for recorded in events {
         match recorded.event {
             Event::Began { step, .. } => began = (step == Step::Generate).then_some(recorded.at),
             Event::Failed { settled: true, .. } | Event::RollBackOrdered { .. } => doubt = began.take().or(doubt),
-            Event::Succeeded { .. } | Event::Failed { .. } | Event::Waited { .. } | Event::Resumed { .. } => {
-                began = None
-            }
+            Event::Succeeded { .. } => made |= began.take().is_some(),
+            Event::Failed { .. } | Event::Waited { .. } | Event::Resumed { .. } => began = None,
         }
     }
-    Ok(doubt.map(|began| decide::later(began, 2 * cx.engine.limits.step)))
+    Ok(Creations {
+        may_have_made: made || doubt.is_some(),
+        straggle_until: doubt.map(|began| decide::later(began, 2 * cx.engine.limits.step)),
+    })
+}
+
+impl Creations {
+    /// Where a creation was in doubt, the provider may still be at it, so that its end is waited for: as long again as the
+    /// call itself had.
+    fn await_stragglers(&self, cx: &Context<'_>) -> Result<(), Outcome> {
+        match self.straggle_until {
+            Some(until) if cx.now() < until => Err(Outcome::Wait(Hold { until, why: Why::InDoubt })),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// Reading changes nothing.

@@ -158,3 +158,32 @@ async fn a_verify_may_need_something_of_the_admins_beside_the_key() {
     let key = fake.rotator.generate(&call(&target), None).await.unwrap();
     fake.rotator.apply(&call(&target), &key, None).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_key_that_nothing_proves_is_not_verified_and_can_be_taken_back() {
+    let fake = Fake::start().await;
+    let target = fake.target(json!({}));
+    let live = fake.has("live", None);
+    let key = fake.rotator.generate(&call(&target), Some(&live)).await.unwrap();
+    fake.scene().accepts_any = true;
+    // A crash within `apply` may leave it settled by a look at the candidate alone.
+    let error = fake.rotator.verify(&call(&target), &key, Some(&live), &[]).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "verify-proves-nothing"));
+    fake.rotator.restore(&call(&target), &key, Some(&live)).await.unwrap();
+    assert_eq!(fake.ids(), ["live"], "the list says that it is gone");
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_by_the_id_of_another_key() {
+    let fake = Fake::with(&DECLARATION.replace(REFUSED, &format!("{REFUSED}    key_id: \"$.key.id\"\n"))).await;
+    let target = fake.target(json!({}));
+    let (live, _) = (fake.has("live", None), fake.has("old", None));
+    let previous = fake.has("of somebody", None);
+    let about = |id: &str| Fault::Instead(200, &[], json!({ "key": { "id": id } }).to_string());
+    fake.fault("verify", about("live"));
+    fake.fault("verify", about("old"));
+    let how = RevokeHow { disable: false, terminate_sessions: false };
+    let error = fake.rotator.revoke(&call(&target), &previous, &live, how).await.unwrap_err();
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, Retry::Never, "other-key"));
+    assert_eq!(fake.ids(), ["live", "old", "of somebody"]);
+}

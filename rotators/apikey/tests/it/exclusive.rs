@@ -69,6 +69,10 @@ async fn nothing_goes_while_it_is_not_known_what_is_live() {
     assert_eq!(fake.ids(), ["a", "b"]);
     fake.scene().keys.remove(0);
     assert_eq!(sweep(&[&elsewhere]).await.unwrap_err().code, "not-listed");
+    // Nor is another made beside one that may be in use: which of them is live would be known even less.
+    let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, Retry::Never, "live-key-unknown"));
+    assert_eq!(fake.ids(), ["b"]);
     // One alone is what the answer to the very first creation leaves, when it is lost.
     sweep(&[]).await.unwrap();
     assert!(fake.ids().is_empty());
@@ -87,4 +91,19 @@ async fn preflight_warns_of_what_would_go() {
     assert_eq!(findings[0].severity, Severity::Warning);
     assert_eq!(findings[0].what, "the admin sees 2 keys, 1 of them beside the live one");
     assert_eq!(fake.ids(), ["live", "other"]);
+}
+
+#[tokio::test]
+async fn the_admins_own_key_stays() {
+    let fake = fake().await;
+    let mut target = target(&fake);
+    let live = fake.has("live", None);
+    fake.has("admins", None);
+    fake.has("orphan", None);
+    if let keywheel_sdk::Admin::Credential(admin) = target.admin {
+        let id = keywheel_sdk::Secret::new("admins".to_owned());
+        target.admin = keywheel_sdk::Admin::Credential(admin.with("key_id", id));
+    }
+    fake.rotator.sweep(&call(&target), &[], &[&live]).await.unwrap();
+    assert_eq!(fake.ids(), ["live", "admins"]);
 }

@@ -155,3 +155,15 @@ async fn a_list_has_a_longest_length() {
     assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"));
     assert!(error.message.contains("longer than 16 MiB") && fake.count("list") == 17, "{error} {}", fake.count("list"));
 }
+
+#[tokio::test]
+async fn a_live_key_that_is_gone_keeps_no_orphan_alive() {
+    let fake = Fake::start().await;
+    let target = fake.target(json!({}));
+    let live = fake.has("live", Some("keywheel:r-0"));
+    fake.has("orphan", Some("keywheel:r-1"));
+    let listed = fake.scene().keys.remove(0);
+    fake.rotator.sweep(&call(&target), &[], &[&live]).await.unwrap();
+    assert!(fake.ids().is_empty(), "the provider refuses it, so it is not one of these by another id");
+    drop(listed);
+}

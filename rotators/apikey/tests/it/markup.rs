@@ -100,6 +100,7 @@ async fn a_key_is_made_verified_and_ended() {
     fake.fault("xml", xml(200, NO_KEYS));
     fake.rotator.sweep(&call, &[], &[]).await.unwrap();
     let made = "<Create><CreateResult><AccessKey><Id>AK1</Id><Secret>canary+/=&amp;</Secret></AccessKey></CreateResult></Create>";
+    fake.fault("xml", xml(200, NO_KEYS));
     fake.fault("xml", xml(200, made));
     fake.fault("xml", page(&["AK0"], Some("m&amp;1")));
     fake.fault("xml", page(&["AK1"], None));
@@ -158,8 +159,10 @@ async fn only_what_xml_says_is_an_answer() {
         let error = fake.rotator.sweep(&call, &[], &[]).await.unwrap_err();
         assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"), "{body}");
     }
+    fake.fault("xml", xml(200, NO_KEYS));
     fake.fault("xml", error(409, "LimitExceeded"));
     assert_eq!(fake.rotator.generate(&call, None).await.err().unwrap().code, "quota");
+    fake.fault("xml", xml(200, NO_KEYS));
     fake.fault("xml", error(409, "EntityTemporarilyUnmodifiable"));
     assert_eq!(fake.rotator.generate(&call, None).await.err().unwrap().code, "status-409");
 }

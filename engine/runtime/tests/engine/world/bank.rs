@@ -221,8 +221,8 @@ impl Rotator for Bank {
         }
     }
 
-    fn place(&self, _: &serde_json::Map<String, serde_json::Value>) -> String {
-        lock(&self.place).clone()
+    fn place(&self, _: &serde_json::Map<String, serde_json::Value>) -> keywheel_sdk::Place {
+        keywheel_sdk::Place { owner: lock(&self.place).clone(), mark: String::new() }
     }
 
     async fn preflight(&self, _: &Call<'_>, _: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use keywheel_core::{Event, Rotation, State, Step};
 use keywheel_policies::Policy;
 use keywheel_runtime::failpoint::{Hook, PointedRotator, PointedSecrets, PointedState};
-use keywheel_runtime::{Clock, Engine, Limits, Order, Registry, RunError, Stop};
+use keywheel_runtime::{Clock, Engine, Limits, Order, Redacted, Registry, RunError, Stop};
 use keywheel_sdk::{Bundle, Secret};
 use keywheel_secrets::memory::MemoryStore;
 use keywheel_secrets::{Label, SecretStore, Selector};
@@ -102,7 +102,8 @@ impl World {
         Engine {
             state: Arc::new(PointedState(Arc::new(self.state.clone()), Arc::clone(&hook))),
             secrets: Arc::new(PointedSecrets(Arc::clone(&self.secrets), Arc::clone(&hook))),
-            rotators: Registry::new().with(Arc::new(PointedRotator(Arc::clone(&self.bank) as _, hook))),
+            rotators: Registry::new()
+                .with(Arc::new(Redacted::new(Arc::new(PointedRotator(Arc::clone(&self.bank) as _, hook))))),
             clock: Arc::clone(&self.clock) as _,
             environment: Arc::new(|name| (name == "ADMIN").then(|| "admin".to_owned())),
             limits: self.limits,

@@ -24,7 +24,7 @@ pub struct Args {
 const KEY: &str = "master.key";
 
 /// The files, with what they hold. The key is made apart.
-fn files() -> [(&'static str, String); 5] {
+fn files() -> [(&'static str, String); 6] {
     [
         ("keywheel.yaml", include_str!("init/keywheel.yaml").to_owned()),
         ("policies/orders-db.yaml", include_str!("init/orders-db.yaml").to_owned()),

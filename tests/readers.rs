@@ -21,6 +21,8 @@ use crate::ground::{Ground, authority};
 use crate::house::{House, say, server};
 use crate::keys;
 
+/// What an application needs between reading `CURRENT` and using it.
+const GRACE: Duration = Duration::from_millis(300);
 const ROTATIONS: usize = 200;
 /// In place the gap is looked at, not counted.
 const ROTATIONS_IN_PLACE: usize = 25;
@@ -40,6 +42,10 @@ fn login(credential: &Bundle) -> (String, String) {
 struct Seen {
     logins: usize,
     failed: usize,
+    /// Of those that failed: while the call was on its way, `CURRENT` became another value.
+    overtaken: usize,
+    /// The most failures in a row: after the first of them it read `CURRENT` again.
+    in_a_row: usize,
     /// The longest time in which `CURRENT` was refused.
     gap: Duration,
 }
@@ -141,7 +147,7 @@ impl Drop for Pymssql {
 }
 
 /// Rotates so many times under an application that reads `CURRENT` and logs in with it, without a pause.
-async fn rotate_under(house: &House, policy: &str, rotations: usize, mut client: impl Client) -> Seen {
+async fn rotate_under(house: &House, policy: &str, rotations: usize, grace: Duration, mut client: impl Client) -> Seen {
     let rotators = rotators(house);
     let store: Arc<dyn SecretStore> = Arc::new(house.store().await);
     let over = Arc::new(AtomicBool::new(false));
@@ -161,8 +167,7 @@ async fn rotate_under(house: &House, policy: &str, rotations: usize, mut client:
         observer: None,
     };
     let mut policy = load(house, policy, &rotators);
-    // What an application needs between reading CURRENT and logging in with it.
-    policy.revoke.after = Duration::from_millis(300);
+    policy.revoke.after = grace;
     let stopping = CancellationToken::new();
     let order = Order::Now { by: "test".into(), reason: None };
     let mut done = 0;
@@ -218,16 +223,21 @@ fn log_in_all_the_time(
 ) -> Seen {
     let mut seen = Seen::default();
     let mut refused_since: Option<Instant> = None;
+    let mut in_a_row = 0;
     while !stop.load(Ordering::SeqCst) {
-        let current = runtime.block_on(store.read(secret, Selector::Label(Label::Current)));
-        let current = current.expect("readable").expect("present");
+        let read = || runtime.block_on(store.read(secret, Selector::Label(Label::Current)));
+        let current = read().expect("readable").expect("present");
         let began = Instant::now();
         seen.logins += 1;
         if client.gets_in(&current.bundle) {
             seen.gap = refused_since.take().map_or(seen.gap, |since| seen.gap.max(since.elapsed()));
             worked.send_modify(|worked| *worked += 1);
+            in_a_row = 0;
         } else {
             seen.failed += 1;
+            in_a_row += 1;
+            seen.in_a_row = seen.in_a_row.max(in_a_row);
+            seen.overtaken += usize::from(read().expect("readable").expect("present").version != current.version);
             refused_since.get_or_insert(began);
         }
     }
@@ -241,7 +251,7 @@ async fn no_failed_login_in_200_rotations() {
     let strategy = "{ alternating: { users: [always_a, always_b], grant_parity: require } }";
     house.policy("always", server().port(), strategy, "schedule: { manual: true }");
     house.put("always", "always_a", "first");
-    let seen = rotate_under(&house, "always", ROTATIONS, Sqlx(tokio::runtime::Handle::current())).await;
+    let seen = rotate_under(&house, "always", ROTATIONS, GRACE, Sqlx(tokio::runtime::Handle::current())).await;
     say(&format!("postgres: {ROTATIONS} rotations, {} logins, {} failed", seen.logins, seen.failed));
     assert_eq!(seen.failed, 0, "failed logins of {}", seen.logins);
     assert!(seen.logins >= 2 * ROTATIONS, "it logged in all the time: {}", seen.logins);
@@ -250,10 +260,23 @@ async fn no_failed_login_in_200_rotations() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_refused_call_of_curl_in_200_rotations_of_a_key() {
     let case = keys::Case::new(End::Done, "called").await;
-    let seen = rotate_under(&case.house, "called", ROTATIONS, Curl(case.service.url())).await;
+    let seen = rotate_under(&case.house, "called", ROTATIONS, GRACE, Curl(case.service.url())).await;
     say(&format!("keys: {ROTATIONS} rotations, {} calls of curl, {} refused", seen.logins, seen.failed));
     assert_eq!(seen.failed, 0, "refused calls of {}", seen.logins);
     assert!(seen.logins >= 2 * ROTATIONS, "it called all the time: {}", seen.logins);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_grace_curl_is_refused_no_key_that_is_current() {
+    let case = keys::Case::new(End::Done, "hurried").await;
+    let seen = rotate_under(&case.house, "hurried", ROTATIONS, Duration::ZERO, Curl(case.service.url())).await;
+    say(&format!(
+        "keys: {ROTATIONS} rotations without grace, {} calls of curl, {} refused, all of them of keys that were replaced meanwhile: {}",
+        seen.logins, seen.failed, seen.overtaken
+    ));
+    assert_eq!(seen.failed, seen.overtaken, "refused calls of {}", seen.logins);
+    assert!(seen.in_a_row <= 1, "who reads CURRENT again gets in: {seen:?}");
+    assert!(seen.logins - seen.failed >= 2 * ROTATIONS, "it called all the time: {}", seen.logins);
 }
 
 /// A house with one policy for accounts of the double, the first of them live.
@@ -275,7 +298,7 @@ async fn no_failed_login_of_pymssql_in_200_rotations_of_sqlserver() {
     };
     let strategy = "{ alternating: { users: [steady_a, steady_b], grant_parity: require } }";
     let house = sqlserver_house("steady", strategy, &["steady_a", "steady_b"]).await;
-    let seen = rotate_under(&house, "steady", ROTATIONS, client).await;
+    let seen = rotate_under(&house, "steady", ROTATIONS, GRACE, client).await;
     say(&format!("sqlserver: {ROTATIONS} rotations, {} logins of pymssql, {} failed", seen.logins, seen.failed));
     assert_eq!(seen.failed, 0, "failed logins of {}", seen.logins);
     assert!(seen.logins >= 2 * ROTATIONS, "it logged in all the time: {}", seen.logins);
@@ -287,7 +310,7 @@ async fn the_gap_of_sqlserver_in_place_is_measured() {
         return not_run("the gap in place under pymssql");
     };
     let house = sqlserver_house("gapped", "{ in_place: { user: gapped, accept_gap: true } }", &["gapped"]).await;
-    let seen = rotate_under(&house, "gapped", ROTATIONS_IN_PLACE, client).await;
+    let seen = rotate_under(&house, "gapped", ROTATIONS_IN_PLACE, GRACE, client).await;
     say(&format!(
         "sqlserver in place: {ROTATIONS_IN_PLACE} rotations, {} logins of pymssql, {} failed, longest gap {} ms",
         seen.logins,

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::model::Policy;
+use crate::catalogue::Catalogue;
+use crate::model::{Policy, Strategy};
 use crate::policy::accounts;
 use crate::problem::{Place, Problem, Problems};
 
@@ -39,13 +40,22 @@ const ACCOUNT: Unique = Unique {
     help: "one account, one policy: they would lock each other's readers out",
 };
 
+const KEYS: Unique = Unique {
+    code: "duplicate-owner",
+    message: "two policies have keys at this target, and one says `exclusive: true`",
+    help: "who owns all keys of a target deletes those of others: give each policy a target of its own",
+};
+/// The setting that says that all keys of the target are the policy's own.
+const EXCLUSIVE: &str = "exclusive";
+
 /// Names, secrets and accounts belong to one policy each.
-pub(crate) fn check(policies: &[Placed]) -> Problems {
+pub(crate) fn check(policies: &[Placed], catalogue: &Catalogue) -> Problems {
     let mut problems = Problems::default();
     let mut told = HashSet::new();
     let mut names: HashMap<&str, &Place> = HashMap::new();
     let mut secrets: HashMap<&str, &Place> = HashMap::new();
     let mut owners: HashMap<(String, &str), &Place> = HashMap::new();
+    let mut keys: HashMap<String, Vec<&Placed>> = HashMap::new();
     let mut tell = |unique: &Unique, place: &Place, first: &Place| {
         if told.insert((unique.code, place.clone())) {
             let problem = Problem::new(unique.code, place.clone(), unique.message).help(unique.help);
@@ -60,7 +70,14 @@ pub(crate) fn check(policies: &[Placed]) -> Problems {
         if let Some(first) = secrets.insert(&placed.policy.secret.name, &placed.secret) {
             tell(&SECRET, &placed.secret, first);
         }
-        let target = identity(&placed.policy);
+        let target = identity(&placed.policy, catalogue);
+        if placed.policy.strategy == Strategy::Overlapping {
+            let others = keys.entry(target.clone()).or_default();
+            if let Some(other) = others.iter().find(|other| is_exclusive(other) || is_exclusive(placed)) {
+                tell(&KEYS, &placed.strategy, &other.strategy);
+            }
+            others.push(placed);
+        }
         for account in accounts(&placed.policy.strategy) {
             if let Some(first) = owners.insert((target.clone(), account), &placed.strategy) {
                 tell(&ACCOUNT, &placed.strategy, first);
@@ -70,15 +87,27 @@ pub(crate) fn check(policies: &[Placed]) -> Problems {
     problems
 }
 
+fn is_exclusive(placed: &Placed) -> bool {
+    placed.policy.target.get(EXCLUSIVE) == Some(&Value::Bool(true))
+}
+
 /// What tells one server from another: accounts belong to servers, not to databases on them.
-fn identity(policy: &Policy) -> String {
+fn identity(policy: &Policy, catalogue: &Catalogue) -> String {
     let text = |key: &str| policy.target.get(key).and_then(Value::as_str);
     match text("host") {
         Some(host) => {
             let port = policy.target.get("port").and_then(Value::as_i64).or_else(|| usual_port(&policy.rotator));
             format!("{} {} {}", policy.rotator, host.to_lowercase(), port.unwrap_or_default())
         }
-        None => format!("{} {}", policy.rotator, Value::Object(policy.target.clone())),
+        None => {
+            let mut named = policy.target.clone();
+            if let Some(spec) = catalogue.rotators.iter().find(|spec| spec.kind == policy.rotator) {
+                named.retain(|name, _| {
+                    spec.settings.iter().any(|setting| setting.name == *name && setting.names_target)
+                });
+            }
+            format!("{} {}", policy.rotator, Value::Object(named))
+        }
     }
 }
 

@@ -107,6 +107,8 @@ pub struct SettingSpec {
     pub required: bool,
     /// One sentence for people who write policies.
     pub help: String,
+    /// With another value other accounts are meant, or the same in other places.
+    pub names_target: bool,
 }
 
 /// The type of a setting.

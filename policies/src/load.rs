@@ -84,7 +84,7 @@ fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems)
             }
         }
     }
-    problems.append(across::check(&placed));
+    problems.append(across::check(&placed, catalogue));
     illustrate(&mut problems, &sources);
     Loaded { policies: placed.into_iter().map(|placed| placed.policy).collect(), resting, problems }
 }

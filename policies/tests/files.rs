@@ -14,7 +14,7 @@ use keywheel_policies::{
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
-    SettingSpec { name: name.to_owned(), kind, required, help: format!("the {name}") }
+    SettingSpec { name: name.to_owned(), kind, required, help: format!("the {name}"), names_target: required }
 }
 
 fn catalogue() -> Catalogue {
@@ -47,7 +47,11 @@ fn catalogue() -> Catalogue {
     let apikey = RotatorSpec {
         kind: "apikey".to_owned(),
         shapes: vec![Shape::Overlapping],
-        settings: vec![setting("url", SettingKind::Text, true)],
+        settings: vec![
+            setting("url", SettingKind::Text, true),
+            setting("lifetime", SettingKind::Text, false),
+            setting("exclusive", SettingKind::Boolean, false),
+        ],
         fields: words(&["key_id", "key"]),
         provider_made: true,
         usage: false,

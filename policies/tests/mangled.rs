@@ -18,6 +18,7 @@ fn catalogue() -> Catalogue {
         kind: SettingKind::Text,
         required,
         help: String::new(),
+        names_target: true,
     };
     let rotator = RotatorSpec {
         kind: "postgres".to_owned(),

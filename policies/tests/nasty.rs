@@ -15,7 +15,13 @@ use keywheel_policies::{
 const AT_ONCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
 
 fn catalogue() -> Catalogue {
-    let host = SettingSpec { name: "host".to_owned(), kind: SettingKind::Text, required: true, help: String::new() };
+    let host = SettingSpec {
+        name: "host".to_owned(),
+        kind: SettingKind::Text,
+        required: true,
+        help: String::new(),
+        names_target: true,
+    };
     let rotator = RotatorSpec {
         kind: "postgres".to_owned(),
         shapes: vec![Shape::InPlace, Shape::Alternating],

@@ -25,6 +25,7 @@ fn catalogue() -> Catalogue {
         kind,
         required: name == "host",
         help: String::new(),
+        names_target: true,
     };
     let tls = SettingKind::Choice(vec!["disable".to_owned(), "verify-full".to_owned()]);
     let rotator = RotatorSpec {

@@ -51,6 +51,11 @@ async fn every_point_of_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_key_that_is_disabled_first() {
+    every_point(End::Done, "disabled_key").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_of_a_key_rolled_back() {
     every_point(End::RolledBack, "key_back").await;
 }
@@ -58,5 +63,9 @@ async fn every_point_of_a_key_rolled_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_kills_in_a_row_of_a_key() {
     two_kills(End::Done, "twice_key").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_kills_in_a_row_of_a_key_rolled_back() {
     two_kills(End::RolledBack, "twice_key_back").await;
 }

@@ -38,15 +38,18 @@ impl Case {
             }
         }
         let house = House::new();
-        house.settings("providers: [provider.yaml]\ndeadlines: { step: 5s, lease: 10s }\n");
+        house.settings("providers: [provider.yaml]\ndeadlines: { step: 3s, lease: 10s }\n");
         let declaration = include_str!("../../examples/keyservice/provider.yaml");
         std::fs::write(house.path("provider.yaml"), declaration).expect("the folder is writable");
         house.put("keys/admin", "admin", &Options::default().admin_token);
+        let disable = if name.starts_with("disabled") { ", disable_first: 1s" } else { "" };
+        // A kill costs a try, and what is to succeed meets two.
+        let attempts = if end == End::Done { 3 } else { 2 };
         let text = format!(
             "version: 1\npolicy: {name}\nrotator: keyservice\ntarget: {{ url: \"{}\", user: {name} }}\n\
              admin: {{ secret: keys/admin }}\nstrategy: overlapping\nsecret: {{ name: {name} }}\n\
-             schedule: {{ manual: true }}\nrevoke: {{ after: 0s }}\n\
-             on_failure: {{ attempts: 3, backoff: 1s..2s, then: roll-back }}\n",
+             schedule: {{ manual: true }}\nrevoke: {{ after: 0s{disable} }}\n\
+             on_failure: {{ attempts: {attempts}, backoff: 1s..2s, then: roll-back }}\n",
             service.url()
         );
         std::fs::write(house.path("policies").join(format!("{name}.yaml")), text).expect("the folder is writable");

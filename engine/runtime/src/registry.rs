@@ -71,6 +71,7 @@ fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
                 },
                 required: setting.required,
                 help: setting.help.clone(),
+                names_target: setting.names_target,
             })
             .collect(),
         fields: descriptor.derived_fields.clone(),

@@ -283,3 +283,21 @@ async fn fences_last_and_a_journal_that_begins_again_is_named() {
     sql(&path, "DELETE FROM fences").await;
     store.put("orders", "v3", &login("three"), Some("v2"), NOW, 1).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_file_of_the_first_format_is_brought_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key_file) = (folder.path().join("secrets.db"), folder.path().join("master.key"));
+    MasterKey::generate_file(&key_file).unwrap();
+    let store = LocalStore::open(&path, Keyring::load(&key_file).unwrap()).await.unwrap();
+    store.put("orders", "v1", &login(CANARY), None, NOW, FENCE).await.unwrap();
+    store.close().await;
+    // As it was before values had an end.
+    let before = "DELETE FROM _sqlx_migrations WHERE version = 2; ALTER TABLE versions DROP COLUMN expires_at";
+    sql(&path, before).await;
+    let store = LocalStore::open(&path, Keyring::load(&key_file).unwrap()).await.unwrap();
+    let stored = store.read("orders", Selector::Label(Label::Current)).await.unwrap().unwrap();
+    assert!(stored.bundle.same_as(&login(CANARY)));
+    assert_eq!(store.list().await.unwrap()[0].current_expires_at, None);
+    store.close().await;
+}

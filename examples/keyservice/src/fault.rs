@@ -58,7 +58,7 @@ pub enum Effect {
 /// A fault to be armed. It strikes once, the first time that it can, if nothing else is said.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    route: Route,
+    routes: Vec<Route>,
     effect: Effect,
     skip: usize,
     times: usize,
@@ -68,7 +68,14 @@ impl Fault {
     /// At a request on this route.
     #[must_use]
     pub fn at(route: Route, effect: Effect) -> Self {
-        Fault { route, effect, skip: 0, times: 1 }
+        Fault { routes: vec![route], effect, skip: 0, times: 1 }
+    }
+
+    /// Also at a request on this route: whichever comes first.
+    #[must_use]
+    pub fn or_at(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
     }
 
     /// Lets so many requests pass before it strikes.
@@ -158,11 +165,11 @@ impl Faults {
     pub(crate) fn strike(&self, route: Route) -> Option<Strike> {
         let mut armed = self.lock();
         let at = armed.iter_mut().position(|Armed { fault, .. }| {
-            let passes = fault.route == route && fault.skip > 0;
+            let passes = fault.routes.contains(&route) && fault.skip > 0;
             if passes {
                 fault.skip -= 1;
             }
-            fault.route == route && !passes
+            fault.routes.contains(&route) && !passes
         })?;
         let Armed { fault, struck } = armed.get_mut(at)?;
         let strike = Strike { effect: fault.effect.clone(), struck: struck.clone() };
@@ -181,6 +188,15 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_of_several_routes_strikes_the_first_that_comes() {
+        let faults = Faults::new();
+        faults.arm(Fault::at(Route::Create, Effect::CutBefore).or_at(Route::Delete));
+        assert!(faults.strike(Route::List).is_none());
+        assert!(faults.strike(Route::Delete).is_some());
+        assert!(faults.strike(Route::Create).is_none(), "it has struck");
+    }
 
     #[test]
     fn faults_strike_in_order_and_as_often_as_said() {

@@ -6,7 +6,7 @@ use reqwest::{Client, Url};
 use crate::ApiKeyRotator;
 use crate::expiry::Expiry;
 use crate::fill::{put_body, put_header};
-use crate::http::{self, Failure, Outgoing, Reply};
+use crate::http::{self, Failure, Format, Outgoing, Reply};
 use crate::login::login;
 use crate::provider::{KEY_ID, PUBLIC, Provider, Request};
 use crate::settings;
@@ -19,8 +19,8 @@ pub(crate) struct Access<'a> {
     pub call: &'a Call<'a>,
     client: Client,
     base: Url,
-    /// The tag of this rotation.
-    pub tag: String,
+    /// The tag of this rotation, where keys hold one.
+    pub tag: Option<String>,
     /// When a key that this call makes ends.
     expiry: Option<Expiry>,
     /// The tokens that this call was given.
@@ -41,7 +41,7 @@ impl<'a> Access<'a> {
             call,
             client: rotator.client()?,
             base,
-            tag: provider.tag.of(call.rotation),
+            tag: provider.tag.as_ref().map(|tag| tag.of(call.rotation)),
             expiry,
             tokens: Tokens::default(),
         })
@@ -70,12 +70,23 @@ impl<'a> Access<'a> {
                 format!("the provider says that `{}` goes on at another host, which is not asked", request.name);
             return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
         }
+        let path = base.path().trim_end_matches('/');
+        if url.path().strip_prefix(path).is_none_or(|rest| !rest.starts_with('/')) {
+            let message =
+                format!("the provider says that `{}` goes on outside of `{path}/`, which is not asked", request.name);
+            return Err(RotatorError::not_done(Retry::Never, "foreign-link", message));
+        }
         self.request_to(url, request, &self.values(None)).await
     }
 
     /// Sends a request; whatever was made of a key's or the admin's credential went into it.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Reply, Failure> {
-        http::send(&self.client, self.call, outgoing).await
+        http::send(&self.client, self.call, outgoing, self.provider.answers).await
+    }
+
+    /// Sends a request that is answered in JSON by whomever.
+    pub async fn send_for_json(&self, outgoing: Outgoing) -> Result<Reply, Failure> {
+        http::send(&self.client, self.call, outgoing, Format::Json).await
     }
 
     /// Takes out of a text what must not be told: the values of the admin's credential and of the key, but for their
@@ -112,7 +123,7 @@ impl<'a> Access<'a> {
             admin: self.admin(),
             key,
             rotation: self.call.rotation,
-            tag: &self.tag,
+            tag: self.tag.as_deref().unwrap_or_default(),
             expiry: self.expiry,
         }
     }

@@ -10,8 +10,9 @@ use serde_json_path::JsonPath;
 use zeroize::Zeroize;
 
 use crate::access::Access;
-use crate::http::Reply;
-use crate::provider::Request;
+use crate::http::{Format, Reply};
+use crate::provider::{Request, Sign};
+use crate::xml;
 
 /// How much of a failure's body is told, in characters.
 const EXCERPT: usize = 200;
@@ -39,18 +40,28 @@ fn wipe(value: &mut Value) {
 }
 
 impl Json {
-    /// Reads the body. The error is a sentence without any of the body.
+    /// Reads the body, as JSON or as what XML says in JSON. The error is a sentence without any of the body.
     pub fn of(reply: &Reply, name: &str) -> Result<Json, String> {
         let body = reply.body.as_ref().map_err(|why| format!("the answer to `{name}` could not be read: {why}"))?;
-        serde_json::from_slice(body).map(Json).map_err(|error| {
-            // Line and column only: the library's own words may quote the body.
-            format!("the answer to `{name}` is no JSON at {}:{}", error.line(), error.column())
-        })
+        match reply.format {
+            Format::Json => serde_json::from_slice(body).map(Json).map_err(|error| {
+                // Line and column only: the library's own words may quote the body.
+                format!("the answer to `{name}` is no JSON at {}:{}", error.line(), error.column())
+            }),
+            Format::Xml => xml::value(body)
+                .map(Json)
+                .map_err(|why| format!("the answer to `{name}` is no XML that is read: {why}")),
+        }
     }
 
     /// The one list at a path.
     pub fn list(&self, path: &JsonPath) -> Option<&[Value]> {
         path.query(&self.0).exactly_one().ok().and_then(Value::as_array).map(Vec::as_slice)
+    }
+
+    /// Whether there is exactly an empty text at a path.
+    pub fn is_empty(&self, path: &JsonPath) -> bool {
+        path.query(&self.0).exactly_one().ok().and_then(Value::as_str) == Some("")
     }
 
     /// The one text at a path.
@@ -71,6 +82,12 @@ impl Json {
     /// Lends all of it.
     pub fn with<R>(&self, use_it: impl FnOnce(&Value) -> R) -> R {
         use_it(&self.0)
+    }
+
+    /// The one `true` or `false` at a path, as such or as a text.
+    pub fn boolean(&self, path: &JsonPath) -> Option<bool> {
+        let value = path.query(&self.0).exactly_one().ok()?;
+        value.as_bool().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
     }
 
     /// The one text at a path, as a secret.
@@ -108,6 +125,12 @@ pub(crate) fn holds(request: &Request, reply: &Reply) -> Result<(), String> {
         "the answer {} to `{}` does not hold what the declaration's `holds` asks for",
         reply.status, request.name
     ))
+}
+
+/// Whether an answer is one that the declaration gives this meaning.
+pub(crate) fn says(sign: &Sign, reply: &Reply, name: &str) -> bool {
+    sign.statuses.contains(&reply.status)
+        && sign.holds.as_ref().is_none_or(|path| Json::of(reply, name).is_ok_and(|json| json.selects(path)))
 }
 
 impl Access<'_> {
@@ -165,7 +188,7 @@ impl Access<'_> {
 }
 
 /// How long the provider asks us to wait: in seconds, or until a time by its own clock (RFC 9110, 10.2.3).
-fn retry_after(reply: &Reply) -> Option<Duration> {
+pub(crate) fn retry_after(reply: &Reply) -> Option<Duration> {
     let header = |name: HeaderName| reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let text = header(RETRY_AFTER)?;
     let asked = match text.parse::<u64>() {

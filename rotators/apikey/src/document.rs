@@ -37,10 +37,14 @@ pub(crate) struct Document {
     /// Sent with all requests.
     #[serde(default)]
     pub headers: Entries<Text>,
+    /// What answers are written in: `json` (the default) or `xml`.
+    pub answers: Option<Text>,
     /// What the secret holds: `key_id` and at least one more.
     pub fields: Spanned<Vec<Text>>,
-    /// A key's name: `keywheel`, a separator and `${rotation}`.
-    pub tag: Text,
+    /// A key's name: `keywheel`, a separator and `${rotation}`. Absent only where keys can hold none, with `exclusive`.
+    pub tag: Option<Text>,
+    /// `true` where keys can hold no tag: then all keys of a target are ours, and a policy must say so.
+    pub exclusive: Option<Spanned<bool>>,
     /// How long a key lives, as a setting of kind `duration`: `${target.lifetime}`. Then `${expires.date}` and others are known.
     pub lifetime: Option<Text>,
     /// What the provider is asked.
@@ -142,21 +146,22 @@ pub(crate) struct SigV4Document {
     pub service: Text,
 }
 
+/// Each on the heap: side by side on the stack, reading them took most of what a worker's thread has.
 #[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestsDocument {
     /// Makes a key, and is answered with its value.
-    pub create: Option<Spanned<RequestDocument>>,
+    pub create: Option<Spanned<Box<RequestDocument>>>,
     /// Lists the target's keys.
-    pub list: Option<Spanned<RequestDocument>>,
+    pub list: Option<Spanned<Box<RequestDocument>>>,
     /// Uses a key as an application would.
-    pub verify: Option<Spanned<RequestDocument>>,
+    pub verify: Option<Spanned<Box<RequestDocument>>>,
     /// Refuses a key for now, where the provider can.
-    pub disable: Option<Spanned<RequestDocument>>,
+    pub disable: Option<Spanned<Box<RequestDocument>>>,
     /// Ends a key.
-    pub delete: Option<Spanned<RequestDocument>>,
+    pub delete: Option<Spanned<Box<RequestDocument>>>,
     /// Asks when a key was last used, where the provider tells and the list does not.
-    pub last_used: Option<Spanned<RequestDocument>>,
+    pub last_used: Option<Spanned<Box<RequestDocument>>>,
 }
 
 /// Any request. Which keys belong to which one is checked later, so that all mistakes can be told.
@@ -195,6 +200,12 @@ pub(crate) struct RequestDocument {
     pub refused: Option<Spanned<Vec<Spanned<u16>>>>,
     /// Of `verify`: what an answer must hold to be a refusal, as JSONPath.
     pub refused_if: Option<Text>,
+    /// Of `disable` and `delete`: what an answer must hold to say that there is no such key, as JSONPath.
+    pub gone_if: Option<Text>,
+    /// Of `create`: what an answer must hold to mean no further key, as JSONPath.
+    pub quota_if: Option<Text>,
+    /// Of `verify`: where the answer holds the id of the key that was used, as JSONPath.
+    pub key_id: Option<Text>,
     /// Of `verify`: `false` where a wrong key must not be tried, since the provider locks out.
     pub negative_control: Option<Spanned<bool>>,
     /// Of `disable` and `delete`: the statuses that say there is no such key.
@@ -222,7 +233,7 @@ pub(crate) struct EachDocument {
     /// Its id, as JSONPath within one item.
     pub key_id: Text,
     /// Its name, as JSONPath within one item.
-    pub tag: Text,
+    pub tag: Option<Text>,
     /// When it was last used, as JSONPath within one item.
     pub last_used: Option<Text>,
 }
@@ -234,6 +245,8 @@ pub(crate) struct NextDocument {
     pub cursor: Option<Text>,
     /// The parameter that it is given in.
     pub parameter: Option<Text>,
+    /// Whether there is more, where the last answer holds a cursor, too, as JSONPath.
+    pub more: Option<Text>,
     /// `true`: the answer's header `Link` says it (RFC 8288).
     pub link: Option<Spanned<bool>>,
     /// The parameter that counts pages, until one is empty.
@@ -282,6 +295,9 @@ impl RequestDocument {
             ("quota", self.quota.as_ref().map(|part| part.referenced)),
             ("refused", self.refused.as_ref().map(|part| part.referenced)),
             ("refused_if", self.refused_if.as_ref().map(|part| part.referenced)),
+            ("gone_if", self.gone_if.as_ref().map(|part| part.referenced)),
+            ("quota_if", self.quota_if.as_ref().map(|part| part.referenced)),
+            ("key_id", self.key_id.as_ref().map(|part| part.referenced)),
             ("negative_control", self.negative_control.as_ref().map(|part| part.referenced)),
             ("gone", self.gone.as_ref().map(|part| part.referenced)),
             ("idempotency_key", self.idempotency_key.as_ref().map(|part| part.referenced)),

@@ -9,7 +9,7 @@ use serde_json_path::JsonPath;
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
-use crate::answer::{Asks, Json, after_change, holds};
+use crate::answer::{Asks, Json, after_change, holds, says};
 use crate::http::Failure;
 use crate::instant::{self, Day};
 use crate::list::list;
@@ -20,7 +20,7 @@ use crate::wait::Patience;
 /// Before a full target is tried again: somebody must make room first.
 const AFTER_QUOTA: Duration = Duration::from_secs(15 * 60);
 
-/// Makes a key with this rotation's tag, and returns all its fields once the list shows it under that tag: what the list does
+/// Makes a key with this rotation's tag, if keys can hold one, and returns all its fields once the list shows it so: what the list does
 /// not show, no sweep would find. All failures after the provider has said that there is a key are of unknown effect.
 pub(crate) async fn generate(
     rotator: &ApiKeyRotator,
@@ -35,7 +35,7 @@ pub(crate) async fn generate(
     let mut patience = Patience::of(&access);
     loop {
         let listed = list(&access).await.map_err(after_change)?;
-        if listed.iter().any(|listed| listed.key_id == id && listed.tag.as_deref() == Some(access.tag.as_str())) {
+        if listed.iter().any(|listed| listed.key_id == id && listed.tag.as_deref() == access.tag.as_deref()) {
             return Ok(key);
         }
         if !patience.wait().await {
@@ -56,7 +56,7 @@ async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, Ro
         outgoing.request.headers_mut().insert(header.clone(), fresh(access.call.rotation)?);
     }
     let reply = access.send(outgoing).await.map_err(Failure::of_change)?;
-    if create.quota.contains(&reply.status) {
+    if says(&create.quota, &reply, name) {
         let mut full = access.refusal(name, &reply, None, Asks::Change);
         (full.effect, full.retry, full.code) = (Effect::None, Retry::After(AFTER_QUOTA), "quota".to_owned());
         full.message.push_str(": it allows no further key; delete one that nobody uses");
@@ -85,10 +85,8 @@ async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, Ro
 
 /// When the key ends by itself, as RFC 3339 in UTC; empty where it does not. A date counts as its first second.
 fn end(answer: &Value, path: &JsonPath) -> Option<Secret> {
-    let end = match path.query(answer).exactly_one().ok()? {
-        Value::Null => String::new(),
-        value => instant::parse(value, Day::First)?.to_string(),
-    };
+    let value = path.query(answer).exactly_one().ok()?;
+    let end = if value.is_null() { String::new() } else { instant::parse(value, Day::First)?.to_string() };
     Some(Secret::new(end))
 }
 

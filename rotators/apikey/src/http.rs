@@ -18,10 +18,18 @@ pub(crate) struct Outgoing {
     pub request: reqwest::Request,
 }
 
+/// What answers are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Xml,
+}
+
 /// An answer. Its status is known even where its body is not.
 pub(crate) struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
+    pub format: Format,
     /// Where it came from.
     pub url: Url,
     /// The body, or why it could not be read to its end.
@@ -76,7 +84,12 @@ pub(crate) fn client() -> Result<Client, RotatorError> {
 }
 
 /// Sends a request and reads the answer until `call.until` at most.
-pub(crate) async fn send(client: &Client, call: &Call<'_>, outgoing: Outgoing) -> Result<Reply, Failure> {
+pub(crate) async fn send(
+    client: &Client,
+    call: &Call<'_>,
+    outgoing: Outgoing,
+    format: Format,
+) -> Result<Reply, Failure> {
     let Outgoing { name, request } = outgoing;
     let left = call.left(Instant::now());
     if left.is_zero() {
@@ -85,7 +98,7 @@ pub(crate) async fn send(client: &Client, call: &Call<'_>, outgoing: Outgoing) -
     }
     let answered = async {
         let response = client.execute(request).await.map_err(|error| failure(name, error))?;
-        Ok(read(response).await)
+        Ok(read(response, format).await)
     };
     match tokio::time::timeout(left, answered).await {
         Ok(answered) => answered,
@@ -107,7 +120,7 @@ fn failure(name: &'static str, error: reqwest::Error) -> Failure {
     Failure::Lost { name, why }
 }
 
-async fn read(mut response: Response) -> Reply {
+async fn read(mut response: Response, format: Format) -> Reply {
     let mut bytes = Zeroizing::new(Vec::new());
     let body = loop {
         match response.chunk().await {
@@ -119,7 +132,8 @@ async fn read(mut response: Response) -> Reply {
             Err(error) => break Err(chain(&error.without_url())),
         }
     };
-    Reply { status: response.status().as_u16(), url: response.url().clone(), headers: response.headers().clone(), body }
+    let (status, url, headers) = (response.status().as_u16(), response.url().clone(), response.headers().clone());
+    Reply { status, headers, format, url, body }
 }
 
 /// Appends without leaving a copy of what it outgrows.

@@ -51,6 +51,7 @@ mod template;
 mod token;
 mod verify;
 mod wait;
+mod xml;
 
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -66,7 +67,7 @@ pub use mistake::Mistake;
 pub use outline::{Outline, RequestOutline, SettingOutline};
 pub use provider::Provider;
 pub use schema::provider_schema;
-pub use shipped::shipped;
+pub use shipped::{Shipped, shipped, shipped_texts};
 pub use sketch::{Held, Known, SECRET, Sketch};
 
 use provider::LastUsed;
@@ -114,6 +115,7 @@ impl Rotator for ApiKeyRotator {
                     LastUsed::Unknown => false,
                     LastUsed::Each(_) | LastUsed::Request(_) => true,
                 },
+                self_managed: self.provider.self_managed,
                 ..Capabilities::default()
             },
             derived_fields: self.provider.fields.clone(),

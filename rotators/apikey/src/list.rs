@@ -16,6 +16,8 @@ use crate::provider::{LastUsed, Next};
 
 /// More pages than any target's keys fill.
 const MAX_PAGES: usize = 1_000;
+/// The longest list that is read, in bytes of all its pages.
+const LONGEST_LIST: usize = 16 * 1024 * 1024;
 
 /// A key in the list.
 pub(crate) struct Listed {
@@ -43,6 +45,7 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
         Next::Nothing | Next::Cursor { .. } | Next::Link => Turn::End,
     };
     let (mut keys, mut ids, mut asked) = (Vec::new(), HashSet::new(), HashSet::new());
+    let mut length = 0;
     for page in 0..MAX_PAGES {
         let outgoing = match &turn {
             Turn::Url(url) => access.request_at(&declared.request, url.clone()).await?,
@@ -57,8 +60,13 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
             return Err(access.refusal(declared.request.name, &reply, None, Asks::Question));
         }
         holds(&declared.request, &reply).map_err(|why| odd(&why))?;
+        length += reply.body.as_ref().map_or(0, |body| body.len());
+        if length > LONGEST_LIST {
+            return Err(odd(&format!("the list is longer than {} MiB", LONGEST_LIST / 1024 / 1024)));
+        }
         let json = Json::of(&reply, declared.request.name).map_err(|why| odd(&why))?;
-        let items = json.list(&declared.items).ok_or_else(|| {
+        let none = || declared.parent.as_ref().is_some_and(|parent| json.is_empty(parent)).then_some(&[][..]);
+        let items = json.list(&declared.items).or_else(none).ok_or_else(|| {
             odd("the answer to `list` holds no list where `items` says; is it an error with a good status?")
         })?;
         let before = ids.len();
@@ -87,13 +95,23 @@ fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
         LastUsed::Each(at) => last_used::read(item, at),
         LastUsed::Unknown | LastUsed::Request(_) => Ok(None),
     };
-    Ok(Listed { key_id, tag: text_at(item, &declared.tag), last_used })
+    Ok(Listed { key_id, tag: declared.tag.as_ref().and_then(|tag| text_at(item, tag)), last_used })
 }
 
 fn next(access: &Access<'_>, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {
     Ok(match &access.provider.list.next {
         Next::Nothing => Turn::End,
-        Next::Cursor { at, parameter } => match (json.text(at), json.has_none(at)) {
+        Next::Cursor { more: Some(more), .. }
+            if !json
+                .boolean(more)
+                .ok_or_else(|| odd("whether the list goes on is neither `true` nor `false` where `more` says"))? =>
+        {
+            Turn::End
+        }
+        Next::Cursor { at, more: Some(_), .. } if json.has_none(at) => {
+            return Err(odd("the list goes on, and there is no cursor to its next page"));
+        }
+        Next::Cursor { at, parameter, .. } => match (json.text(at), json.has_none(at)) {
             (Some(cursor), _) => Turn::Parameter(parameter.clone(), cursor),
             (None, true) => Turn::End,
             (None, false) => return Err(odd("the cursor to the next page is no text")),

@@ -15,7 +15,7 @@ pub struct Outline {
     /// What the secret holds.
     pub fields: Vec<String>,
     /// The name that each key gets.
-    pub tag: String,
+    pub tag: Option<String>,
     /// All that there are.
     pub requests: Vec<RequestOutline>,
     /// How long a new key may be refused at first.
@@ -95,7 +95,7 @@ impl Provider {
             base_url: self.base_url.to_string(),
             settings: self.settings.iter().map(setting).collect(),
             fields: self.fields.clone(),
-            tag: self.tag.of("${rotation}"),
+            tag: self.tag.as_ref().map(|tag| tag.of("${rotation}")),
             requests: self.requests().map(request).collect(),
             propagation: self.propagation,
         }
@@ -124,7 +124,7 @@ mod tests {
         let outline = Provider::parse("keyservice.yaml", text).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
         let outline = outline.outline();
         assert_eq!(outline.base_url, "${target.url}");
-        assert_eq!(outline.tag, "keywheel:${rotation}");
+        assert_eq!(outline.tag.as_deref(), Some("keywheel:${rotation}"));
         assert_eq!(outline.fields, ["key_id", "key"]);
         let names: Vec<_> = outline.requests.iter().map(|request| request.name).collect();
         assert_eq!(names, ["create", "list", "verify", "disable", "delete"]);

@@ -19,9 +19,7 @@ pub(crate) async fn preflight(
     let mut findings = Vec::new();
     match &listed {
         Ok(keys) => {
-            let ours = keys.iter().filter_map(|key| key.tag.as_deref()).filter(|tag| access.provider.tag.is_ours(tag));
-            let what = format!("the admin sees {} keys, {} of them made by rotations", keys.len(), ours.count());
-            findings.push(found(Severity::Fine, what, ""));
+            findings.push(seen(&access, keys, current));
         }
         Err(error) => {
             let what = format!("the admin cannot list the keys: {}", error.message);
@@ -35,6 +33,22 @@ pub(crate) async fn preflight(
         }
     }
     Ok(findings)
+}
+
+/// What the admin sees, and what would go of it.
+fn seen(access: &Access<'_>, keys: &[Listed], current: Option<&Bundle>) -> Finding {
+    if let Some(tag) = &access.provider.tag {
+        let ours = keys.iter().filter_map(|key| key.tag.as_deref()).filter(|key| tag.is_ours(key));
+        let what = format!("the admin sees {} keys, {} of them made by rotations", keys.len(), ours.count());
+        return found(Severity::Fine, what, "");
+    }
+    let live = current.and_then(|current| key_id(current).ok());
+    let others = keys.iter().filter(|key| Some(&key.key_id) != live.as_ref()).count();
+    let what = format!("the admin sees {} keys, {others} of them beside the live one", keys.len());
+    match others {
+        0 => found(Severity::Fine, what, ""),
+        _ => found(Severity::Warning, what, "each rotation deletes those that the secret store does not hold"),
+    }
 }
 
 /// Whether the live key is accepted, and if so, whether a wrong one is not.

@@ -3,7 +3,7 @@
 use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
-use crate::access::Access;
+use crate::access::{Access, key_id};
 use crate::answer::{Asks, Json, holds};
 use crate::http::{Failure, Reply};
 use crate::provider::Verify;
@@ -28,7 +28,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
         Ok(reply) => reply,
         Err(error) => return Answer::Unknown(error),
     };
-    match meaning(verify, &reply) {
+    match meaning(verify, &reply, key) {
         Some(Ok(true)) => return Answer::Yes,
         Some(Ok(false)) => {
             return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
@@ -49,7 +49,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
 
 /// Whether an answer says that the key is accepted. `None`: nothing is declared of its status. The error says why the answer is
 /// none all the same.
-fn meaning(verify: &Verify, reply: &Reply) -> Option<Result<bool, String>> {
+fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, String>> {
     let accepted = verify.request.expect.contains(&reply.status);
     if !accepted && !verify.refused.contains(&reply.status) {
         return None;
@@ -60,13 +60,25 @@ fn meaning(verify: &Verify, reply: &Reply) -> Option<Result<bool, String>> {
     };
     Some(match refused {
         Ok(true) => Ok(false),
-        Ok(false) if accepted => holds(&verify.request, reply).map(|()| true),
+        Ok(false) if accepted => holds(&verify.request, reply).and_then(|()| names(verify, reply, key)).map(|()| true),
         Ok(false) => Err(format!(
             "the provider answered {} to `verify`, and nothing that `refused_if` asks for says that the key is refused",
             reply.status
         )),
         Err(why) => Err(why),
     })
+}
+
+/// Whether an answer is about this key, where it says about which it is.
+fn names(verify: &Verify, reply: &Reply, key: &Bundle) -> Result<(), String> {
+    let Some(path) = &verify.key_id else { return Ok(()) };
+    let named = Json::of(reply, verify.request.name)?.text(path);
+    let id = key_id(key).map_err(|error| error.message)?;
+    match named {
+        Some(named) if named == id => Ok(()),
+        Some(named) => Err(format!("the answer to `verify` is about the key `{named}` and not about `{id}`")),
+        None => Err("the answer to `verify` does not name the key where `key_id` says".to_owned()),
+    }
 }
 
 /// Sees that the key is accepted, now or within the time that a new one may take.

@@ -8,6 +8,7 @@ use reqwest::header::HeaderName;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
+use crate::http::Format;
 use crate::template::Template;
 
 /// The field that names a key at its provider. No secret.
@@ -30,28 +31,39 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
 ///     `session_token`.
 /// - `headers`: sent with all requests.
+/// - `answers: xml` where they are no JSON. For JSONPath an element without elements in it is its text, another one is a map from
+///   each name to the list of the elements of that name; `$` is the outermost. So `$.Result[0].Key[0].Id[0]` is a text, and
+///   `items: "$.Keys[0].Key[*]"` is an empty list where `Keys` is empty. Attributes and namespaces are left away.
 /// - `fields`: what the secret holds: `key_id` and at least one more; `expires_at` where keys end by themselves.
-/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`.
+/// - `tag`: a key's name, `keywheel`, a separator and `${rotation}`. Only where keys can hold no name at all, `exclusive: true`
+///   stands instead: then a policy must write `exclusive: true` under `target:`, since all keys there that the secret store does
+///   not hold are deleted.
 /// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
 ///   `form`), and a `base_url` of its own.
 ///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `expires_at` is
 ///     kept as RFC 3339 in UTC, whether it is answered so, as Unix seconds or as a date, of which the first second counts;
-///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another value with each try.
+///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another
+///     value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
-///     `{ cursor: "$.next", parameter: cursor }`, `{ link: true }` or `{ page: page, first: 1 }`.
-///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with; where a status does not
-///     tell, `refused_if` (JSONPath) does: of the answers with these statuses and with good ones, those are refusals in which it
-///     selects something. A new key is believed only after a wrong one was refused, which is asked once a try and once in preflight and counts as a
-///     failed login. For providers that lock out, `negative_control: false` leaves that away; then `holds` must be there.
+///     `{ cursor: "$.next", parameter: cursor }` (with `more: "$.has_more"` where the last page has a cursor, too),
+///     `{ link: true }` or `{ page: page, first: 1 }`.
+///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with. `key_id` (JSONPath): where the
+///     answer names the key; with another one's name it is none. A new key is believed only after a wrong one was refused, which
+///     is asked once a try and once in preflight and counts as a failed login. For providers that lock out,
+///     `negative_control: false` leaves that away; then `holds` must be there. With the control the request may send something of
+///     the admin's beside the key; a wrong admin is then not told from a wrong key.
 ///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
 ///     is none.
 ///   - `last_used` (if the provider tells): about one key, too. `at` (JSONPath): where the answer holds when it was last used, in
 ///     RFC 3339, Unix seconds or a date; `null` means never, and so does an answer in which `never` (JSONPath) selects something.
 ///     Where the list has it already, `each` says where instead: `each: { …, last_used: "$.last_used_at" }`.
 ///
-///   Each may have `holds`: what an answer with a good status must hold, as JSONPath that selects something (a value that is
-///   neither `null` nor `false`), such as `$.ok`, or `$[?$.result.status == 'active']`. Without it, such an answer is none: it is
-///   not known what has happened.
+///   Where statuses do not tell, JSONPath does, by selecting something: a value that is neither `null` nor `false`, such as
+///   `$.ok`, or `$[?$.result.status == 'active']`.
+///   - `holds`, for any request: what an answer with a good status must hold. Without it, such an answer is none: it is not known
+///     what has happened.
+///   - `refused_if`, `gone_if`, `quota_if`: what an answer with one of those statuses must hold to mean it. A `verify` that holds
+///     what `refused_if` says is a refusal with a good status, too.
 /// - `lifetime: "${target.lifetime}"`, a setting of kind `duration`: how long keys live. Then `${expires.date}` (a day in UTC),
 ///   `${expires.time}` (RFC 3339 in UTC) and `${expires.seconds}` (the lifetime; alone in a JSON body a number) say when a key that
 ///   is made now ends.
@@ -66,9 +78,11 @@ pub struct Provider {
     pub(crate) docs: Option<String>,
     pub(crate) base_url: Template,
     pub(crate) settings: Vec<SettingSpec>,
+    pub(crate) answers: Format,
     pub(crate) headers: Vec<(HeaderName, Template)>,
     pub(crate) fields: Vec<String>,
-    pub(crate) tag: Tag,
+    /// `None`: keys can hold none, and a policy gives us all keys of its target.
+    pub(crate) tag: Option<Tag>,
     pub(crate) create: Create,
     pub(crate) list: List,
     pub(crate) verify: Verify,
@@ -77,6 +91,8 @@ pub struct Provider {
     pub(crate) last_used: LastUsed,
     /// The setting that says how long keys live, where they end by themselves.
     pub(crate) lifetime: Option<String>,
+    /// Whether a key is enough of an admin to rotate itself.
+    pub(crate) self_managed: bool,
     /// How long a new key may be refused at first, and a deleted one be accepted.
     pub(crate) propagation: Duration,
 }
@@ -223,6 +239,13 @@ pub(crate) struct Request {
     pub holds: Option<JsonPath>,
 }
 
+/// What an answer says by its status, where that does not tell enough with what it holds.
+pub(crate) struct Sign {
+    pub statuses: Vec<u16>,
+    /// What an answer with such a status must hold to mean it.
+    pub holds: Option<JsonPath>,
+}
+
 /// Makes a key and shows it once.
 pub(crate) struct Create {
     pub request: Request,
@@ -231,8 +254,8 @@ pub(crate) struct Create {
     pub idempotency_key: Option<HeaderName>,
     /// Where the answer holds each field.
     pub extract: Vec<(String, JsonPath)>,
-    /// The statuses that mean: no further key before one is deleted.
-    pub quota: Vec<u16>,
+    /// What means: no further key before one is deleted.
+    pub quota: Sign,
 }
 
 /// Lists the keys of the target.
@@ -240,8 +263,11 @@ pub(crate) struct List {
     pub request: Request,
     /// The list itself, not its items: an answer without it is no empty list.
     pub items: JsonPath,
+    /// In XML: the element whose children are the list. An empty one is an empty list.
+    pub parent: Option<JsonPath>,
     pub key_id: JsonPath,
-    pub tag: JsonPath,
+    /// Where keys hold one.
+    pub tag: Option<JsonPath>,
     pub next: Next,
 }
 
@@ -250,7 +276,12 @@ pub(crate) enum Next {
     /// One answer holds all.
     Nothing,
     /// The answer holds what the next request gives in a parameter.
-    Cursor { at: JsonPath, parameter: String },
+    Cursor {
+        at: JsonPath,
+        parameter: String,
+        /// Whether there is more, where the cursor stands in the last answer, too.
+        more: Option<JsonPath>,
+    },
     /// The answer's `Link` header with `rel="next"` (RFC 8288).
     Link,
     /// Counted pages, until one is empty.
@@ -264,6 +295,8 @@ pub(crate) struct Verify {
     pub refused: Vec<u16>,
     /// What an answer must hold to mean that. Then it means it with a status of success, too.
     pub refused_if: Option<JsonPath>,
+    /// Where an answer names the key that was used.
+    pub key_id: Option<JsonPath>,
     /// Whether it is believed only after a wrong key was refused.
     pub negative_control: bool,
 }
@@ -288,6 +321,6 @@ pub(crate) struct LastUsedRequest {
 /// Disables or deletes a key.
 pub(crate) struct Removal {
     pub request: Request,
-    /// The statuses that mean: there is no such key.
-    pub gone: Vec<u16>,
+    /// What means: there is no such key.
+    pub gone: Sign,
 }

@@ -1,12 +1,17 @@
 //! Ends one key.
 
+use std::time::Duration;
+
 use keywheel_sdk::{Bundle, Retry, RotatorError};
 
 use crate::access::Access;
-use crate::answer::{Asks, after_change, holds};
+use crate::answer::{Asks, after_change, holds, retry_after, says};
 use crate::http::Failure;
 use crate::probe::see_refused;
 use crate::provider::Removal;
+
+/// Before a key is removed that the provider was busy with.
+const AFTER_BUSY: Duration = Duration::from_secs(30);
 
 /// Removes a key and proves that it is refused. Nothing is removed where `key` lacks a field that the proof needs.
 pub(crate) async fn end(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
@@ -43,8 +48,15 @@ async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(),
     if removal.request.expect.contains(&reply.status) {
         return holds(&removal.request, &reply).map_err(|why| RotatorError::unknown("lost-answer", why));
     }
-    if removal.gone.contains(&reply.status) {
+    if says(&removal.gone, &reply, removal.request.name) {
         return Ok(());
     }
-    Err(access.refusal(removal.request.name, &reply, Some(key), Asks::Change))
+    let error = access.refusal(removal.request.name, &reply, Some(key), Asks::Change);
+    // The provider is at something else with it: it ends without a person.
+    let busy = matches!(reply.status, 409 | 423);
+    Err(if busy {
+        RotatorError { retry: Retry::After(retry_after(&reply).unwrap_or(AFTER_BUSY)), ..error }
+    } else {
+        error
+    })
 }

@@ -9,6 +9,10 @@ use crate::duration;
 use crate::provider::{Auth, Provider, ValueKind};
 use crate::template::{Place, Template, Values};
 
+/// What a policy writes where keys hold no tag.
+pub(crate) const EXCLUSIVE: &str = "exclusive";
+const OWNS: &str = "the engine owns all keys of this target, and deletes those that are neither current nor previous";
+
 /// What a policy may write, for its schema and messages.
 pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
     let declared = provider.settings.iter().map(|spec| Setting {
@@ -24,12 +28,22 @@ pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
         help: spec.help.clone(),
         names_target: spec.names_target,
     });
-    declared.collect()
+    let exclusive = provider.tag.is_none().then(|| Setting {
+        name: EXCLUSIVE.to_owned(),
+        kind: SettingKind::Boolean,
+        required: true,
+        help: format!("`true`: {OWNS}"),
+        names_target: false,
+    });
+    declared.chain(exclusive).collect()
 }
 
 /// Reads and checks the map, and the addresses that it makes. The error names the setting and what to write instead.
 pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(), String> {
-    for (name, value) in map {
+    if provider.tag.is_none() && map.get(EXCLUSIVE) != Some(&Value::Bool(true)) {
+        return Err(format!("`target.{EXCLUSIVE}` must be `true`: {OWNS}"));
+    }
+    for (name, value) in map.iter().filter(|(name, _)| provider.tag.is_some() || *name != EXCLUSIVE) {
         let Some(spec) = provider.settings.iter().find(|spec| spec.name == *name) else {
             return Err(format!("`target.{name}` is not a setting of this rotator"));
         };
@@ -75,7 +89,8 @@ pub(crate) fn address(
 pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> String {
     let base = provider.create.request.base.as_ref().unwrap_or(&provider.base_url);
     let address = address(provider, base, map).map(String::from).unwrap_or_default();
-    format!("at={address};tag={}", provider.tag.of("*"))
+    let tag = provider.tag.as_ref().map_or_else(|| EXCLUSIVE.to_owned(), |tag| tag.of("*"));
+    format!("at={address};tag={tag}")
 }
 
 /// Whether a value can be a setting of this kind. The error is the rest of a sentence.

@@ -263,7 +263,7 @@ impl Drawing<'_> {
             Variable::Expires(ExpiryPart::Date | ExpiryPart::Time) => Ok(variable.placeholder()),
             Variable::Rotation => Ok(variable.placeholder()),
             Variable::Tag => {
-                let Tag { before, after } = &self.provider.tag;
+                let Some(Tag { before, after }) = &self.provider.tag else { return Ok(variable.placeholder()) };
                 let after = if after.is_empty() { String::new() } else { fit(after)? };
                 Ok(format!("{}{}{after}", fit(before)?, Variable::Rotation.placeholder()))
             }

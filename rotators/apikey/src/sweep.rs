@@ -7,12 +7,30 @@ use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
 use crate::answer::after_change;
-use crate::list::list;
+use crate::list::{Listed, list};
 use crate::remove::remove;
 use crate::wait::Patience;
 
+/// Which keys rotations have made.
+enum Ours {
+    /// Those with one of these tags.
+    Tagged(HashSet<String>),
+    /// All, since the policy says that the target is ours alone and its keys hold no tag.
+    All,
+}
+
+impl Ours {
+    fn has(&self, key: &Listed) -> bool {
+        match self {
+            Ours::Tagged(tags) => key.tag.as_ref().is_some_and(|tag| tags.contains(tag)),
+            Ours::All => true,
+        }
+    }
+}
+
 /// Deletes all keys with the tag of this rotation or of an earlier one that are none of `keep`, by their ids, and sees in the
-/// list that they are gone. The first of `keep` is the live one.
+/// list that they are gone. The first of `keep` is the live one. Where keys hold no tag, those of all rotations are meant, and
+/// any other there may be.
 pub(crate) async fn sweep(
     rotator: &ApiKeyRotator,
     call: &Call<'_>,
@@ -20,51 +38,70 @@ pub(crate) async fn sweep(
     keep: &[&Bundle],
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
-    let own = std::iter::once(access.tag.clone());
-    let tags: HashSet<String> = own.chain(earlier.iter().map(|rotation| access.provider.tag.of(rotation))).collect();
-    let tagged = tagged(&access, &tags).await?;
-    if tagged.is_empty() {
+    let ours = match &access.provider.tag {
+        None => Ours::All,
+        Some(tag) => {
+            let rotations = std::iter::once(call.rotation).chain(earlier.iter().map(String::as_str));
+            Ours::Tagged(rotations.map(|rotation| tag.of(rotation)).collect())
+        }
+    };
+    let listed = list(&access).await?;
+    if !listed.iter().any(|key| ours.has(key)) {
         return Ok(());
     }
     // Before anything is deleted: a kept credential without an id, or one that the list calls by another id, could be any of
     // these.
     let keep = keep.iter().map(|kept| key_id(kept)).collect::<Result<Vec<_>, _>>()?;
-    let orphans: Vec<String> = tagged.into_iter().filter(|id| !keep.contains(id)).collect();
-    if !orphans.is_empty() {
-        see_listed(&access, keep.first()).await?;
+    let orphans = orphans(&listed, &ours, &keep);
+    if orphans.is_empty() {
+        return Ok(());
     }
+    match ours {
+        Ours::Tagged(_) => {}
+        Ours::All => see_one_unknown(&keep, &orphans)?,
+    }
+    see_listed(&listed, keep.first())?;
     let mut deleted = false;
-    for orphan in &orphans {
+    for orphan in orphans {
         remove(&access, &key_of(orphan)).await.map_err(|error| if deleted { after_change(error) } else { error })?;
         deleted = true;
     }
-    if !deleted {
-        return Ok(());
-    }
     let mut patience = Patience::of(&access);
     loop {
-        let mut left = self::tagged(&access, &tags).await.map_err(after_change)?;
-        left.retain(|id| !keep.contains(id));
-        if left.is_empty() {
+        let listed = list(&access).await.map_err(after_change)?;
+        let left = self::orphans(&listed, &ours, &keep).len();
+        if left == 0 {
             return Ok(());
         }
         if !patience.wait().await {
-            let message = format!("{} deleted keys of this rotation are still in the provider's list", left.len());
+            let message = format!("{left} deleted keys of this rotation are still in the provider's list");
             let error = RotatorError::unknown("still-listed", message);
             return Err(RotatorError { retry: Retry::Now, ..error });
         }
     }
 }
 
-/// The ids of the keys with one of these tags.
-async fn tagged(access: &Access<'_>, tags: &HashSet<String>) -> Result<Vec<String>, RotatorError> {
-    let keys = list(access).await?.into_iter();
-    Ok(keys.filter(|key| key.tag.as_ref().is_some_and(|tag| tags.contains(tag))).map(|key| key.key_id).collect())
+/// The ids of our keys that are not kept.
+fn orphans<'a>(listed: &'a [Listed], ours: &Ours, keep: &[String]) -> Vec<&'a str> {
+    let left = listed.iter().filter(|key| ours.has(key) && !keep.contains(&key.key_id));
+    left.map(|key| key.key_id.as_str()).collect()
+}
+
+/// Where no live key is known, one of several may be it. One alone is what a lost answer leaves.
+fn see_one_unknown(keep: &[String], orphans: &[&str]) -> Result<(), RotatorError> {
+    if !keep.is_empty() || orphans.len() == 1 {
+        return Ok(());
+    }
+    let message = format!(
+        "the target has {} keys and the secret store holds none of them, so none is deleted: put the live one into the store, \
+         or delete those that nobody uses",
+        orphans.len()
+    );
+    Err(RotatorError::not_done(Retry::Never, "live-key-unknown", message))
 }
 
 /// The live key must be in the list under the id by which it is known.
-async fn see_listed(access: &Access<'_>, live: Option<&String>) -> Result<(), RotatorError> {
-    let listed = list(access).await?;
+fn see_listed(listed: &[Listed], live: Option<&String>) -> Result<(), RotatorError> {
     match live.filter(|live| !listed.iter().any(|key| key.key_id == **live)) {
         None => Ok(()),
         Some(kept) => Err(RotatorError::not_done(

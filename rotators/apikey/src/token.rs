@@ -59,7 +59,7 @@ pub(crate) async fn token(access: &Access<'_>, grant: &OAuth2, values: &Values<'
     }
     let secret = grant.client_secret.fill(values, Place::Whole)?;
     let request = request(&asked, &secret, grant.basic)?;
-    let reply = access.send(Outgoing { name: NAME, request }).await.map_err(Failure::of_question)?;
+    let reply = access.send_for_json(Outgoing { name: NAME, request }).await.map_err(Failure::of_question)?;
     let token = read(access, &reply)?;
     access.tokens.keep(asked, &token);
     Ok(token)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use keywheel_sdk::{Admin, Bundle, GrantParity, Rotator, Secret, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
 use keywheel_testkit::LiveSqlServer;
-use keywheel_testkit::exam::{Stage, Subject, sit};
+use keywheel_testkit::exam::{Candidate, Stage, Subject, sit};
 
 struct Live {
     server: LiveSqlServer,
@@ -99,7 +99,7 @@ impl Subject for Live {
         Stage {
             target: target(if self.who == Who::Admin { with(password) } else { Admin::Own }),
             current: login(&first, "Current-password-1"),
-            candidate: login(&second, "Candidate-password-3"),
+            candidate: Candidate::Given(login(&second, "Candidate-password-3")),
             wrong_admin: (self.who == Who::Admin).then(|| target(with("Not-the-admins-password-1"))),
             // The line is encrypted, so nobody can see where to break it.
             line: None,

@@ -1,18 +1,22 @@
 //! The conformance exam: what each rotator must do, whatever its target. A table of named cases, with a report to print.
 //!
 //! A new rotator implements [`Subject`] (how to make a fresh account, how to log in without the rotator) and calls [`sit`].
+//! Where the provider makes the value, [`ProviderSubject`] is the subject and only a [`KeyDouble`] is to be written.
 //! Cases that do not fit a subject are shown as skipped, with the reason; [`Report::assert_passed`] fails the test on any
 //! failure.
 
 mod cases;
+mod provider;
 mod report;
-
-use std::time::{Duration, Instant};
+mod sitting;
 
 use async_trait::async_trait;
-use keywheel_sdk::{Bundle, Call, Rotator, Secret, Target};
+use keywheel_sdk::{Bundle, Rotator, Target, USERNAME};
+
+use sitting::Sitting;
 
 pub use cases::{CASES, Case};
+pub use provider::{KeyDouble, KeyOwner, ProviderSubject};
 pub use report::{Outcome, Report};
 
 /// What is examined: a rotator with a target where the exam may make accounts.
@@ -24,11 +28,28 @@ pub trait Subject: Send + Sync {
     /// The rotator under examination.
     fn rotator(&self) -> &dyn Rotator;
 
-    /// A fresh account (or pair), set up as before a rotation: `current` is accepted, `candidate` is not.
+    /// A fresh account (or pair, or owner of keys), set up as before a rotation: `current` is accepted, a given candidate is
+    /// not.
     async fn stage(&self) -> Stage;
 
     /// Whether the target lets this credential in, asked without the rotator.
     async fn accepts(&self, credential: &Bundle) -> bool;
+
+    /// How many keys the owner of the last stage has, disabled ones counted too, asked without the rotator. `None` where
+    /// nobody can count; cases that look for what was left behind are then skipped.
+    async fn keys(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether a made key carries its rotation's tag. Not where keys can hold none and the rotator owns all of a target.
+    fn tags(&self) -> bool {
+        true
+    }
+
+    /// Whether a field of a credential may be shown in messages: it names the account, or says how long it lives.
+    fn is_public(&self, field: &str) -> bool {
+        field == USERNAME
+    }
 }
 
 /// The scene of one case.
@@ -37,17 +58,26 @@ pub struct Stage {
     pub target: Target,
     /// The live credential.
     pub current: Bundle,
-    /// The value to be applied; same account (in place) or the idle one (alternating).
-    pub candidate: Bundle,
+    /// The value that is to take its place.
+    pub candidate: Candidate,
     /// The same target with an admin whose password is wrong. `None` for `admin: self`.
     pub wrong_admin: Option<Target>,
     /// The same target through a line that can be broken. `None` where the exam cannot break it.
     pub line: Option<(Target, Box<dyn Line>)>,
-    /// Further passwords that must work: unicode, maximal length, characters that need quoting.
+    /// Further passwords that must work: unicode, maximal length, characters that need quoting. For given candidates only.
     pub odd_passwords: Vec<String>,
 }
 
-/// A line to the target that breaks on order, once per order, at the statement that changes the account.
+/// Where the exam has its candidates from, which is the rotator's [`keywheel_sdk::Origin`].
+pub enum Candidate {
+    /// The engine makes the value: this one, for the same account (in place) or the idle one (alternating).
+    Given(Bundle),
+    /// The provider makes it: each case asks [`Rotator::generate`], and has swept before, as the engine does.
+    Generated,
+}
+
+/// A line to the target that breaks on order, once per order, at the statement or request that changes something: the
+/// account, or a key.
 #[async_trait]
 pub trait Line: Send + Sync {
     /// The change reaches the target, its acknowledgement does not come back.
@@ -56,24 +86,8 @@ pub trait Line: Send + Sync {
     fn cut_before_next_change(&self);
     /// The change never arrives, and nobody says so: the caller runs into its deadline.
     fn stall_next_change(&self);
-    /// How often the line broke.
+    /// How often the line broke. The count may have begun before the stage was set.
     fn strikes(&self) -> u64;
-}
-
-impl Stage {
-    /// The candidate's account with another password.
-    pub fn candidate_with(&self, password: &str) -> Bundle {
-        self.candidate.duplicate().with(keywheel_sdk::PASSWORD, Secret::new(password.to_owned()))
-    }
-
-    fn call(&self) -> Call<'_> {
-        call(&self.target)
-    }
-}
-
-/// One call's frame, generous enough for a busy machine.
-fn call(target: &Target) -> Call<'_> {
-    Call { target, rotation: "exam-rotation", fence: 1, until: Instant::now() + Duration::from_secs(30) }
 }
 
 /// Runs all cases, each on a fresh stage, one after the other.
@@ -81,7 +95,8 @@ pub async fn sit(subject: &dyn Subject) -> Report {
     let mut report = Report::new(&subject.name());
     for case in CASES {
         let stage = subject.stage().await;
-        report.add(case.name, (case.run)(subject, stage).await);
+        let outcome = case.sit(&Sitting::begin(subject, &stage).await).await;
+        report.add(case.name, outcome);
     }
     report
 }

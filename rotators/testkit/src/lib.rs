@@ -2,6 +2,7 @@
 //!
 //! - [`exam`]: the conformance exam. A new rotator writes a [`exam::Subject`] and calls [`exam::sit`].
 //! - [`LyingRotator`]: a rotator around another one that fails, hangs or lies when told to, for tests of the engine.
+//! - [`HabitualLiar`]: a rotator around another one with one bad habit, for tests of the exam, which must find it out.
 //! - [`PostgresServer`]: a real, throwaway server.
 //! - [`LiveSqlServer`]: real servers of SQL Server, where somebody names one.
 //! - [`python_with`]: clients that others wrote.
@@ -10,6 +11,7 @@
 mod certificates;
 mod cut_proxy;
 pub mod exam;
+mod habit;
 mod live_sqlserver;
 mod lying;
 mod postgres_binaries;
@@ -18,6 +20,7 @@ mod python;
 
 pub use certificates::Certificates;
 pub use cut_proxy::{CutProxy, Fault};
+pub use habit::{Habit, HabitualLiar};
 pub use live_sqlserver::LiveSqlServer;
 pub use lying::{Lie, LyingRotator, Verb};
 pub use postgres_server::{PostgresOptions, PostgresServer, StartError};

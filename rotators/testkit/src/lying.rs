@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
@@ -20,6 +21,8 @@ pub enum Verb {
     Verify,
     Restore,
     Usage,
+    LastUsed,
+    Disable,
     Revoke,
 }
 
@@ -141,6 +144,10 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
         self.inner.check_settings(settings)
     }
 
+    fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> String {
+        self.inner.place(settings)
+    }
+
     fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
         self.inner.derive_field(target, bundle, field)
     }
@@ -194,6 +201,14 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
 
     async fn usage(&self, call: &Call<'_>, credential: &Bundle) -> Result<Usage, RotatorError> {
         self.tell(Verb::Usage, self.inner.usage(call, credential)).await
+    }
+
+    async fn last_used(&self, call: &Call<'_>, credential: &Bundle) -> Result<Option<SystemTime>, RotatorError> {
+        self.tell(Verb::LastUsed, self.inner.last_used(call, credential)).await
+    }
+
+    async fn disable(&self, call: &Call<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        self.tell(Verb::Disable, self.inner.disable(call, previous, current)).await
     }
 
     async fn revoke(

@@ -30,7 +30,7 @@ struct Shown {
     /// What the secret holds.
     fields: Vec<String>,
     /// The name that each key gets.
-    tag: String,
+    tag: Option<String>,
     /// How long a new key may be refused at first.
     propagation_seconds: u64,
     /// What a policy gives under `target:`.
@@ -127,7 +127,7 @@ fn write(cx: &mut Session, shown: &Shown) -> anyhow::Result<()> {
     }
     entry("address", &shown.base_url)?;
     entry("fields", &shown.fields.join(", "))?;
-    entry("tag", &shown.tag)?;
+    entry("tag", shown.tag.as_deref().unwrap_or("none: all keys of a target are the policy's own"))?;
     if shown.propagation_seconds > 0 {
         entry("propagation", &format!("{} s", shown.propagation_seconds))?;
     }

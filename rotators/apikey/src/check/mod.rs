@@ -14,8 +14,10 @@ use serde_yaml::Location;
 
 use crate::document::{Document, RequestsDocument, Text};
 use crate::duration;
-use crate::mistake::{Flaw, Mistake};
+use crate::http::Format;
+use crate::mistake::{Flaw, Mistake, did_you_mean};
 use crate::provider::{KEY_ID, PUBLIC, Provider, SettingSpec, Tag};
+use crate::settings::EXCLUSIVE;
 use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
@@ -26,7 +28,17 @@ const LONGEST_PROPAGATION: Duration = Duration::from_secs(300);
 
 /// Checks all of it, whatever is found wrong on the way.
 pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mistake>> {
-    let mut check = Check { file, mistakes: Vec::new(), settings: Vec::new(), fields: Vec::new(), lifetime: false };
+    let mut check = Check {
+        file,
+        mistakes: Vec::new(),
+        settings: Vec::new(),
+        fields: Vec::new(),
+        tagged: true,
+        control: true,
+        self_managed: true,
+        xml: false,
+        lifetime: false,
+    };
     let provider = check.provider(document);
     check.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     // What the admin's requests share is checked with each of them.
@@ -43,6 +55,14 @@ struct Check<'a> {
     mistakes: Vec<Mistake>,
     settings: Vec<SettingSpec>,
     fields: Vec<String>,
+    /// Whether keys hold a tag.
+    tagged: bool,
+    /// Whether `verify` is believed only after a wrong key was refused.
+    control: bool,
+    /// Whether all that is asked of the admin is among the fields.
+    self_managed: bool,
+    /// Whether answers are XML.
+    xml: bool,
     /// Whether keys end by themselves.
     lifetime: bool,
 }
@@ -63,13 +83,14 @@ impl Check<'_> {
         result.map_err(|flaw| self.mistake(at, flaw)).ok()
     }
 
-    fn provider(&mut self, document: Document) -> Option<Provider> {
+    fn provider(&mut self, mut document: Document) -> Option<Provider> {
         self.head(&document);
-        self.settings(document.settings);
+        self.settings(std::mem::take(&mut document.settings));
         self.fields(&document.fields);
         let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
-        let tag = self.tag(&document.tag);
+        let tag = self.tag_or_all(&document);
         let base_url = self.base(&document.base_url);
+        let answers = document.answers.as_ref().map_or(Some(Format::Json), |text| self.answers(text));
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
         let RequestsDocument { create, list, verify, disable, delete, last_used } = document.requests.value;
@@ -103,6 +124,7 @@ impl Check<'_> {
             about: document.about.value,
             docs: document.docs.map(|docs| docs.value),
             base_url: base_url?,
+            answers: answers?,
             headers: headers?,
             tag: tag?,
             create: create?,
@@ -118,6 +140,7 @@ impl Check<'_> {
                 None => None,
                 Some(setting) => Some(setting?),
             },
+            self_managed: self.self_managed,
             propagation: propagation?,
             settings: std::mem::take(&mut self.settings),
             fields: std::mem::take(&mut self.fields),
@@ -164,6 +187,33 @@ impl Check<'_> {
         }
     }
 
+    /// How keys are known for ours: by a tag, or because all are.
+    fn tag_or_all(&mut self, document: &Document) -> Option<Option<Tag>> {
+        let exclusive = document.exclusive.as_ref().filter(|exclusive| exclusive.value);
+        self.tagged = document.tag.is_some() || exclusive.is_none();
+        match (&document.tag, exclusive) {
+            (Some(tag), None) => self.tag(tag).map(Some),
+            (None, Some(exclusive)) => {
+                if self.settings.iter().any(|spec| spec.name == EXCLUSIVE) {
+                    let message = "the setting `exclusive` is there already, where no key holds a tag";
+                    self.wrong(exclusive.referenced, message, "give the other setting another name");
+                }
+                Some(None)
+            }
+            (Some(_), Some(exclusive)) => {
+                let message = "`exclusive` is for keys that can hold no tag, and there is one";
+                self.wrong(exclusive.referenced, message, "remove it");
+                None
+            }
+            (None, None) => {
+                let message = "there is no `tag`, so nobody would find a key whose answer was lost";
+                let help = "write `tag: \"keywheel:${rotation}\"`; only where keys can hold no name, `exclusive: true`";
+                self.wrong(document.provider.referenced, message, help);
+                None
+            }
+        }
+    }
+
     fn tag(&mut self, tag: &Text) -> Option<Tag> {
         let template = self.told(tag.referenced, Template::parse(&tag.value))?;
         let sole = template.variables().eq([&Variable::Rotation]);
@@ -179,6 +229,19 @@ impl Check<'_> {
             return None;
         }
         Some(Tag { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    fn answers(&mut self, text: &Text) -> Option<Format> {
+        self.xml = text.value == "xml";
+        match text.value.as_str() {
+            "json" => Some(Format::Json),
+            "xml" => Some(Format::Xml),
+            other => {
+                let help = did_you_mean(other, ["json", "xml"]);
+                self.wrong(text.referenced, format!("`{other}` is not read"), help);
+                None
+            }
+        }
     }
 
     fn propagation(&mut self, text: Option<&Text>) -> Option<Duration> {

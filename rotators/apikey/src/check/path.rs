@@ -13,7 +13,8 @@ impl Check<'_> {
     }
 
     /// The list that `$.keys[*]` names the items of. An answer without that list is told from one with an empty list.
-    pub(super) fn items(&mut self, text: &Text) -> Option<JsonPath> {
+    /// With it, in XML, the element that the items stand in.
+    pub(super) fn items(&mut self, text: &Text) -> Option<(JsonPath, Option<JsonPath>)> {
         let parsed = match text.value.trim_end().strip_suffix("[*]") {
             Some(list) => parse(&text.value).and_then(|_| parse(list)),
             None => {
@@ -21,7 +22,9 @@ impl Check<'_> {
                 Err(Flaw::new(message, "such as `$.keys[*]`, or `$[*]` where the answer is the list"))
             }
         };
-        self.told(text.referenced, parsed)
+        let items = self.told(text.referenced, parsed)?;
+        let parent = text.value.trim_end().strip_suffix("[*]").and_then(|list| list.rsplit_once('.'));
+        Some((items, parent.filter(|_| self.xml).and_then(|(parent, _)| parse(parent).ok())))
     }
 }
 

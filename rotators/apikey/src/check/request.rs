@@ -3,9 +3,11 @@
 use serde_yaml::Location;
 
 use super::Check;
-use crate::document::{AuthDocument, Entries, NextDocument, RequestDocument, Text};
+use crate::document::{AuthDocument, EachDocument, Entries, NextDocument, RequestDocument, Text};
 use crate::mistake::did_you_mean;
-use crate::provider::{Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Verify};
+use crate::provider::{
+    Auth, Body, Create, LastUsed, LastUsedRequest, List, Next, PUBLIC, Removal, Request, Sign, Verify,
+};
 use crate::spanned::Spanned;
 use crate::template::{Template, Variable};
 
@@ -43,15 +45,15 @@ impl Scope {
 impl Check<'_> {
     pub(super) fn create(
         &mut self,
-        request: Spanned<RequestDocument>,
+        request: Spanned<Box<RequestDocument>>,
         admin: &Spanned<AuthDocument>,
     ) -> Option<Create> {
         let (at, mut document) = (request.referenced, request.value);
-        let quota = self.statuses(document.quota.take(), 400..=499, "quota");
+        let quota = self.sign(document.quota.take(), document.quota_if.take(), "quota");
         let idempotency_key = document.idempotency_key.take().map(|name| self.header_name(&name));
         let extract = self.extract(at, document.extract.take());
         let tagged = document.texts().any(|text| text.contains("${tag}"));
-        if !tagged {
+        if self.tagged && !tagged {
             let message = "`create` gives the key no tag, so nobody would find it again after a lost answer";
             self.wrong(at, message, "write `${tag}` into the key's name or description");
         }
@@ -67,7 +69,11 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn list(&mut self, request: Spanned<RequestDocument>, admin: &Spanned<AuthDocument>) -> Option<List> {
+    pub(super) fn list(
+        &mut self,
+        request: Spanned<Box<RequestDocument>>,
+        admin: &Spanned<AuthDocument>,
+    ) -> Option<List> {
         let (at, mut document) = (request.referenced, request.value);
         let items = document.items.take();
         if items.is_none() {
@@ -79,17 +85,35 @@ impl Check<'_> {
             self.wrong(at, "`list` has no `each`", help);
         }
         let items = items.and_then(|items| self.items(&items));
-        let each = each.map(|each| (self.json_path(&each.value.key_id), self.json_path(&each.value.tag)));
+        let each = each.map(|each| (self.json_path(&each.value.key_id), self.listed_tag(&each)));
         let next = match document.next.take() {
             None => Some(Next::Nothing),
             Some(next) => self.next(next),
         };
         let request = self.request("list", at, document, Some(admin), Scope::Admin);
-        let (key_id, tag) = each?;
-        Some(List { request: request?, items: items?, key_id: key_id?, tag: tag?, next: next? })
+        let ((items, parent), (key_id, tag)) = (items?, each?);
+        Some(List { request: request?, items, parent, key_id: key_id?, tag: tag?, next: next? })
     }
 
-    pub(super) fn verify(&mut self, request: Spanned<RequestDocument>) -> Option<Verify> {
+    /// Where a key in the list holds its tag, if it holds one.
+    fn listed_tag(&mut self, each: &Spanned<EachDocument>) -> Option<Option<serde_json_path::JsonPath>> {
+        match &each.value.tag {
+            Some(tag) if !self.tagged => {
+                let message = "`tag` where keys hold none";
+                self.wrong(tag.referenced, message, "remove it, or declare a `tag` instead of `exclusive`");
+                None
+            }
+            Some(tag) => self.json_path(tag).map(Some),
+            None if self.tagged => {
+                let message = "`each` has no `tag`, so nobody would find a key whose answer was lost";
+                self.wrong(each.referenced, message, "say where a key in the list holds its name: `tag: \"$.name\"`");
+                None
+            }
+            None => Some(None),
+        }
+    }
+
+    pub(super) fn verify(&mut self, request: Spanned<Box<RequestDocument>>) -> Option<Verify> {
         let (at, mut document) = (request.referenced, request.value);
         let refused = document.refused.take();
         let refused_if = document.refused_if.take();
@@ -99,11 +123,13 @@ impl Check<'_> {
         }
         let refused = self.statuses(refused, 400..=499, "refused");
         let refused_if = refused_if.map(|path| self.json_path(&path));
+        let key_id = document.key_id.take().map(|path| self.json_path(&path));
         let negative_control = document.negative_control.take();
         if let Some(control) = negative_control.as_ref().filter(|control| !control.value && document.holds.is_none()) {
             let message = "a `verify` that asks no wrong key and looks at nothing but a status may accept any key";
             self.wrong(control.referenced, message, "say by `holds` what only the answer to a right key holds");
         }
+        self.control = negative_control.is_none_or(|control| control.value);
         let secret = document.texts().filter_map(|text| Template::parse(text).ok()).any(|template| {
             template
                 .variables()
@@ -121,13 +147,17 @@ impl Check<'_> {
                 None => None,
                 Some(path) => Some(path?),
             },
-            negative_control: negative_control.is_none_or(|control| control.value),
+            key_id: match key_id {
+                None => None,
+                Some(path) => Some(path?),
+            },
+            negative_control: self.control,
         })
     }
 
     pub(super) fn removal(
         &mut self,
-        request: Spanned<RequestDocument>,
+        request: Spanned<Box<RequestDocument>>,
         name: &'static str,
         admin: &Spanned<AuthDocument>,
     ) -> Option<Removal> {
@@ -138,7 +168,7 @@ impl Check<'_> {
                 "say what status a key that is not there is answered with: `gone: [404]`, or `gone: []` if as success";
             self.wrong(at, message, help);
         }
-        let gone = self.statuses(document.gone.take(), 400..=499, "gone");
+        let gone = self.sign(document.gone.take(), document.gone_if.take(), "gone");
         self.names_key(at, &document, name);
         let request = self.request(name, at, document, Some(admin), Scope::Removal)?;
         Some(Removal { request, gone: gone? })
@@ -147,7 +177,7 @@ impl Check<'_> {
     /// In the list, by a request of its own, or not at all.
     pub(super) fn last_used(
         &mut self,
-        request: Option<Spanned<RequestDocument>>,
+        request: Option<Spanned<Box<RequestDocument>>>,
         each: Option<Text>,
         admin: &Spanned<AuthDocument>,
     ) -> Option<LastUsed> {
@@ -176,6 +206,28 @@ impl Check<'_> {
         Some(LastUsed::Request(Box::new(LastUsedRequest { request, at: place?, never })))
     }
 
+    /// Statuses, and what an answer with one must hold besides.
+    fn sign(
+        &mut self,
+        statuses: Option<Spanned<Vec<Spanned<u16>>>>,
+        holds: Option<Text>,
+        key: &'static str,
+    ) -> Option<Sign> {
+        if let Some(holds) = holds.as_ref().filter(|_| statuses.as_ref().is_none_or(|list| list.value.is_empty())) {
+            let help = format!("say of which statuses: `{key}: [400]`");
+            self.wrong(holds.referenced, format!("`{key}_if` without statuses in `{key}`"), help);
+        }
+        let statuses = self.statuses(statuses, 400..=499, key);
+        let holds = holds.map(|path| self.json_path(&path));
+        Some(Sign {
+            statuses: statuses?,
+            holds: match holds {
+                None => None,
+                Some(path) => Some(path?),
+            },
+        })
+    }
+
     fn names_key(&mut self, at: Location, document: &RequestDocument, name: &str) {
         if !document.texts().any(|text| text.contains("${key.key_id}")) {
             let message = format!("`{name}` does not say which key");
@@ -188,7 +240,7 @@ impl Check<'_> {
         &mut self,
         name: &'static str,
         at: Location,
-        document: RequestDocument,
+        document: Box<RequestDocument>,
         admin: Option<&Spanned<AuthDocument>>,
         scope: Scope,
     ) -> Option<Request> {
@@ -265,13 +317,18 @@ impl Check<'_> {
     }
 
     fn next(&mut self, next: Spanned<NextDocument>) -> Option<Next> {
-        let NextDocument { cursor, parameter, link, page, first } = next.value;
-        match (cursor, parameter, link, page, first) {
-            (Some(cursor), Some(parameter), None, None, None) => {
-                Some(Next::Cursor { at: self.json_path(&cursor)?, parameter: parameter.value })
+        let NextDocument { cursor, parameter, more, link, page, first } = next.value;
+        match (cursor, parameter, more, link, page, first) {
+            (Some(cursor), Some(parameter), more, None, None, None) => {
+                let (at, more) = (self.json_path(&cursor), more.map(|more| self.json_path(&more)));
+                let more = match more {
+                    None => None,
+                    Some(more) => Some(more?),
+                };
+                Some(Next::Cursor { at: at?, parameter: parameter.value, more })
             }
-            (None, None, Some(link), None, None) if link.value => Some(Next::Link),
-            (None, None, None, Some(page), first) => {
+            (None, None, None, Some(link), None, None) if link.value => Some(Next::Link),
+            (None, None, None, None, Some(page), first) => {
                 Some(Next::Page { parameter: page.value, first: first.map_or(1, |first| first.value) })
             }
             _ => {
@@ -287,9 +344,9 @@ impl Check<'_> {
 /// The request that a key belongs to.
 fn owner(key: &str) -> &'static str {
     match key {
-        "quota" | "idempotency_key" | "extract" => "create",
-        "refused" | "refused_if" | "negative_control" => "verify",
-        "gone" => "delete",
+        "quota" | "quota_if" | "idempotency_key" | "extract" => "create",
+        "refused" | "refused_if" | "key_id" | "negative_control" => "verify",
+        "gone" | "gone_if" => "delete",
         "at" | "never" => "last_used",
         _ => "list",
     }

@@ -16,6 +16,12 @@ impl Check<'_> {
 
     /// Whether all variables may stand there. `whole`: kinds of settings that may beside those that are texts.
     fn variables(&mut self, text: &Text, template: &Template, scope: Scope, whole: fn(ValueKind) -> bool) -> bool {
+        for variable in template.variables() {
+            let Variable::Admin(field) = variable else { continue };
+            if !self.fields.contains(field) {
+                self.self_managed = false;
+            }
+        }
         let flaw = |variable: &Variable| self.flaw(variable, scope).or_else(|| self.no_text(variable, whole));
         let flaws: Vec<Flaw> = template.variables().filter_map(flaw).collect();
         let fine = flaws.is_empty();
@@ -94,6 +100,8 @@ impl Check<'_> {
                 // An address stands in the logs of all who pass it on; a user name may.
                 Scope::AdminAddress | Scope::RemovalAddress if field == "username" => None,
                 Scope::AdminAddress | Scope::RemovalAddress => Some(in_address(&name)),
+                // That a wrong key is refused shows that the answer is about the key as well.
+                Scope::Verify if self.control => None,
                 Scope::Verify | Scope::VerifyAddress => Some(Flaw::new(
                     format!("`{name}` in `verify`, which asks whether the key is accepted and not the admin"),
                     "use `${key.…}`",
@@ -120,6 +128,9 @@ impl Check<'_> {
             Variable::Expires(_) if !self.lifetime => {
                 let help = "write `lifetime: \"${target.lifetime}\"` at the top, a setting of kind `duration`";
                 Some(Flaw::new(format!("`{name}` where no lifetime is known"), help))
+            }
+            Variable::Tag if !self.tagged => {
+                Some(Flaw::new("`tag` where keys hold none", "remove it, or declare a `tag` instead of `exclusive`"))
             }
             Variable::Rotation | Variable::Tag | Variable::Expires(_) => match scope {
                 Scope::Base => Some(out_of_place(&name)),

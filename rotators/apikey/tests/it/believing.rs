@@ -132,3 +132,29 @@ async fn changes_with_a_good_status_alone_may_not_have_happened() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_about_another_key_is_none() {
+    let fake = Fake::with(&DECLARATION.replace(REFUSED, &format!("{REFUSED}    key_id: \"$.key.id\"\n"))).await;
+    let key = fake.has("live", None);
+    for (status, body, expected) in [
+        (200, "{\"key\": {\"id\": \"live\"}}", "yes"),
+        (200, "{\"key\": {\"id\": \"other\"}}", "unknown"),
+        (200, "{\"key\": null}", "unknown"),
+        (200, "<html>", "unknown"),
+        (401, "{\"key\": {\"id\": \"other\"}}", "no"),
+    ] {
+        fake.fault("verify", Fault::Instead(status, &[], body.to_owned()));
+        assert_eq!(said(&fake, &key).await, expected, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_verify_may_need_something_of_the_admins_beside_the_key() {
+    let verify = "auth: { headers: { X-Api-Key: \"${admin.password}\", Authorization: \"Bearer ${key.key}\" } }";
+    let declaration = DECLARATION.replace("auth: { bearer: \"${key.key}\" }", verify);
+    let fake = Fake::with(&declaration).await;
+    let target = fake.target(json!({}));
+    let key = fake.rotator.generate(&call(&target), None).await.unwrap();
+    fake.rotator.apply(&call(&target), &key, None).await.unwrap();
+}

@@ -1,6 +1,8 @@
 //! `revoke`, `restore`: a key ends, and no other one.
 
-use keywheel_sdk::{Bundle, Effect, RevokeHow, Rotator, Secret};
+use std::time::Duration;
+
+use keywheel_sdk::{Bundle, Effect, Retry, RevokeHow, Rotator, Secret};
 use serde_json::json;
 
 use crate::fake::{DECLARATION, Fake, Fault, call};
@@ -129,4 +131,40 @@ async fn a_deleted_key_that_still_works_is_told() {
     let target = fake.target(json!({}));
     let error = fake.rotator.revoke(&call(&target), &previous, &current, HOW).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "still-accepted"));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_busy_with_a_key_is_asked_again_without_a_person() {
+    for (status, headers, wait) in
+        [(409, &[][..], 30), (423, &[][..], 30), (409, Vec::leak(vec![("retry-after", "7".to_owned())]), 7)]
+    {
+        let fake = Fake::start().await;
+        let candidate = fake.has("new", None);
+        fake.fault("disable", Fault::Instead(status, headers, String::new()));
+        let target = fake.target(json!({}));
+        let error = fake.rotator.restore(&call(&target), &candidate, None).await.unwrap_err();
+        assert_eq!((error.effect, error.retry), (Effect::None, Retry::After(Duration::from_secs(wait))), "{status}");
+        // After it was disabled something has changed.
+        fake.fault("delete", Fault::Instead(status, headers, String::new()));
+        let error = fake.rotator.restore(&call(&target), &candidate, None).await.unwrap_err();
+        assert_eq!((error.effect, error.retry), (Effect::Unknown, Retry::After(Duration::from_secs(wait))), "{status}");
+        fake.rotator.restore(&call(&target), &candidate, None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_status_for_several_mistakes_means_gone_only_with_the_right_words() {
+    let gone = "    gone: [400]\n    gone_if: \"$.error[?search(@, 'no such key')]\"\npropagation";
+    let fake = Fake::with(&DECLARATION.replace("    gone: [404]\npropagation", gone)).await;
+    let (previous, current) = (fake.has("old", None), fake.has("live", None));
+    let target = fake.target(json!({}));
+    for (body, expected) in [
+        ("{\"error\": {\"message\": \"malformed\"}}", Some(Effect::Unknown)),
+        ("<html>no such key", Some(Effect::Unknown)),
+        ("{\"error\": {\"message\": \"there is no such key here\"}}", None),
+    ] {
+        fake.fault("delete", Fault::Instead(400, &[], body.to_owned()));
+        let ended = fake.rotator.revoke(&call(&target), &previous, &current, HOW).await;
+        assert_eq!(ended.err().map(|error| error.effect), expected, "{body}");
+    }
 }

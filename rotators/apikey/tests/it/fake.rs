@@ -55,6 +55,7 @@ pub struct Scene {
     pub log: Vec<String>,
     pub idempotency: Vec<String>,
     pub bodies: Vec<Value>,
+    pub queries: Vec<String>,
     /// What came with signed requests.
     pub session_tokens: Vec<String>,
     /// How `list` goes on: `cursor` (unless given), `link`, `page` or `stuck`.
@@ -138,6 +139,7 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     let name = match (head.method.as_str(), path.as_str()) {
         ("GET", "/base/v1/whoami") => "verify",
         ("POST", "/base/token") => "token",
+        (_, "/base/xml") => "xml",
         ("POST", path) if path == keys => "create",
         ("GET", path) if path == keys => "list",
         ("POST", path) if path.ends_with("/disable") && path.starts_with(keys) => "disable",
@@ -147,7 +149,9 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     };
     let mut scene = scene.lock().unwrap();
     scene.log.push(name.to_owned());
+    scene.queries.extend(head.uri.query().map(str::to_owned));
     let authorization = header("authorization");
+    assert!(name != "xml" || signed, "the signature is wrong");
     let fault = scene.faults.get_mut(name).and_then(VecDeque::pop_front);
     if let Some(Fault::Instead(status, headers, body)) = fault {
         let mut response = Response::builder().status(status);

@@ -105,3 +105,53 @@ async fn a_key_that_no_sweep_would_find_is_not_kept() {
     assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "not-listed"));
     assert!(fake.ids().is_empty(), "it was deleted: {:?}", fake.ids());
 }
+
+#[tokio::test]
+async fn a_cursor_on_the_last_page_ends_nothing() {
+    let fake = Fake::with(&DECLARATION.replace("parameter: cursor }", "parameter: cursor, more: \"$.more\" }")).await;
+    let target = fake.target(json!({}));
+    let page = |more: &str, ids: &str| format!("{{\"keys\": [{ids}], {more} \"next_cursor\": \"2\"}}");
+    let key = |id: &str| format!("{{\"id\": \"{id}\", \"name\": \"other\"}}");
+    for last in ["\"more\": false,", "\"more\": \"false\","] {
+        fake.fault("list", Fault::Instead(200, &[], page("\"more\": true,", &key("a"))));
+        fake.fault("list", Fault::Instead(200, &[], page(last, &key("b"))));
+        fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
+    }
+    assert_eq!(fake.count("list"), 4);
+    for (more, cursor) in
+        [("", "\"x\""), ("\"more\": 1,", "\"x\""), ("\"more\": null,", "\"x\""), ("\"more\": true,", "null")]
+    {
+        fake.fault("list", Fault::Instead(200, &[], format!("{{\"keys\": [], {more} \"next_cursor\": {cursor}}}")));
+        let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
+        assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_stays_within_the_address_of_the_declaration() {
+    let fake = Fake::with(&DECLARATION.replace(CURSOR, "next: { link: true }")).await;
+    let target = fake.target(json!({}));
+    for link in ["/", "/other/keys", "/basement/keys", "/base/../other", "/base/%2e%2e/other", "../../../../../other"] {
+        let headers = Vec::leak(vec![("link", format!("<{link}>; rel=next"))]);
+        fake.fault("list", Fault::Instead(200, headers, "{\"keys\": [{\"id\": 1}]}".to_owned()));
+        let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
+        assert_eq!(error.code, "foreign-link", "{link}");
+    }
+    assert_eq!(fake.count("elsewhere"), 0);
+}
+
+#[tokio::test]
+async fn a_list_has_a_longest_length() {
+    let fake = Fake::start().await;
+    let target = fake.target(json!({}));
+    for page in 0..20 {
+        let body = format!(
+            "{{\"keys\": [{{\"id\": \"k{page}\"}}], \"next_cursor\": \"{page}\", \"x\": \"{}\"}}",
+            "x".repeat(1_000_000)
+        );
+        fake.fault("list", Fault::Instead(200, &[], body));
+    }
+    let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"));
+    assert!(error.message.contains("longer than 16 MiB") && fake.count("list") == 17, "{error} {}", fake.count("list"));
+}

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use keywheel_sdk::{Answer, Check, Effect, Retry, Rotator, Severity};
+use keywheel_sdk::{Admin, Answer, Check, Effect, Retry, Rotator, Secret, Severity};
 use serde_json::json;
 
-use crate::fake::{ADMIN, Fake, Fault, call, id};
+use crate::fake::{ADMIN, DECLARATION, Fake, Fault, call, id};
 
 #[tokio::test]
 async fn a_key_is_made_beside_the_first_with_the_rotations_tag() {
@@ -125,6 +125,35 @@ async fn a_full_target_is_refused_and_untouched() {
     let error = fake.rotator.generate(&call(&target), Some(&current)).await.err().unwrap();
     assert_eq!((error.effect, error.code.as_str()), (Effect::None, "quota"));
     assert_eq!(fake.ids(), before);
+}
+
+#[tokio::test]
+async fn a_status_for_several_mistakes_means_full_only_with_the_right_words() {
+    let fake = Fake::with(&DECLARATION.replace("quota: [409]", "quota: [403]\n    quota_if: \"$.full\"")).await;
+    let target = fake.target(json!({}));
+    for (body, code) in [("{\"full\": true}", "quota"), ("{\"full\": false}", "status-403"), ("no", "status-403")] {
+        fake.fault("create", Fault::Instead(403, &[], body.to_owned()));
+        let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+        assert_eq!((error.effect, error.code.as_str()), (Effect::None, code), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_may_rotate_itself_where_it_has_all_that_is_asked_of_the_admin() {
+    for (declaration, expected) in [
+        (DECLARATION.to_owned(), false),
+        (DECLARATION.replace("${admin.password}", "${admin.key}"), true),
+        (
+            DECLARATION.replace("bearer: \"${admin.password}\"", "headers: { A: \"${admin.key}\", B: \"${admin.b}\" }"),
+            false,
+        ),
+    ] {
+        assert_eq!(Fake::with(&declaration).await.rotator.describe().capabilities.self_managed, expected);
+    }
+    let fake = Fake::with(&DECLARATION.replace("${admin.password}", "${admin.key}")).await;
+    let mut target = fake.target(json!({}));
+    target.admin = Admin::Credential(fake.has("live", None).with("key", Secret::new(ADMIN.to_owned())));
+    fake.rotator.generate(&call(&target), None).await.unwrap();
 }
 
 #[tokio::test]

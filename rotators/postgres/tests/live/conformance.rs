@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use keywheel_postgres::PostgresRotator;
 use keywheel_sdk::{Admin, Bundle, GrantParity, Rotator, Strategy, Target};
-use keywheel_testkit::exam::{Line, Stage, Subject, sit};
+use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
 use keywheel_testkit::{CutProxy, Fault};
 
 use crate::scene::{
@@ -92,7 +92,7 @@ impl Subject for Postgres {
         Stage {
             target: target(strategy(), authorised(&admin)),
             current: login(&first, "current-password-1"),
-            candidate: login(if self.alternates { &second } else { &first }, "candidate-password-3"),
+            candidate: Candidate::Given(login(if self.alternates { &second } else { &first }, "candidate-password-3")),
             wrong_admin,
             line: Some((through_proxy, Box::new(Wire(proxy)))),
             odd_passwords: vec![

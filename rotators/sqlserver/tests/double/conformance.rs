@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use keywheel_sdk::{Admin, Bundle, Rotator, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
 use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, PasswordPolicy, SqlServer, Version};
-use keywheel_testkit::exam::{Line, Stage, Subject, sit};
+use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
 use serde_json::{Map, Value, json};
 
 use crate::scene::{CONTAINED, Site, alternating, fresh, in_place, login, policy, sa};
@@ -228,7 +228,10 @@ impl Subject for Kept {
         Stage {
             target: target(authorised()),
             current: login(&first, "Current-password-1"),
-            candidate: login(if examined.alternates { &second } else { &first }, "Candidate-password-3"),
+            candidate: Candidate::Given(login(
+                if examined.alternates { &second } else { &first },
+                "Candidate-password-3",
+            )),
             wrong_admin: wrong.map(|wrong| target(Admin::Credential(wrong))),
             line: Some((target(authorised()), Box::new(wire))),
             odd_passwords: odd_passwords(),

@@ -38,11 +38,16 @@ impl Report {
         self.rows.iter().filter(|(_, outcome)| *outcome == Outcome::Passed).count()
     }
 
+    /// The names of the cases that failed.
+    pub fn failed(&self) -> Vec<&'static str> {
+        let failed = self.rows.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        failed.map(|(case, _)| *case).collect()
+    }
+
     /// # Panics
     /// With the whole report, if a case failed.
     pub fn assert_passed(&self) {
-        let failed = self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
-        assert!(!failed, "{self}");
+        assert!(self.failed().is_empty(), "{self}");
     }
 }
 

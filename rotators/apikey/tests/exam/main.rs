@@ -1,0 +1,31 @@
+//! The exam of rotators, sat by keys of the example service; and the liars that it must find out.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod keyservice;
+mod liars;
+
+use std::time::Duration;
+
+use keywheel_keyservice::Options;
+use keywheel_testkit::exam::sit;
+
+use crate::keyservice::{DECLARATION, options, rotator, subject, subject_at};
+
+#[tokio::test]
+async fn keys_of_the_example_service() {
+    let report = sit(&subject("keys of the example service", rotator(DECLARATION)).await).await;
+    report.assert_passed();
+    assert!(report.passed() >= 31, "too many cases were skipped\n{report}");
+}
+
+/// Without `disable` a key is deleted at once, and a new one is refused at first.
+#[tokio::test]
+async fn keys_of_a_service_that_lags_and_cannot_disable() {
+    let (before, after) = DECLARATION.split_once("  disable:\n").unwrap();
+    let delete = &after[after.find("  delete:\n").unwrap()..];
+    let declaration = format!("{before}{delete}\npropagation: 5s\n");
+    let lags = Options { propagation: Duration::from_millis(200), ..options() };
+    let report = sit(&subject_at("keys of a service that lags", rotator(&declaration), lags).await).await;
+    report.assert_passed();
+    assert!(report.passed() >= 29, "too many cases were skipped\n{report}");
+}

@@ -1,0 +1,180 @@
+//! A vendor's double: a server that answers by the vendor's rules, records what it is asked, and breaks on order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use keywheel_apikey::{ApiKeyRotator, shipped};
+use keywheel_sdk::{Admin, Bundle, Call, Secret, Strategy, Target};
+
+use crate::asked::Asked;
+use crate::case::{Case, Reply};
+use crate::record::Record;
+use crate::shelf::{Key, Shelf};
+
+/// The rotation that is under way in all tests, in the form of the engine's ids.
+pub const ROTATION: &str = "0199c3c0-5c9e-7cc0-9d7c-2b1f6a4e8d11";
+/// One before it.
+pub const EARLIER: &str = "0199b111-75aa-7f21-8a30-c4d2a86d0b7e";
+
+/// What happens to the next request of a name instead of what should.
+pub enum Fault {
+    /// This answer, and nothing done.
+    Instead(u16, &'static [(&'static str, &'static str)], String),
+    /// It is done, then the connection breaks.
+    CutAfter,
+}
+
+#[derive(Default)]
+struct Inside {
+    shelf: Shelf,
+    faults: VecDeque<(&'static str, Fault)>,
+    record: Record,
+    odd: Vec<String>,
+}
+
+/// A running double, and the shipped rotator that is to talk to it.
+pub struct Double {
+    case: &'static Case,
+    inside: Arc<Mutex<Inside>>,
+    pub rotator: ApiKeyRotator,
+    target: Target,
+}
+
+impl Double {
+    /// With an admin and no keys.
+    pub async fn start(case: &'static Case) -> Self {
+        let admin = case.admin.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let shelf = Shelf::of(admin.collect(), case.limit);
+        let inside = Arc::new(Mutex::new(Inside { shelf, ..Inside::default() }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(serve).with_state((case, Arc::clone(&inside)));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let provider = shipped().into_iter().find(|provider| provider.name() == case.provider).unwrap();
+        let target = Target {
+            settings: (case.settings)(&url).as_object().unwrap().clone(),
+            strategy: Strategy::Overlapping,
+            admin: Admin::Credential(bundle(case.admin)),
+            generates: None,
+        };
+        Double { case, inside, rotator: ApiKeyRotator::new(provider), target }
+    }
+
+    /// One call of the rotation that is under way.
+    pub fn call(&self) -> Call<'_> {
+        Call { target: &self.target, rotation: ROTATION, fence: 1, until: Instant::now() + Duration::from_secs(20) }
+    }
+
+    /// The same target, and an admin whom the vendor does not know.
+    pub fn stranger(&self) -> Target {
+        let wrong: Vec<_> = self.case.admin.iter().map(|(name, _)| (*name, self.case.wrong_admin)).collect();
+        let Target { settings, strategy, .. } = &self.target;
+        let admin = Admin::Credential(bundle(&wrong));
+        Target { settings: settings.clone(), strategy: strategy.clone(), admin, generates: None }
+    }
+
+    pub fn shelf(&self) -> impl std::ops::DerefMut<Target = Shelf> + '_ {
+        struct Guard<'a>(MutexGuard<'a, Inside>);
+        impl std::ops::Deref for Guard<'_> {
+            type Target = Shelf;
+            fn deref(&self) -> &Shelf {
+                &self.0.shelf
+            }
+        }
+        impl std::ops::DerefMut for Guard<'_> {
+            fn deref_mut(&mut self) -> &mut Shelf {
+                &mut self.0.shelf
+            }
+        }
+        Guard(self.inside.lock().unwrap())
+    }
+
+    /// A key that is there, made by an earlier rotation or by hand.
+    pub fn has(&self, name: &str) -> Bundle {
+        let key = (self.case.make)(&mut self.shelf(), name);
+        self.bundle(&key)
+    }
+
+    /// What the secret store holds of a key.
+    pub fn bundle(&self, key: &Key) -> Bundle {
+        Bundle::new().with("key_id", Secret::new(key.id.clone())).with(self.case.field, Secret::new(key.secret.clone()))
+    }
+
+    /// A tag as an earlier rotation has left it.
+    pub fn earlier(&self) -> String {
+        (self.case.tag)(EARLIER)
+    }
+
+    pub fn tag(&self) -> String {
+        (self.case.tag)(ROTATION)
+    }
+
+    pub fn fault(&self, name: &'static str, fault: Fault) {
+        self.inside.lock().unwrap().faults.push_back((name, fault));
+    }
+
+    /// Begins a section of the record.
+    pub fn heading(&self, heading: &str) {
+        self.inside.lock().unwrap().record.heading(heading);
+    }
+
+    /// What was asked so far, without secrets.
+    pub fn record(&self) -> String {
+        let inside = self.inside.lock().unwrap();
+        inside.record.show(&inside.shelf.secrets)
+    }
+
+    /// How often a request of this name has come.
+    pub fn count(&self, name: &str) -> usize {
+        self.inside.lock().unwrap().record.count(name)
+    }
+
+    /// Nothing was asked that the vendor does not know, and all faults have happened.
+    pub fn was_asked_rightly(&self) {
+        let inside = self.inside.lock().unwrap();
+        assert!(inside.odd.is_empty(), "{}: {:#?}", self.case.provider, inside.odd);
+        let left: Vec<_> = inside.faults.iter().map(|(name, _)| name).collect();
+        assert!(left.is_empty(), "{}: nobody asked for {left:?}", self.case.provider);
+    }
+}
+
+fn bundle(fields: &[(&str, &str)]) -> Bundle {
+    fields.iter().fold(Bundle::new(), |bundle, (name, value)| bundle.with(name, Secret::new((*value).to_owned())))
+}
+
+async fn serve(State((case, inside)): State<(&'static Case, Arc<Mutex<Inside>>)>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap().to_vec();
+    let query = url::form_urlencoded::parse(head.uri.query().unwrap_or("").as_bytes()).into_owned().collect();
+    let path = head.uri.path().to_owned();
+    let asked = Asked { method: head.method, path, query, headers: head.headers, body };
+    let mut inside = inside.lock().unwrap();
+    let name = (case.name)(&asked);
+    let at = inside.faults.iter().position(|(fault, _)| Some(*fault) == name);
+    let fault = at.and_then(|at| inside.faults.remove(at)).map(|(_, fault)| fault);
+    let reply = match (&fault, name) {
+        (Some(Fault::Instead(status, headers, body)), _) => Ok(Reply::raw(*status, headers, body)),
+        (_, None) => Err("the vendor has no such address".to_owned()),
+        (_, Some(name)) => (case.answer)(&mut inside.shelf, name, &asked),
+    };
+    let reply = reply.unwrap_or_else(|why| {
+        inside.odd.push(format!("{} {}: {why}", asked.method, asked.path));
+        Reply::raw(418, &[], &why)
+    });
+    inside.record.add(name.unwrap_or("elsewhere"), &asked, reply.status);
+    if let Some(Fault::CutAfter) = fault {
+        drop(inside);
+        // Ends the connection's task without a word, and without the noise of a panic.
+        std::panic::resume_unwind(Box::new(()))
+    }
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(reply.body)).unwrap()
+}

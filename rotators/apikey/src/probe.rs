@@ -3,10 +3,9 @@
 use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id};
+use crate::access::Access;
 use crate::answer::{Asks, Json, holds};
 use crate::http::{Failure, Reply};
-use crate::provider::Verify;
 use crate::wait::Patience;
 
 /// Uses the key as an application would, once.
@@ -28,7 +27,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
         Ok(reply) => reply,
         Err(error) => return Answer::Unknown(error),
     };
-    match meaning(verify, &reply, key) {
+    match meaning(access, &reply, key) {
         Some(Ok(true)) => return Answer::Yes,
         Some(Ok(false)) => {
             return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
@@ -49,7 +48,8 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
 
 /// Whether an answer says that the key is accepted. `None`: nothing is declared of its status. The error says why the answer is
 /// none all the same.
-fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, String>> {
+fn meaning(access: &Access<'_>, reply: &Reply, key: &Bundle) -> Option<Result<bool, String>> {
+    let verify = &access.provider.verify;
     let accepted = verify.request.expect.contains(&reply.status);
     if !accepted && !verify.refused.contains(&reply.status) {
         return None;
@@ -60,7 +60,7 @@ fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, 
     };
     Some(match refused {
         Ok(true) => Ok(false),
-        Ok(false) if accepted => holds(&verify.request, reply).and_then(|()| names(verify, reply, key)).map(|()| true),
+        Ok(false) if accepted => holds(&verify.request, reply).and_then(|()| names(access, reply, key)).map(|()| true),
         Ok(false) => Err(format!(
             "the provider answered {} to `verify`, and nothing that `refused_if` asks for says that the key is refused",
             reply.status
@@ -70,10 +70,11 @@ fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, 
 }
 
 /// Whether an answer is about this key, where it says about which it is.
-fn names(verify: &Verify, reply: &Reply, key: &Bundle) -> Result<(), String> {
+fn names(access: &Access<'_>, reply: &Reply, key: &Bundle) -> Result<(), String> {
+    let verify = &access.provider.verify;
     let Some(path) = &verify.key_id else { return Ok(()) };
     let named = Json::of(reply, verify.request.name)?.text(path);
-    let id = key_id(key).map_err(|error| error.message)?;
+    let id = access.key_id(key).map_err(|error| error.message)?;
     match named {
         Some(named) if named == id => Ok(()),
         Some(named) => Err(format!("the answer to `verify` is about the key `{named}` and not about `{id}`")),
@@ -101,10 +102,10 @@ pub(crate) async fn see_accepted(access: &Access<'_>, key: &Bundle) -> Result<()
     }
 }
 
-/// Sees that a deleted key is refused, now or within the time that this may take.
+/// Sees that a key that was ended is refused, now or within the time that this may take.
 ///
 /// # Errors
-/// It is still accepted, or no answer could be had. The deletion stands.
+/// It is still accepted, or no answer could be had. The change stands.
 pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
     let mut patience = Patience::of(access);
     loop {
@@ -112,7 +113,7 @@ pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(),
             Answer::No { .. } => return Ok(()),
             Answer::Yes | Answer::Partly { .. } => RotatorError::unknown(
                 "still-accepted",
-                "the key was deleted, and the provider still accepts it; a longer `propagation` gives it more time",
+                "the key was ended, and the provider still accepts it; a longer `propagation` gives it more time",
             ),
             Answer::Unknown(error) => RotatorError { effect: Effect::Unknown, ..error },
         };

@@ -3,7 +3,7 @@
 use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id};
+use crate::access::Access;
 use crate::remove::end;
 
 /// Deletes the candidate by its id and proves that it is refused. Fine if it is gone. `current` is untouched.
@@ -15,16 +15,19 @@ pub(crate) async fn restore(
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
     if let Some(current) = current {
-        differ(candidate, current, "candidate")?;
+        differ(&access, candidate, current, "candidate")?;
     }
     end(&access, candidate).await
 }
 
 /// Refuses to end a key that is the live one.
-pub(crate) fn differ(other: &Bundle, current: &Bundle, what: &str) -> Result<(), RotatorError> {
-    if key_id(other)? != key_id(current)? {
+pub(crate) fn differ(access: &Access<'_>, other: &Bundle, current: &Bundle, what: &str) -> Result<(), RotatorError> {
+    if access.key_id(other)? != access.key_id(current)? {
         return Ok(());
     }
-    let message = format!("{what} and current have the same `key_id`: deleting it would end the live key");
+    let message = format!(
+        "{what} and current have the same `{}`: deleting it would end the live key",
+        access.provider.id_field()
+    );
     Err(RotatorError::not_done(Retry::Never, "same-key", message))
 }

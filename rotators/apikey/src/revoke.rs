@@ -1,10 +1,11 @@
 //! `disable` and `revoke`: the provider refuses the previous key, for now or for good.
 
-use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
+use keywheel_sdk::{Bundle, Call, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
-use crate::probe::{ask, see_refused};
+use crate::probe::see_refused;
+use crate::put::accepted;
 use crate::remove::{disable_only, end};
 use crate::restore::differ;
 
@@ -37,13 +38,6 @@ pub(crate) async fn revoke(
 }
 
 async fn has_successor(access: &Access<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
-    differ(previous, current, "previous")?;
-    match ask(access, current).await {
-        Answer::Yes => Ok(()),
-        Answer::No { reason } | Answer::Partly { reason } => {
-            let message = format!("the current key is refused ({reason}), so the previous one stays");
-            Err(RotatorError::not_done(Retry::Now, "current-refused", message))
-        }
-        Answer::Unknown(error) => Err(error),
-    }
+    differ(access, previous, current, "previous")?;
+    accepted(access, current).await
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use keywheel_sdk::{Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id, key_of};
+use crate::access::Access;
 use crate::answer::after_change;
 use crate::list::{Listed, list};
 use crate::remove::remove;
@@ -38,7 +38,7 @@ pub(crate) async fn sweep(
     keep: &[&Bundle],
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
-    let ours = match &access.provider.tag {
+    let ours = match access.provider.tag() {
         None => Ours::All,
         Some(tag) => {
             let rotations = std::iter::once(call.rotation).chain(earlier.iter().map(String::as_str));
@@ -51,7 +51,7 @@ pub(crate) async fn sweep(
     }
     // Before anything is deleted: a kept credential without an id, or one that the list calls by another id, could be any of
     // these.
-    let keep = keep.iter().map(|kept| key_id(kept)).collect::<Result<Vec<_>, _>>()?;
+    let keep = keep.iter().map(|kept| access.key_id(kept)).collect::<Result<Vec<_>, _>>()?;
     let orphans = orphans(&listed, &ours, &keep);
     if orphans.is_empty() {
         return Ok(());
@@ -63,7 +63,9 @@ pub(crate) async fn sweep(
     see_listed(&listed, keep.first())?;
     let mut deleted = false;
     for orphan in orphans {
-        remove(&access, &key_of(orphan)).await.map_err(|error| if deleted { after_change(error) } else { error })?;
+        remove(&access, &access.key_of(orphan))
+            .await
+            .map_err(|error| if deleted { after_change(error) } else { error })?;
         deleted = true;
     }
     let mut patience = Patience::of(&access);

@@ -123,7 +123,7 @@ fn providers() {
     assert_eq!(keys(&of("keyservice")), "about broken docs file mistakes name origin requests");
     assert_eq!(keys(&of("wrong")["mistakes"][0]), "column help line message");
     let show = json(&folder, &["provider", "show", "keyservice"]);
-    let all = "about base_url docs fields file name origin propagation_seconds requests settings tag";
+    let all = "about base_url docs engine_made fields file name origin propagation_seconds requests settings tag";
     assert_eq!(keys(&show), all);
     assert_eq!(keys(&show["settings"][0]), "default help kind max min name names_target required");
     assert_eq!(keys(&show["requests"][0]), "auth base_url expect method name path");

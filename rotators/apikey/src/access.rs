@@ -8,7 +8,7 @@ use crate::expiry::Expiry;
 use crate::fill::{put_body, put_header};
 use crate::http::{self, Failure, Format, Outgoing, Reply};
 use crate::login::login;
-use crate::provider::{KEY_ID, PUBLIC, Provider, Request};
+use crate::provider::{PUBLIC, Provider, Request};
 use crate::settings;
 use crate::template::{Place, Values};
 use crate::token::Tokens;
@@ -41,7 +41,7 @@ impl<'a> Access<'a> {
             call,
             client: rotator.client()?,
             base,
-            tag: provider.tag.as_ref().map(|tag| tag.of(call.rotation)),
+            tag: provider.tag().map(|tag| tag.of(call.rotation)),
             expiry,
             tokens: Tokens::default(),
         })
@@ -114,6 +114,22 @@ impl<'a> Access<'a> {
         self.admin().into_iter().flat_map(Bundle::fields).map(|(_, value)| value.expose(str::to_owned)).collect()
     }
 
+    /// A key of which only the id is known.
+    pub fn key_of(&self, id: &str) -> Bundle {
+        Bundle::new().with(self.provider.id_field(), Secret::new(id.to_owned()))
+    }
+
+    /// A key's id, or its account where the engine makes passwords. It is kept in the bundle, but is no secret.
+    pub fn key_id(&self, key: &Bundle) -> Result<String, RotatorError> {
+        let field = self.provider.id_field();
+        let id = key.get(field)?.expose(str::to_owned);
+        if id.trim().is_empty() {
+            let message = format!("the credential's `{field}` is empty");
+            return Err(RotatorError::not_done(Retry::Never, "unfit-value", message));
+        }
+        Ok(id)
+    }
+
     fn admin(&self) -> Option<&'a Bundle> {
         match &self.call.target.admin {
             Admin::Credential(bundle) => Some(bundle),
@@ -183,18 +199,4 @@ fn without_basic(text: &str) -> String {
         clean.push_str(rest);
     }
     clean
-}
-
-/// A key of which only the id is known.
-pub(crate) fn key_of(key_id: &str) -> Bundle {
-    Bundle::new().with(KEY_ID, Secret::new(key_id.to_owned()))
-}
-
-/// A key's id. It is kept in the bundle, but is no secret.
-pub(crate) fn key_id(key: &Bundle) -> Result<String, RotatorError> {
-    let id = key.get(KEY_ID)?.expose(str::to_owned);
-    if id.trim().is_empty() {
-        return Err(RotatorError::not_done(Retry::Never, "unfit-value", "the credential's `key_id` is empty"));
-    }
-    Ok(id)
 }

@@ -18,6 +18,8 @@ use crate::xml;
 const EXCERPT: usize = 200;
 /// The longest that a provider may ask us to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Before something is changed that the provider was busy with.
+const AFTER_BUSY: Duration = Duration::from_secs(30);
 /// Before a refused admin tries again: somebody may be mending its rights, and a wrong login may count against it.
 pub(crate) const AFTER_REFUSED_ADMIN: Duration = Duration::from_secs(30);
 
@@ -188,7 +190,7 @@ impl Access<'_> {
 }
 
 /// How long the provider asks us to wait: in seconds, or until a time by its own clock (RFC 9110, 10.2.3).
-pub(crate) fn retry_after(reply: &Reply) -> Option<Duration> {
+fn retry_after(reply: &Reply) -> Option<Duration> {
     let header = |name: HeaderName| reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let text = header(RETRY_AFTER)?;
     let asked = match text.parse::<u64>() {
@@ -200,6 +202,14 @@ pub(crate) fn retry_after(reply: &Reply) -> Option<Duration> {
         }
     };
     Some(asked.min(LONGEST_WAIT))
+}
+
+/// The same failure, to be tried again without a person where the provider is at something else with what is to be changed.
+pub(crate) fn busy(error: RotatorError, reply: &Reply) -> RotatorError {
+    match reply.status {
+        409 | 423 => RotatorError { retry: Retry::After(retry_after(reply).unwrap_or(AFTER_BUSY)), ..error },
+        _ => error,
+    }
 }
 
 /// The same failure of a call that has changed something before.

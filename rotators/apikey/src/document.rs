@@ -39,8 +39,11 @@ pub(crate) struct Document {
     pub headers: Entries<Text>,
     /// What answers are written in: `json` (the default) or `xml`.
     pub answers: Option<Text>,
-    /// What the secret holds: `key_id` and at least one more.
-    pub fields: Spanned<Vec<Text>>,
+    /// Who makes the value: the `provider` (the default), or the `engine`, whose passwords the provider takes.
+    #[schemars(extend("enum" = ["provider", "engine"]))]
+    pub made_by: Option<Text>,
+    /// What the secret holds: `key_id` and at least one more. Absent where the engine makes passwords.
+    pub fields: Option<Spanned<Vec<Text>>>,
     /// A key's name: `keywheel`, a separator and `${rotation}`. Absent only where keys can hold none, with `exclusive`.
     pub tag: Option<Text>,
     /// `true` where keys can hold no tag: then all keys of a target are ours, and a policy must say so.
@@ -152,6 +155,8 @@ pub(crate) struct SigV4Document {
 pub(crate) struct RequestsDocument {
     /// Makes a key, and is answered with its value.
     pub create: Option<Spanned<Box<RequestDocument>>>,
+    /// Gives an account another password, where the engine makes it.
+    pub put: Option<Spanned<Box<RequestDocument>>>,
     /// Lists the target's keys.
     pub list: Option<Spanned<Box<RequestDocument>>>,
     /// Uses a key as an application would.
@@ -193,6 +198,11 @@ pub(crate) struct RequestDocument {
     /// Of `create`: the statuses that mean no further key before one is deleted.
     #[schemars(inner(range(min = 400, max = 499)))]
     pub quota: Option<Spanned<Vec<Spanned<u16>>>>,
+    /// Of `put`: the statuses that mean no such password, so that another one is made.
+    #[schemars(inner(range(min = 400, max = 499)))]
+    pub unfit: Option<Spanned<Vec<Spanned<u16>>>>,
+    /// Of `put`: what an answer must hold to mean that, as JSONPath.
+    pub unfit_if: Option<Text>,
     /// What an answer with a good status must hold, as JSONPath that selects something.
     pub holds: Option<Text>,
     /// Of `verify`: the statuses that a wrong key is answered with.
@@ -297,6 +307,8 @@ impl RequestDocument {
             ("refused_if", self.refused_if.as_ref().map(|part| part.referenced)),
             ("gone_if", self.gone_if.as_ref().map(|part| part.referenced)),
             ("quota_if", self.quota_if.as_ref().map(|part| part.referenced)),
+            ("unfit", self.unfit.as_ref().map(|part| part.referenced)),
+            ("unfit_if", self.unfit_if.as_ref().map(|part| part.referenced)),
             ("key_id", self.key_id.as_ref().map(|part| part.referenced)),
             ("negative_control", self.negative_control.as_ref().map(|part| part.referenced)),
             ("gone", self.gone.as_ref().map(|part| part.referenced)),

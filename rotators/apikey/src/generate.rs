@@ -8,12 +8,12 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id, key_of};
+use crate::access::Access;
 use crate::answer::{Asks, Json, after_change, holds, says};
 use crate::http::Failure;
 use crate::instant::{self, Day};
 use crate::list::list;
-use crate::provider::KEY_ID;
+use crate::provider::{Create, KEY_ID};
 use crate::remove::remove;
 use crate::wait::Patience;
 
@@ -28,13 +28,16 @@ pub(crate) async fn generate(
     current: Option<&Bundle>,
 ) -> Result<Bundle, RotatorError> {
     let access = Access::of(rotator, call)?;
+    let Some(issue) = access.provider.issue() else {
+        return Err(RotatorError::not_done(Retry::Never, "unsupported", "this provider does not make values itself"));
+    };
     // A live credential whose id nobody knows could be the one that is answered.
-    let current = current.map(key_id).transpose()?;
+    let current = current.map(|current| access.key_id(current)).transpose()?;
     if access.tag.is_none() && current.is_none() {
         see_no_key(&access).await?;
     }
-    let key = create(&access, current.as_deref()).await?;
-    let id = key_id(&key).map_err(after_change)?;
+    let key = create(&access, &issue.create, current.as_deref()).await?;
+    let id = access.key_id(&key).map_err(after_change)?;
     let mut patience = Patience::of(&access);
     loop {
         let listed = list(&access).await.map_err(after_change)?;
@@ -43,7 +46,7 @@ pub(crate) async fn generate(
         }
         if !patience.wait().await {
             // Nobody would find it again. It is known here and now; but if the list calls it by another id, so may `delete`.
-            remove(&access, &key_of(&id)).await.map_err(after_change)?;
+            remove(&access, &access.key_of(&id)).await.map_err(after_change)?;
             let message = "the provider's list does not show the new key with its id and tag, so its deletion was asked for: \
                            see `each` in the declaration, and whether the provider alters names";
             return Err(after_change(RotatorError::not_done(Retry::Never, "not-listed", message)));
@@ -68,8 +71,7 @@ async fn see_no_key(access: &Access<'_>) -> Result<(), RotatorError> {
     }
 }
 
-async fn create(access: &Access<'_>, current: Option<&str>) -> Result<Bundle, RotatorError> {
-    let create = &access.provider.create;
+async fn create(access: &Access<'_>, create: &Create, current: Option<&str>) -> Result<Bundle, RotatorError> {
     let name = create.request.name;
     let mut outgoing = access.request(&create.request, None).await?;
     if let Some(header) = &create.idempotency_key {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id, key_of};
+use crate::access::Access;
 use crate::answer::{Asks, Json, holds};
 use crate::clock;
 use crate::http::Failure;
@@ -26,7 +26,7 @@ pub(crate) async fn last_used(
     credential: &Bundle,
 ) -> Result<Option<SystemTime>, RotatorError> {
     let access = Access::of(rotator, call)?;
-    let id = key_id(credential)?;
+    let id = access.key_id(credential)?;
     let used = match &access.provider.last_used {
         LastUsed::Unknown => {
             let message = "this provider does not tell when a key was last used";
@@ -54,7 +54,7 @@ async fn by_request(
     id: &str,
 ) -> Result<Option<Timestamp>, RotatorError> {
     let request = &declared.request;
-    let outgoing = access.request(request, Some(&key_of(id))).await?;
+    let outgoing = access.request(request, Some(&access.key_of(id))).await?;
     let reply = access.send(outgoing).await.map_err(Failure::of_question)?;
     if !request.expect.contains(&reply.status) {
         return Err(access.refusal(request.name, &reply, None, Asks::Question));

@@ -14,6 +14,8 @@
 //! - What a declaration says is told without any value of a call (`outline`), and so is each request before it is sent
 //!   (`sketch`).
 //!
+//! Passwords that the engine makes and a provider takes are put, and end by another one or with their account (`put`).
+//!
 //! One file per verb of [`keywheel_sdk::Rotator`]; this one only hands on.
 
 mod access;
@@ -37,6 +39,7 @@ mod parse;
 mod preflight;
 mod probe;
 mod provider;
+mod put;
 mod remove;
 mod restore;
 mod revoke;
@@ -70,7 +73,7 @@ pub use schema::provider_schema;
 pub use shipped::{Shipped, shipped, shipped_texts};
 pub use sketch::{Held, Known, SECRET, Sketch};
 
-use provider::LastUsed;
+use provider::{LastUsed, Made};
 
 /// The rotator of one provider. Keeps idle connections, so make one and share it.
 ///
@@ -103,14 +106,18 @@ impl ApiKeyRotator {
 #[async_trait]
 impl Rotator for ApiKeyRotator {
     fn describe(&self) -> Descriptor {
+        let (shapes, origin) = match &self.provider.made {
+            Made::Provider(_) => (vec![Shape::Overlapping], Origin::Provider),
+            Made::Engine(_) => (vec![Shape::InPlace, Shape::Alternating], Origin::Engine),
+        };
         Descriptor {
             kind: self.provider.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            shapes: vec![Shape::Overlapping],
-            origin: Origin::Provider,
+            shapes,
+            origin,
             settings: settings::schema(&self.provider),
             capabilities: Capabilities {
-                disable: self.provider.disable.is_some(),
+                disable: self.provider.disable().is_some(),
                 last_used: match self.provider.last_used {
                     LastUsed::Unknown => false,
                     LastUsed::Each(_) | LastUsed::Request(_) => true,
@@ -118,7 +125,11 @@ impl Rotator for ApiKeyRotator {
                 self_managed: self.provider.self_managed,
                 ..Capabilities::default()
             },
-            derived_fields: self.provider.fields.clone(),
+            // The engine makes the usual two by itself.
+            derived_fields: match origin {
+                Origin::Provider => self.provider.fields.clone(),
+                Origin::Engine => Vec::new(),
+            },
         }
     }
 
@@ -143,11 +154,17 @@ impl Rotator for ApiKeyRotator {
     }
 
     async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
-        sweep::sweep(self, call, earlier, keep).await
+        match &self.provider.made {
+            Made::Provider(_) => sweep::sweep(self, call, earlier, keep).await,
+            Made::Engine(_) => Ok(()),
+        }
     }
 
-    async fn apply(&self, call: &Call<'_>, candidate: &Bundle, _current: Option<&Bundle>) -> Result<(), RotatorError> {
-        verify::apply(self, call, candidate).await
+    async fn apply(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
+        match &self.provider.made {
+            Made::Provider(_) => verify::apply(self, call, candidate).await,
+            Made::Engine(declared) => put::apply(self, declared, call, candidate, current).await,
+        }
     }
 
     async fn verify(
@@ -161,7 +178,10 @@ impl Rotator for ApiKeyRotator {
     }
 
     async fn restore(&self, call: &Call<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
-        restore::restore(self, call, candidate, current).await
+        match &self.provider.made {
+            Made::Provider(_) => restore::restore(self, call, candidate, current).await,
+            Made::Engine(declared) => put::restore(self, declared, call, candidate, current).await,
+        }
     }
 
     async fn usage(&self, _call: &Call<'_>, _credential: &Bundle) -> Result<Usage, RotatorError> {
@@ -184,6 +204,9 @@ impl Rotator for ApiKeyRotator {
         current: &Bundle,
         _how: RevokeHow,
     ) -> Result<(), RotatorError> {
-        revoke::revoke(self, call, previous, current).await
+        match &self.provider.made {
+            Made::Provider(_) => revoke::revoke(self, call, previous, current).await,
+            Made::Engine(_) => put::revoke(self, call, previous, current).await,
+        }
     }
 }

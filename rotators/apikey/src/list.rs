@@ -12,7 +12,7 @@ use crate::access::Access;
 use crate::answer::{Asks, Json, holds, text_at};
 use crate::http::Reply;
 use crate::last_used;
-use crate::provider::{LastUsed, Next};
+use crate::provider::{LastUsed, List, Next, Provider};
 
 /// More pages than any target's keys fill.
 const MAX_PAGES: usize = 1_000;
@@ -39,7 +39,7 @@ enum Turn {
 /// # Errors
 /// The list could not be had in full, or is not what the declaration says: it is never taken for a shorter one.
 pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorError> {
-    let declared = &access.provider.list;
+    let declared = declared(access)?;
     let mut turn = match &declared.next {
         Next::Page { parameter, first } => Turn::Parameter(parameter.clone(), first.to_string()),
         Next::Nothing | Next::Cursor { .. } | Next::Link => Turn::End,
@@ -71,12 +71,12 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
         })?;
         let before = ids.len();
         for item in items {
-            let key = listed(access, item)?;
+            let key = listed(access, declared, item)?;
             if ids.insert(key.key_id.clone()) {
                 keys.push(key);
             }
         }
-        turn = next(access, &json, &reply, page, items.len())?;
+        turn = next(&declared.next, &json, &reply, page, items.len())?;
         match turn {
             Turn::End => return Ok(keys),
             Turn::Parameter(..) | Turn::Url(_) if !items.is_empty() && ids.len() == before => {
@@ -88,8 +88,13 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
     Err(odd(&format!("the list has more than {MAX_PAGES} pages")))
 }
 
-fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
-    let declared = &access.provider.list;
+fn declared<'a>(access: &Access<'a>) -> Result<&'a List, RotatorError> {
+    let provider: &'a Provider = access.provider;
+    let none = || RotatorError::not_done(Retry::Never, "unsupported", "this provider lists nothing");
+    provider.list().ok_or_else(none)
+}
+
+fn listed(access: &Access<'_>, declared: &List, item: &Value) -> Result<Listed, RotatorError> {
     let key_id = text_at(item, &declared.key_id).ok_or_else(|| odd("a key in the list has no id where `each` says"))?;
     let last_used = match &access.provider.last_used {
         LastUsed::Each(at) => last_used::read(item, at),
@@ -98,8 +103,8 @@ fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
     Ok(Listed { key_id, tag: declared.tag.as_ref().and_then(|tag| text_at(item, tag)), last_used })
 }
 
-fn next(access: &Access<'_>, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {
-    Ok(match &access.provider.list.next {
+fn next(how: &Next, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {
+    Ok(match how {
         Next::Nothing => Turn::End,
         Next::Cursor { more: Some(more), .. }
             if !json

@@ -14,6 +14,8 @@ pub struct Outline {
     pub settings: Vec<SettingOutline>,
     /// What the secret holds.
     pub fields: Vec<String>,
+    /// The engine makes the value, and not the provider.
+    pub engine_made: bool,
     /// The name that each key gets.
     pub tag: Option<String>,
     /// All that there are.
@@ -95,7 +97,8 @@ impl Provider {
             base_url: self.base_url.to_string(),
             settings: self.settings.iter().map(setting).collect(),
             fields: self.fields.clone(),
-            tag: self.tag.as_ref().map(|tag| tag.of("${rotation}")),
+            engine_made: self.issue().is_none(),
+            tag: self.tag().map(|tag| tag.of("${rotation}")),
             requests: self.requests().map(request).collect(),
             propagation: self.propagation,
         }

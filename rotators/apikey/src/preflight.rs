@@ -3,10 +3,11 @@
 use keywheel_sdk::{Answer, Bundle, Call, Finding, RotatorError, Severity};
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id};
+use crate::access::Access;
 use crate::control::ask_wrong;
 use crate::list::{Listed, list};
 use crate::probe::ask;
+use crate::provider::{Made, Put};
 
 /// Reads only. That the admin may also make and delete keys is seen when it does.
 pub(crate) async fn preflight(
@@ -15,6 +16,9 @@ pub(crate) async fn preflight(
     current: Option<&Bundle>,
 ) -> Result<Vec<Finding>, RotatorError> {
     let access = Access::of(rotator, call)?;
+    if let Made::Engine(declared) = &access.provider.made {
+        return Ok(accounts(&access, declared, current).await);
+    }
     let listed = list(&access).await;
     let mut findings = Vec::new();
     match &listed {
@@ -22,27 +26,49 @@ pub(crate) async fn preflight(
             findings.push(seen(&access, keys, current));
         }
         Err(error) => {
-            let what = format!("the admin cannot list the keys: {}", error.message);
-            findings.push(found(Severity::Error, what, "check `target:` and the credential that `admin:` names"));
+            findings.push(no_list(error));
         }
     }
     if let Some(current) = current {
         findings.extend(live(&access, current).await);
         if let Ok(keys) = &listed {
-            findings.extend(place(current, keys));
+            findings.extend(place(&access, current, keys));
         }
     }
     Ok(findings)
 }
 
+/// Whether the accounts that passwords are put for are there, and the live one is accepted.
+async fn accounts(access: &Access<'_>, declared: &Put, current: Option<&Bundle>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match &declared.list {
+        None => {}
+        Some(_) => match list(access).await {
+            Ok(listed) => {
+                findings.push(found(Severity::Fine, format!("the admin sees {} accounts", listed.len()), ""));
+                let users = access.call.target.strategy.users().iter();
+                findings.extend(users.filter(|user| !listed.iter().any(|one| one.key_id == **user)).map(|user| {
+                    let what = format!("the admin sees no account `{user}`");
+                    found(Severity::Warning, what, "check its name, or see that `put` makes the account")
+                }));
+            }
+            Err(error) => findings.push(no_list(&error)),
+        },
+    }
+    if let Some(current) = current {
+        findings.extend(live(access, current).await);
+    }
+    findings
+}
+
 /// What the admin sees, and what would go of it.
 fn seen(access: &Access<'_>, keys: &[Listed], current: Option<&Bundle>) -> Finding {
-    if let Some(tag) = &access.provider.tag {
+    if let Some(tag) = access.provider.tag() {
         let ours = keys.iter().filter_map(|key| key.tag.as_deref()).filter(|key| tag.is_ours(key));
         let what = format!("the admin sees {} keys, {} of them made by rotations", keys.len(), ours.count());
         return found(Severity::Fine, what, "");
     }
-    let live = current.and_then(|current| key_id(current).ok());
+    let live = current.and_then(|current| access.key_id(current).ok());
     let others = keys.iter().filter(|key| Some(&key.key_id) != live.as_ref()).count();
     let what = format!("the admin sees {} keys, {others} of them beside the live one", keys.len());
     match others {
@@ -96,8 +122,8 @@ fn believed(answer: Answer) -> Option<Finding> {
 }
 
 /// Whether the live key can be deleted when its time has come.
-fn place(current: &Bundle, keys: &[Listed]) -> Option<Finding> {
-    let Ok(id) = key_id(current) else {
+fn place(access: &Access<'_>, current: &Bundle, keys: &[Listed]) -> Option<Finding> {
+    let Ok(id) = access.key_id(current) else {
         let what = "the live secret has no `key_id`, so nobody could revoke it".to_owned();
         return Some(found(Severity::Error, what, "add the field `key_id` to the secret"));
     };
@@ -106,6 +132,11 @@ fn place(current: &Bundle, keys: &[Listed]) -> Option<Finding> {
     }
     let what = "the live key is not in the list, so that revoking it would find nothing".to_owned();
     Some(found(Severity::Warning, what, "check that `target:` names the owner of the live key"))
+}
+
+fn no_list(error: &RotatorError) -> Finding {
+    let what = format!("the admin cannot list the keys: {}", error.message);
+    found(Severity::Error, what, "check `target:` and the credential that `admin:` names")
 }
 
 fn found(severity: Severity, what: String, hint: &str) -> Finding {

@@ -3,10 +3,9 @@
 use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id};
+use crate::access::Access;
 use crate::answer::{Asks, Json, holds};
 use crate::http::{Failure, Reply};
-use crate::provider::Verify;
 use crate::wait::Patience;
 
 /// The code of a key that was deleted and is accepted.
@@ -33,7 +32,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
         Ok(reply) => reply,
         Err(error) => return Answer::Unknown(error),
     };
-    match meaning(verify, &reply, key) {
+    match meaning(access, &reply, key) {
         Some(Ok(true)) => return Answer::Yes,
         Some(Ok(false)) => {
             return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
@@ -54,7 +53,8 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
 
 /// Whether an answer says that the key is accepted. `None`: nothing is declared of its status. The error says why the answer is
 /// none all the same, with a code.
-fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, (&'static str, String)>> {
+fn meaning(access: &Access<'_>, reply: &Reply, key: &Bundle) -> Option<Result<bool, (&'static str, String)>> {
+    let verify = &access.provider.verify;
     let accepted = verify.request.expect.contains(&reply.status);
     if !accepted && !verify.refused.contains(&reply.status) {
         return None;
@@ -66,7 +66,7 @@ fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, 
     Some(match refused {
         Ok(true) => Ok(false),
         Ok(false) if accepted => {
-            holds(&verify.request, reply).map_err(no_answer).and_then(|()| names(verify, reply, key)).map(|()| true)
+            holds(&verify.request, reply).map_err(no_answer).and_then(|()| names(access, reply, key)).map(|()| true)
         }
         Ok(false) => Err(no_answer(format!(
             "the provider answered {} to `verify`, and nothing that `refused_if` asks for says that the key is refused",
@@ -77,10 +77,11 @@ fn meaning(verify: &Verify, reply: &Reply, key: &Bundle) -> Option<Result<bool, 
 }
 
 /// Whether an answer is about this key, where it says about which it is.
-fn names(verify: &Verify, reply: &Reply, key: &Bundle) -> Result<(), (&'static str, String)> {
+fn names(access: &Access<'_>, reply: &Reply, key: &Bundle) -> Result<(), (&'static str, String)> {
+    let verify = &access.provider.verify;
     let Some(path) = &verify.key_id else { return Ok(()) };
     let named = Json::of(reply, verify.request.name).map_err(no_answer)?.text(path);
-    let id = key_id(key).map_err(|error| no_answer(error.message))?;
+    let id = access.key_id(key).map_err(|error| no_answer(error.message))?;
     match named {
         Some(named) if named == id => Ok(()),
         Some(named) => {
@@ -114,10 +115,10 @@ pub(crate) async fn see_accepted(access: &Access<'_>, key: &Bundle) -> Result<()
     }
 }
 
-/// Sees that a deleted key is refused, now or within the time that this may take.
+/// Sees that a key that was ended is refused, now or within the time that this may take.
 ///
 /// # Errors
-/// It is still accepted, or no answer could be had. The deletion stands.
+/// It is still accepted, or no answer could be had. The change stands.
 pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
     let mut patience = Patience::of(access);
     loop {
@@ -125,7 +126,7 @@ pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(),
             Answer::No { .. } => return Ok(()),
             Answer::Yes | Answer::Partly { .. } => RotatorError::unknown(
                 STILL_ACCEPTED,
-                "the key was deleted, and the provider still accepts it; a longer `propagation` gives it more time",
+                "the key was ended, and the provider still accepts it; a longer `propagation` gives it more time",
             ),
             Answer::Unknown(error) => RotatorError { effect: Effect::Unknown, ..error },
         };

@@ -69,6 +69,14 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///   is made now ends.
 /// - `propagation`: how long a new key may be refused at first, such as `10s`.
 ///
+/// With `made_by: engine` the provider takes passwords that the engine makes, for an account in place or for two that alternate.
+/// Then there are no `fields`, `tag` or `exclusive`, and `requests` has neither `create` nor `disable` but:
+/// - `put`, which gives `${key.username}` the password `${key.password}`. `unfit`, `unfit_if`: what says that it takes no such
+///   password, so that another one is made.
+/// - `list` only if need be: `each` says where one of the accounts holds its name (`key_id`).
+/// - `verify` logs in with both. The wrong password is asked before a change, so that the gap of a change in place stays short.
+/// - `delete` deletes `${key.username}`. In place it is never sent.
+///
 /// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}`, `${tag}` and
 /// `${expires.…}`; `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
 /// JSON body that is one setting and nothing else has the setting's own type: `scopes: "${target.scopes}"` becomes a list.
@@ -81,12 +89,8 @@ pub struct Provider {
     pub(crate) answers: Format,
     pub(crate) headers: Vec<(HeaderName, Template)>,
     pub(crate) fields: Vec<String>,
-    /// `None`: keys can hold none, and a policy gives us all keys of its target.
-    pub(crate) tag: Option<Tag>,
-    pub(crate) create: Create,
-    pub(crate) list: List,
+    pub(crate) made: Made,
     pub(crate) verify: Verify,
-    pub(crate) disable: Option<Removal>,
     pub(crate) delete: Removal,
     pub(crate) last_used: LastUsed,
     /// The setting that says how long keys live, where they end by themselves.
@@ -108,14 +112,56 @@ impl Provider {
         &self.about
     }
 
+    /// What rotations of keys that the provider makes need.
+    pub(crate) fn issue(&self) -> Option<&Issue> {
+        match &self.made {
+            Made::Provider(issue) => Some(issue),
+            Made::Engine(_) => None,
+        }
+    }
+
+    /// How keys name their rotations, where they do.
+    pub(crate) fn tag(&self) -> Option<&Tag> {
+        self.issue().and_then(|issue| issue.tag.as_ref())
+    }
+
+    /// Whether a policy gives us all keys of its target.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.issue().is_some_and(|issue| issue.tag.is_none())
+    }
+
+    pub(crate) fn list(&self) -> Option<&List> {
+        match &self.made {
+            Made::Provider(issue) => Some(&issue.list),
+            Made::Engine(put) => put.list.as_ref(),
+        }
+    }
+
+    pub(crate) fn disable(&self) -> Option<&Removal> {
+        self.issue().and_then(|issue| issue.disable.as_ref())
+    }
+
+    /// The field that names a key, or the account where the engine makes passwords.
+    pub(crate) fn id_field(&self) -> &'static str {
+        match self.made {
+            Made::Provider(_) => KEY_ID,
+            Made::Engine(_) => USERNAME,
+        }
+    }
+
     /// All requests that there are.
     pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
-        let removals = self.disable.iter().chain([&self.delete]).map(|removal| &removal.request);
+        let removals = self.disable().into_iter().chain([&self.delete]).map(|removal| &removal.request);
+        let making = match &self.made {
+            Made::Provider(issue) => &issue.create.request,
+            Made::Engine(put) => &put.request,
+        };
         let last_used = match &self.last_used {
             LastUsed::Unknown | LastUsed::Each(_) => None,
             LastUsed::Request(declared) => Some(&declared.request),
         };
-        [&self.create.request, &self.list.request, &self.verify.request].into_iter().chain(removals).chain(last_used)
+        let list = self.list().map(|list| &list.request);
+        [making].into_iter().chain(list).chain([&self.verify.request]).chain(removals).chain(last_used)
     }
 
     /// Where the vendor documents its API, where the declaration says so.
@@ -244,6 +290,32 @@ pub(crate) struct Sign {
     pub statuses: Vec<u16>,
     /// What an answer with such a status must hold to mean it.
     pub holds: Option<JsonPath>,
+}
+
+/// Who makes the value.
+pub(crate) enum Made {
+    /// The provider, which shows it once.
+    Provider(Box<Issue>),
+    /// The engine: a password that the provider takes.
+    Engine(Box<Put>),
+}
+
+/// What rotations of keys that the provider makes need.
+pub(crate) struct Issue {
+    /// `None`: keys can hold none, and a policy gives us all keys of its target.
+    pub tag: Option<Tag>,
+    pub create: Create,
+    pub list: List,
+    pub disable: Option<Removal>,
+}
+
+/// Gives an account another password.
+pub(crate) struct Put {
+    pub request: Request,
+    /// What means: not this password, for what it is.
+    pub unfit: Sign,
+    /// Lists accounts.
+    pub list: Option<List>,
 }
 
 /// Makes a key and shows it once.

@@ -1,17 +1,12 @@
 //! Ends one key.
 
-use std::time::Duration;
-
 use keywheel_sdk::{Bundle, Retry, RotatorError};
 
 use crate::access::Access;
-use crate::answer::{Asks, after_change, holds, retry_after, says};
+use crate::answer::{Asks, after_change, busy, holds, says};
 use crate::http::Failure;
 use crate::probe::see_refused;
 use crate::provider::Removal;
-
-/// Before a key is removed that the provider was busy with.
-const AFTER_BUSY: Duration = Duration::from_secs(30);
 
 /// Removes a key and proves that it is refused. Nothing is removed where `key` lacks a field that the proof needs.
 pub(crate) async fn end(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
@@ -26,7 +21,7 @@ pub(crate) async fn end(access: &Access<'_>, key: &Bundle) -> Result<(), Rotator
 /// # Errors
 /// With no effect only where neither request changed anything.
 pub(crate) async fn remove(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
-    let Some(disable) = &access.provider.disable else { return ask(access, &access.provider.delete, key).await };
+    let Some(disable) = access.provider.disable() else { return ask(access, &access.provider.delete, key).await };
     ask(access, disable, key).await?;
     ask(access, &access.provider.delete, key).await.map_err(after_change)
 }
@@ -36,7 +31,7 @@ pub(crate) async fn remove(access: &Access<'_>, key: &Bundle) -> Result<(), Rota
 /// # Errors
 /// With no effect only where nothing was changed.
 pub(crate) async fn disable_only(access: &Access<'_>, key: &Bundle) -> Result<(), RotatorError> {
-    match &access.provider.disable {
+    match access.provider.disable() {
         Some(disable) => ask(access, disable, key).await,
         None => Err(RotatorError::not_done(Retry::Never, "unsupported", "this provider cannot disable a key")),
     }
@@ -52,11 +47,5 @@ async fn ask(access: &Access<'_>, removal: &Removal, key: &Bundle) -> Result<(),
         return Ok(());
     }
     let error = access.refusal(removal.request.name, &reply, Some(key), Asks::Change);
-    // The provider is at something else with it: it ends without a person.
-    let busy = matches!(reply.status, 409 | 423);
-    Err(if busy {
-        RotatorError { retry: Retry::After(retry_after(&reply).unwrap_or(AFTER_BUSY)), ..error }
-    } else {
-        error
-    })
+    Err(busy(error, &reply))
 }

@@ -5,6 +5,7 @@ use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 use crate::ApiKeyRotator;
 use crate::access::Access;
 use crate::probe::{OTHER_KEY, ask, see_refused};
+use crate::put::accepted;
 use crate::remove::{disable_only, end};
 use crate::restore::differ;
 
@@ -54,13 +55,6 @@ async fn see_own_id(access: &Access<'_>, previous: &Bundle) -> Result<(), Rotato
 }
 
 async fn has_successor(access: &Access<'_>, previous: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
-    differ(previous, current, "previous")?;
-    match ask(access, current).await {
-        Answer::Yes => Ok(()),
-        Answer::No { reason } | Answer::Partly { reason } => {
-            let message = format!("the current key is refused ({reason}), so the previous one stays");
-            Err(RotatorError::not_done(Retry::Now, "current-refused", message))
-        }
-        Answer::Unknown(error) => Err(error),
-    }
+    differ(access, previous, current, "previous")?;
+    accepted(access, current).await
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::check::base_url;
 use crate::duration;
-use crate::provider::{Auth, Provider, ValueKind};
+use crate::provider::{Auth, Made, Provider, ValueKind};
 use crate::template::{Place, Template, Values, setting};
 
 /// What a policy writes where keys hold no tag.
@@ -28,7 +28,7 @@ pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
         help: spec.help.clone(),
         names_target: spec.names_target,
     });
-    let exclusive = provider.tag.is_none().then(|| Setting {
+    let exclusive = provider.is_exclusive().then(|| Setting {
         name: EXCLUSIVE.to_owned(),
         kind: SettingKind::Boolean,
         required: true,
@@ -40,10 +40,10 @@ pub(crate) fn schema(provider: &Provider) -> Vec<Setting> {
 
 /// Reads and checks the map, and the addresses that it makes. The error names the setting and what to write instead.
 pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(), String> {
-    if provider.tag.is_none() && map.get(EXCLUSIVE) != Some(&Value::Bool(true)) {
+    if provider.is_exclusive() && map.get(EXCLUSIVE) != Some(&Value::Bool(true)) {
         return Err(format!("`target.{EXCLUSIVE}` must be `true`: {OWNS}"));
     }
-    for (name, value) in map.iter().filter(|(name, _)| provider.tag.is_some() || *name != EXCLUSIVE) {
+    for (name, value) in map.iter().filter(|(name, _)| !provider.is_exclusive() || *name != EXCLUSIVE) {
         let Some(spec) = provider.settings.iter().find(|spec| spec.name == *name) else {
             return Err(format!("`target.{name}` is not a setting of this rotator"));
         };
@@ -87,7 +87,8 @@ pub(crate) fn address(
 
 /// Where keys are made and for whom, with defaults filled in, and what they are called there.
 pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> TargetPlace {
-    let base = provider.create.request.base.as_ref().unwrap_or(&provider.base_url);
+    let making = provider.requests().next().and_then(|request| request.base.as_ref());
+    let base = making.unwrap_or(&provider.base_url);
     let address = address(provider, base, map).map(String::from).unwrap_or_default();
     let mut owner = vec![address.trim_end_matches('/').to_owned()];
     let part_of_address = |name: &str| base.variables().any(|variable| variable.name() == format!("target.{name}"));
@@ -96,7 +97,10 @@ pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> TargetPlac
             owner.push(format!("{}={}", spec.name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
         }
     }
-    let mark = provider.tag.as_ref().map_or_else(|| EXCLUSIVE.to_owned(), |tag| tag.of("*"));
+    let mark = match &provider.made {
+        Made::Provider(issue) => issue.tag.as_ref().map_or_else(|| EXCLUSIVE.to_owned(), |tag| tag.of("*")),
+        Made::Engine(_) => String::new(),
+    };
     TargetPlace { owner: owner.join(" "), mark }
 }
 

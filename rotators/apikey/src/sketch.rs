@@ -77,8 +77,8 @@ impl Drawing<'_> {
         url.truncate(url.trim_end_matches('/').len());
         url.push_str(&self.text(&request.path, Place::Segment)?);
         let mut query = self.pairs(&request.query)?;
-        let of_list = request.name == self.provider.list.request.name;
-        if let (true, Next::Page { parameter, first }) = (of_list, &self.provider.list.next) {
+        let list = self.provider.list().filter(|list| list.request.name == request.name);
+        if let Some(Next::Page { parameter, first }) = list.map(|list| &list.next) {
             query.push(format!("{}={first}", form(parameter)));
         }
         if !query.is_empty() {
@@ -90,9 +90,9 @@ impl Drawing<'_> {
             headers.put(name, self.text(template, Place::Header)?);
         }
         self.auth(&request.auth, &mut headers)?;
-        if let (true, Some(name)) =
-            (request.name == self.provider.create.request.name, &self.provider.create.idempotency_key)
-        {
+        let create =
+            self.provider.issue().map(|issue| &issue.create).filter(|create| create.request.name == request.name);
+        if let Some(name) = create.and_then(|create| create.idempotency_key.as_ref()) {
             headers.put(name, "${rotation}-${random}".to_owned());
         }
         let body = match &request.body {
@@ -263,7 +263,7 @@ impl Drawing<'_> {
             Variable::Expires(ExpiryPart::Date | ExpiryPart::Time) => Ok(variable.placeholder()),
             Variable::Rotation => Ok(variable.placeholder()),
             Variable::Tag => {
-                let Some(Tag { before, after }) = &self.provider.tag else { return Ok(variable.placeholder()) };
+                let Some(Tag { before, after }) = self.provider.tag() else { return Ok(variable.placeholder()) };
                 let after = if after.is_empty() { String::new() } else { fit(after)? };
                 Ok(format!("{}{}{after}", fit(before)?, Variable::Rotation.placeholder()))
             }

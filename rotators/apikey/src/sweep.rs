@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
-use crate::access::{Access, key_id, key_of};
+use crate::access::Access;
 use crate::answer::after_change;
 use crate::list::{Listed, list};
 use crate::probe::ask;
@@ -40,7 +40,7 @@ pub(crate) async fn sweep(
     keep: &[&Bundle],
 ) -> Result<(), RotatorError> {
     let access = Access::of(rotator, call)?;
-    let ours = match &access.provider.tag {
+    let ours = match access.provider.tag() {
         None => Ours::All,
         Some(tag) => {
             let rotations = std::iter::once(call.rotation).chain(earlier.iter().map(String::as_str));
@@ -54,7 +54,7 @@ pub(crate) async fn sweep(
     // Before anything is deleted: a kept credential without an id, or one that the list calls by another id, could be any of
     // these.
     let live = keep.first().copied();
-    let mut keep = keep.iter().map(|kept| key_id(kept)).collect::<Result<Vec<_>, _>>()?;
+    let mut keep = keep.iter().map(|kept| access.key_id(kept)).collect::<Result<Vec<_>, _>>()?;
     let held = keep.len();
     keep.extend(access.admins_words());
     let orphans = orphans(&listed, &ours, &keep);
@@ -70,7 +70,9 @@ pub(crate) async fn sweep(
     }
     let mut deleted = false;
     for orphan in orphans {
-        remove(&access, &key_of(orphan)).await.map_err(|error| if deleted { after_change(error) } else { error })?;
+        remove(&access, &access.key_of(orphan))
+            .await
+            .map_err(|error| if deleted { after_change(error) } else { error })?;
         deleted = true;
     }
     let mut patience = Patience::of(&access);
@@ -110,7 +112,7 @@ fn see_one_unknown(held: usize, orphans: &[&str]) -> Result<(), RotatorError> {
 /// The live key must be in the list under the id by which it is known. One that a tagged list does not show may be gone: then the
 /// provider refuses it. Where keys hold no tag, what is there instead of it could be anybody's.
 async fn see_listed(access: &Access<'_>, listed: &[Listed], live: &Bundle, ours: &Ours) -> Result<(), RotatorError> {
-    let id = key_id(live)?;
+    let id = access.key_id(live)?;
     if listed.iter().any(|key| key.key_id == id) {
         return Ok(());
     }

@@ -29,6 +29,8 @@ struct Shown {
     base_url: String,
     /// What the secret holds.
     fields: Vec<String>,
+    /// The engine makes the value, and not the provider.
+    engine_made: bool,
     /// The name that each key gets.
     tag: Option<String>,
     /// How long a new key may be refused at first.
@@ -109,6 +111,7 @@ fn shown(declaration: &Declaration, provider: &Provider) -> Shown {
         docs: provider.docs().map(str::to_owned),
         base_url: outline.base_url,
         fields: outline.fields,
+        engine_made: outline.engine_made,
         tag: outline.tag,
         propagation_seconds: outline.propagation.as_secs(),
         settings: outline.settings.into_iter().map(setting).collect(),
@@ -127,7 +130,11 @@ fn write(cx: &mut Session, shown: &Shown) -> anyhow::Result<()> {
     }
     entry("address", &shown.base_url)?;
     entry("fields", &shown.fields.join(", "))?;
-    entry("tag", shown.tag.as_deref().unwrap_or("none: all keys of a target are the policy's own"))?;
+    let none = match shown.engine_made {
+        true => "none: the engine makes passwords",
+        false => "none: all keys of a target are the policy's own",
+    };
+    entry("tag", shown.tag.as_deref().unwrap_or(none))?;
     if shown.propagation_seconds > 0 {
         entry("propagation", &format!("{} s", shown.propagation_seconds))?;
     }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod base;
+mod made;
 mod part;
 mod path;
 mod request;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use serde_yaml::Location;
 
-use crate::document::{Document, RequestsDocument, Text};
+use crate::document::{Document, Text};
 use crate::duration;
 use crate::http::Format;
 use crate::mistake::{Flaw, Mistake, did_you_mean};
@@ -33,6 +34,7 @@ pub(crate) fn check(file: &str, document: Document) -> Result<Provider, Vec<Mist
         mistakes: Vec::new(),
         settings: Vec::new(),
         fields: Vec::new(),
+        id: KEY_ID,
         tagged: true,
         control: true,
         self_managed: true,
@@ -55,6 +57,8 @@ struct Check<'a> {
     mistakes: Vec<Mistake>,
     settings: Vec<SettingSpec>,
     fields: Vec<String>,
+    /// The field that names a key.
+    id: &'static str,
     /// Whether keys hold a tag.
     tagged: bool,
     /// Whether `verify` is believed only after a wrong key was refused.
@@ -86,39 +90,25 @@ impl Check<'_> {
     fn provider(&mut self, mut document: Document) -> Option<Provider> {
         self.head(&document);
         self.settings(std::mem::take(&mut document.settings));
-        self.fields(&document.fields);
+        let by_engine = self.made_by_engine(&document);
         let lifetime = document.lifetime.as_ref().map(|text| self.lifetime(text));
-        let tag = self.tag_or_all(&document);
+        let tag = if by_engine { None } else { self.tag_or_all(&document) };
         let base_url = self.base(&document.base_url);
         let answers = document.answers.as_ref().map_or(Some(Format::Json), |text| self.answers(text));
         let headers = self.headers(&document.headers, request::Scope::Everywhere);
         let propagation = self.propagation(document.propagation.as_ref());
-        let RequestsDocument { create, list, verify, disable, delete, last_used } = document.requests.value;
+        let mut requests = document.requests.value;
         let at = document.requests.referenced;
         let admin = &document.auth;
-        for (missing, name) in [
-            (create.is_none(), "create"),
-            (list.is_none(), "list"),
-            (verify.is_none(), "verify"),
-            (delete.is_none(), "delete"),
-        ] {
-            if missing {
-                let help = match name {
-                    "list" => "without it nobody finds a key whose answer was lost",
-                    "verify" => "without it nobody sees whether a key is accepted",
-                    "delete" => "without it an old key can never be revoked",
-                    _ => "without it there is no new key",
-                };
-                self.wrong(at, format!("`requests` has no `{name}`"), help);
-            }
-        }
-        let each_last_used = list.as_ref().and_then(|list| list.value.each.as_ref()?.value.last_used.clone());
-        let last_used = self.last_used(last_used, each_last_used, admin);
-        let create = create.and_then(|request| self.create(request, admin));
-        let list = list.and_then(|request| self.list(request, admin));
-        let verify = verify.and_then(|request| self.verify(request));
-        let disable = disable.map(|request| self.removal(request, "disable", admin));
-        let delete = delete.and_then(|request| self.removal(request, "delete", admin));
+        let each_last_used = requests.list.as_ref().and_then(|list| list.value.each.as_ref()?.value.last_used.clone());
+        let last_used = self.last_used(requests.last_used.take(), each_last_used, admin);
+        let made = match by_engine {
+            true => self.passwords(at, &mut requests, admin),
+            false => self.issue(at, &mut requests, tag, admin),
+        };
+        self.needed(at, "verify", &requests.verify, "without it nobody sees whether a key is accepted");
+        let verify = requests.verify.take().and_then(|request| self.verify(request));
+        let delete = self.delete(at, requests.delete.take(), admin);
         Some(Provider {
             name: document.provider.value,
             about: document.about.value,
@@ -126,21 +116,16 @@ impl Check<'_> {
             base_url: base_url?,
             answers: answers?,
             headers: headers?,
-            tag: tag?,
-            create: create?,
-            list: list?,
+            made: made?,
             verify: verify?,
-            disable: match disable {
-                None => None,
-                Some(request) => Some(request?),
-            },
             delete: delete?,
             last_used: last_used?,
             lifetime: match lifetime {
                 None => None,
                 Some(setting) => Some(setting?),
             },
-            self_managed: self.self_managed,
+            // A password that was just put is not the admin's any more.
+            self_managed: self.self_managed && !by_engine,
             propagation: propagation?,
             settings: std::mem::take(&mut self.settings),
             fields: std::mem::take(&mut self.fields),

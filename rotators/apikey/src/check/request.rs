@@ -24,6 +24,9 @@ pub(super) enum Scope {
     /// A request with the key itself.
     Verify,
     VerifyAddress,
+    /// A request of the admin with a password for an account.
+    Put,
+    PutAddress,
     /// A request of the admin about a key of which only the id may be known.
     Removal,
     RemovalAddress,
@@ -34,10 +37,14 @@ impl Scope {
         match self {
             Scope::Admin => Scope::AdminAddress,
             Scope::Verify => Scope::VerifyAddress,
+            Scope::Put => Scope::PutAddress,
             Scope::Removal => Scope::RemovalAddress,
-            Scope::Base | Scope::Everywhere | Scope::AdminAddress | Scope::VerifyAddress | Scope::RemovalAddress => {
-                self
-            }
+            Scope::Base
+            | Scope::Everywhere
+            | Scope::AdminAddress
+            | Scope::VerifyAddress
+            | Scope::PutAddress
+            | Scope::RemovalAddress => self,
         }
     }
 }
@@ -100,7 +107,7 @@ impl Check<'_> {
         match &each.value.tag {
             Some(tag) if !self.tagged => {
                 let message = "`tag` where keys hold none";
-                self.wrong(tag.referenced, message, "remove it, or declare a `tag` instead of `exclusive`");
+                self.wrong(tag.referenced, message, "remove it");
                 None
             }
             Some(tag) => self.json_path(tag).map(Some),
@@ -207,7 +214,7 @@ impl Check<'_> {
     }
 
     /// Statuses, and what an answer with one must hold besides.
-    fn sign(
+    pub(super) fn sign(
         &mut self,
         statuses: Option<Spanned<Vec<Spanned<u16>>>>,
         holds: Option<Text>,
@@ -228,15 +235,16 @@ impl Check<'_> {
         })
     }
 
-    fn names_key(&mut self, at: Location, document: &RequestDocument, name: &str) {
-        if !document.texts().any(|text| text.contains("${key.key_id}")) {
+    pub(super) fn names_key(&mut self, at: Location, document: &RequestDocument, name: &str) {
+        let variable = format!("${{key.{}}}", self.id);
+        if !document.texts().any(|text| text.contains(&variable)) {
             let message = format!("`{name}` does not say which key");
-            self.wrong(at, message, "write `${key.key_id}` into its path or body");
+            self.wrong(at, message, format!("write `{variable}` into its path or body"));
         }
     }
 
     /// What all requests have. Whatever else is still in the document belongs to another one.
-    fn request(
+    pub(super) fn request(
         &mut self,
         name: &'static str,
         at: Location,
@@ -347,6 +355,7 @@ fn owner(key: &str) -> &'static str {
         "quota" | "quota_if" | "idempotency_key" | "extract" => "create",
         "refused" | "refused_if" | "key_id" | "negative_control" => "verify",
         "gone" | "gone_if" => "delete",
+        "unfit" | "unfit_if" => "put",
         "at" | "never" => "last_used",
         _ => "list",
     }

@@ -4,7 +4,7 @@ use super::Check;
 use super::request::Scope;
 use crate::document::{Kind, Node, Text};
 use crate::mistake::{Flaw, did_you_mean};
-use crate::provider::{Json, KEY_ID, ValueKind};
+use crate::provider::{Json, ValueKind};
 use crate::template::{Template, Variable};
 
 impl Check<'_> {
@@ -96,10 +96,10 @@ impl Check<'_> {
                 })
             }
             Variable::Admin(field) => match scope {
-                Scope::Admin | Scope::Removal => None,
+                Scope::Admin | Scope::Put | Scope::Removal => None,
                 // An address stands in the logs of all who pass it on; a user name may.
-                Scope::AdminAddress | Scope::RemovalAddress if field == "username" => None,
-                Scope::AdminAddress | Scope::RemovalAddress => Some(in_address(&name)),
+                Scope::AdminAddress | Scope::PutAddress | Scope::RemovalAddress if field == "username" => None,
+                Scope::AdminAddress | Scope::PutAddress | Scope::RemovalAddress => Some(in_address(&name)),
                 // That a wrong key is refused shows that the answer is about the key as well.
                 Scope::Verify if self.control => None,
                 Scope::Verify | Scope::VerifyAddress => Some(Flaw::new(
@@ -113,12 +113,16 @@ impl Check<'_> {
                 Some(Flaw::new(format!("there is no field `{field}`"), did_you_mean(field, known)))
             }
             Variable::Key(field) => match scope {
-                Scope::Verify => None,
-                Scope::Removal | Scope::RemovalAddress | Scope::VerifyAddress if field == KEY_ID => None,
-                Scope::VerifyAddress => Some(in_address(&name)),
+                Scope::Verify | Scope::Put => None,
+                Scope::Removal | Scope::RemovalAddress | Scope::VerifyAddress | Scope::PutAddress
+                    if field == self.id =>
+                {
+                    None
+                }
+                Scope::VerifyAddress | Scope::PutAddress => Some(in_address(&name)),
                 Scope::Removal | Scope::RemovalAddress => Some(Flaw::new(
                     format!("`{name}` is not known of a key that was found in the list"),
-                    "only `${key.key_id}` is",
+                    format!("only `${{key.{}}}` is", self.id),
                 )),
                 Scope::Admin | Scope::AdminAddress => {
                     Some(Flaw::new(format!("`{name}` in a request that is about no key"), "remove it"))
@@ -129,9 +133,7 @@ impl Check<'_> {
                 let help = "write `lifetime: \"${target.lifetime}\"` at the top, a setting of kind `duration`";
                 Some(Flaw::new(format!("`{name}` where no lifetime is known"), help))
             }
-            Variable::Tag if !self.tagged => {
-                Some(Flaw::new("`tag` where keys hold none", "remove it, or declare a `tag` instead of `exclusive`"))
-            }
+            Variable::Tag if !self.tagged => Some(Flaw::new("`tag` where keys hold none", "remove it")),
             Variable::Rotation | Variable::Tag | Variable::Expires(_) => match scope {
                 Scope::Base => Some(out_of_place(&name)),
                 Scope::Everywhere
@@ -139,6 +141,8 @@ impl Check<'_> {
                 | Scope::AdminAddress
                 | Scope::Verify
                 | Scope::VerifyAddress
+                | Scope::Put
+                | Scope::PutAddress
                 | Scope::Removal
                 | Scope::RemovalAddress => None,
             },

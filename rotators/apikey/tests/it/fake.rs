@@ -43,6 +43,8 @@ pub enum Fault {
 #[derive(Default)]
 pub struct Scene {
     pub keys: Vec<Key>,
+    /// Names and passwords of accounts.
+    pub accounts: Vec<(String, String)>,
     pub limit: Option<usize>,
     pub faults: HashMap<&'static str, VecDeque<Fault>>,
     /// `verify` refuses this often before it knows a key.
@@ -139,6 +141,9 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     let name = match (head.method.as_str(), path.as_str()) {
         ("GET", "/base/v1/whoami") => "verify",
         ("POST", "/base/token") => "token",
+        ("GET", "/base/v1/accounts") => "accounts",
+        ("PUT", path) if path.starts_with("/base/v1/accounts/") => "put",
+        ("DELETE", path) if path.starts_with("/base/v1/accounts/") => "drop",
         (_, "/base/xml") => "xml",
         ("POST", path) if path == keys => "create",
         ("GET", path) if path == keys => "list",
@@ -171,12 +176,36 @@ async fn serve(State(scene): State<Arc<Mutex<Scene>>>, request: Request) -> Resp
     let response = match name {
         "verify" => {
             let value = authorization.trim_start_matches("Bearer ");
-            let known = scene.accepts_any || scene.keys.iter().any(|key| key.value == value && !key.disabled);
+            let account = authorization.strip_prefix("Basic ").map(|pair| STANDARD.decode(pair).unwrap());
+            let account = account.and_then(|pair| {
+                let pair = String::from_utf8(pair).unwrap();
+                pair.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
+            });
+            let account = account.is_some_and(|account| scene.accounts.contains(&account));
+            let known =
+                account || scene.accepts_any || scene.keys.iter().any(|key| key.value == value && !key.disabled);
             let lagging = known && scene.lag > 0;
             if lagging {
                 scene.lag -= 1;
             }
             answer(if known && !lagging { 200 } else { 401 }, &json!({ "user": "me" }))
+        }
+        "accounts" => {
+            answer(200, &scene.accounts.iter().map(|(name, _)| json!({ "name": name })).collect::<Vec<_>>().into())
+        }
+        "put" => {
+            let password = body["password"].as_str().unwrap().to_owned();
+            if password.starts_with("weak") {
+                return answer(422, &json!({ "error": "too weak" }));
+            }
+            scene.accounts.retain(|(name, _)| *name != at);
+            scene.accounts.push((at, password));
+            answer(204, &Value::Null)
+        }
+        "drop" => {
+            let before = scene.accounts.len();
+            scene.accounts.retain(|(name, _)| *name != at);
+            answer(if scene.accounts.len() < before { 204 } else { 404 }, &Value::Null)
         }
         "token" => token(&body, &authorization),
         "create" => {

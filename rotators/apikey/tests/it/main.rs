@@ -13,5 +13,6 @@ mod listing;
 mod login;
 mod making;
 mod markup;
+mod passwords;
 mod times;
 mod values;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
+use crate::{documents, exam, life, trouble};
 
 const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 const APPLICATION: &str = "acc848e9-e8ec-4feb-a521-8d58b5482e09";
@@ -40,6 +40,11 @@ const CASE: Case = Case {
     name,
     answer,
 };
+
+#[tokio::test]
+async fn exam() {
+    exam::sits(&CASE, 29).await;
+}
 
 #[tokio::test]
 async fn whole_life() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
+use crate::{documents, exam, life, trouble};
 
 const ACCOUNT: Case = Case {
     provider: "cloudflare-account",
@@ -41,6 +41,16 @@ const USER: Case = Case {
     name,
     answer,
 };
+
+#[tokio::test]
+async fn exam_of_an_accounts() {
+    exam::sits(&ACCOUNT, 30).await;
+}
+
+#[tokio::test]
+async fn exam_of_a_users() {
+    exam::sits(&USER, 30).await;
+}
 
 #[tokio::test]
 async fn whole_life_of_an_accounts() {
@@ -168,7 +178,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 
 fn show(key: &Key) -> Value {
     json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z",
-        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": null })
+        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": key.used.map(|used| used.to_string()) })
 }
 
 fn fine(result: &Value) -> Reply {

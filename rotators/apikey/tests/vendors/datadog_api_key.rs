@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{datadog, documents, life, trouble};
+use crate::{datadog, documents, exam, life, trouble};
 
 const CASE: Case = Case {
     provider: "datadog-api-key",
@@ -28,6 +28,11 @@ const CASE: Case = Case {
     name,
     answer,
 };
+
+#[tokio::test]
+async fn exam() {
+    exam::sits(&CASE, 29).await;
+}
 
 #[tokio::test]
 async fn whole_life() {

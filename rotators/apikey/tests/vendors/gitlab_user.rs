@@ -7,7 +7,7 @@ use crate::asked::{Asked, Odd};
 use crate::case::{Case, Reply};
 use crate::gitlab::{self, Caller};
 use crate::shelf::Shelf;
-use crate::{documents, life, trouble};
+use crate::{documents, exam, life, trouble};
 
 const CASE: Case = Case {
     provider: "gitlab-user",
@@ -25,6 +25,11 @@ const CASE: Case = Case {
     name,
     answer,
 };
+
+#[tokio::test]
+async fn exam() {
+    exam::sits(&CASE, 30).await;
+}
 
 #[tokio::test]
 async fn whole_life() {

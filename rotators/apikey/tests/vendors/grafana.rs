@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd, text};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
+use crate::{documents, exam, life, trouble};
 
 const CASE: Case = Case {
     provider: "grafana",
@@ -24,6 +24,11 @@ const CASE: Case = Case {
     name,
     answer,
 };
+
+#[tokio::test]
+async fn exam() {
+    exam::sits(&CASE, 30).await;
+}
 
 #[tokio::test]
 async fn whole_life() {
@@ -103,7 +108,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
         "list" => {
             asked.is_bare()?;
             let show = |key: &Key| {
-                json!({ "id": number(&key.id), "name": key.name, "created": "2026-03-23T10:31:02Z", "lastUsedAt": null,
+                json!({ "id": number(&key.id), "name": key.name, "created": "2026-03-23T10:31:02Z", "lastUsedAt": key.used.map(|used| used.to_string()),
                     "expiration": null, "secondsUntilExpiration": 0, "hasExpired": false, "isRevoked": false })
             };
             Ok(Reply::json(200, &shelf.keys.iter().map(show).collect()))

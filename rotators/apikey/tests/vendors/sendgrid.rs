@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd, text, texts};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
+use crate::{documents, exam, life, trouble};
 
 const CASE: Case = Case {
     provider: "sendgrid",
@@ -24,6 +24,11 @@ const CASE: Case = Case {
     name,
     answer,
 };
+
+#[tokio::test]
+async fn exam() {
+    exam::sits(&CASE, 29).await;
+}
 
 #[tokio::test]
 async fn whole_life() {

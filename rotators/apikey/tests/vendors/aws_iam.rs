@@ -9,7 +9,6 @@ use crate::case::{Case, Reply};
 use crate::double::{Double, Fault};
 use crate::shelf::{Key, Shelf};
 use crate::sigv4::Claim;
-use crate::{exam, life, trouble};
 
 const CASE: Case = Case {
     provider: "aws-iam",
@@ -31,20 +30,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn exam() {
-    exam::sits(&CASE, 30).await;
-}
-
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 30);
 
 /// The reference's own answers. They say nothing of whose rotation it was, so the list only has to have the new key.
 #[tokio::test]

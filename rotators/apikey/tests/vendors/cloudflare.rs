@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
+use crate::documents;
 use crate::shelf::{Key, Shelf};
-use crate::{documents, exam, life, trouble};
 
 const ACCOUNT: Case = Case {
     provider: "cloudflare-account",
@@ -42,34 +42,12 @@ const USER: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn exam_of_an_accounts() {
-    exam::sits(&ACCOUNT, 30).await;
+mod account {
+    contract!(super::ACCOUNT, 30);
 }
 
-#[tokio::test]
-async fn exam_of_a_users() {
-    exam::sits(&USER, 30).await;
-}
-
-#[tokio::test]
-async fn whole_life_of_an_accounts() {
-    life::whole(&ACCOUNT).await;
-}
-
-#[tokio::test]
-async fn whole_life_of_a_users() {
-    life::whole(&USER).await;
-}
-
-#[tokio::test]
-async fn trouble_of_an_accounts() {
-    trouble::all(&ACCOUNT).await;
-}
-
-#[tokio::test]
-async fn trouble_of_a_users() {
-    trouble::all(&USER).await;
+mod user {
+    contract!(super::USER, 30);
 }
 
 #[tokio::test]

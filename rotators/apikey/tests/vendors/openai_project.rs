@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd, text};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, exam, life, openai, trouble};
+use crate::{documents, openai};
 
 const CASE: Case = Case {
     provider: "openai-project",
@@ -26,20 +26,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn exam() {
-    exam::sits(&CASE, 30).await;
-}
-
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 30);
 
 #[tokio::test]
 async fn documented_answers() {

@@ -9,7 +9,6 @@ use crate::case::{Case, Reply};
 use crate::double::{Double, Fault};
 use crate::shelf::{Key, Shelf};
 use crate::sigv4::Claim;
-use crate::{life, trouble};
 
 const CASE: Case = Case {
     provider: "aws-iam",
@@ -31,15 +30,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 30);
 
 /// The reference's own answers. They say nothing of whose rotation it was, so the list only has to have the new key.
 #[tokio::test]
@@ -112,6 +103,9 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
                        Access Key and signing method. Consult the service documentation for details.";
         return Ok(error(403, "SignatureDoesNotMatch", message));
     }
+    if !is_admin {
+        shelf.uses(&claim.access_key_id);
+    }
     if name == "verify" {
         only(asked, "2011-06-15", &[])?;
         let arn = "arn:aws:iam::123456789012:user/svc-orders";
@@ -162,7 +156,13 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
         }
         "last_used" => {
             only(asked, "2010-05-08", &["AccessKeyId"])?;
-            let used = "<Region>N/A</Region><ServiceName>N/A</ServiceName>";
+            let Some(key) = shelf.key(&id) else { return Ok(absent()) };
+            let used = match key.used {
+                None => "<Region>N/A</Region><ServiceName>N/A</ServiceName>".to_owned(),
+                Some(used) => format!(
+                    "<LastUsedDate>{used}</LastUsedDate><Region>us-east-1</Region><ServiceName>sts</ServiceName>"
+                ),
+            };
             let result = format!("<UserName>svc-orders</UserName><AccessKeyLastUsed>{used}</AccessKeyLastUsed>");
             Ok(fine("GetAccessKeyLastUsed", &result))
         }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
+use crate::documents;
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
 
 const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 const APPLICATION: &str = "acc848e9-e8ec-4feb-a521-8d58b5482e09";
@@ -41,15 +41,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 29);
 
 #[tokio::test]
 async fn documented_answers() {

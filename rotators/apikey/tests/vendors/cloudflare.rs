@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
+use crate::documents;
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
 
 const ACCOUNT: Case = Case {
     provider: "cloudflare-account",
@@ -42,24 +42,12 @@ const USER: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life_of_an_accounts() {
-    life::whole(&ACCOUNT).await;
+mod account {
+    contract!(super::ACCOUNT, 30);
 }
 
-#[tokio::test]
-async fn whole_life_of_a_users() {
-    life::whole(&USER).await;
-}
-
-#[tokio::test]
-async fn trouble_of_an_accounts() {
-    trouble::all(&ACCOUNT).await;
-}
-
-#[tokio::test]
-async fn trouble_of_a_users() {
-    trouble::all(&USER).await;
+mod user {
+    contract!(super::USER, 30);
 }
 
 #[tokio::test]
@@ -168,7 +156,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 
 fn show(key: &Key) -> Value {
     json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z",
-        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": null })
+        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": key.used.map(|used| used.to_string()) })
 }
 
 fn fine(result: &Value) -> Reply {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{datadog, documents, life, trouble};
+use crate::{datadog, documents};
 
 const CASE: Case = Case {
     provider: "datadog-api-key",
@@ -29,15 +29,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 29);
 
 #[tokio::test]
 async fn documented_answers() {

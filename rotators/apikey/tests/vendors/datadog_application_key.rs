@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::asked::{Asked, Odd};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{datadog, documents, life, trouble};
+use crate::{datadog, documents};
 
 const ACCOUNT: &str = "00000000-0000-1234-0000-000000000000";
 
@@ -29,15 +29,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 29);
 
 #[tokio::test]
 async fn documented_answers() {

@@ -8,8 +8,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use keywheel_apikey::{ApiKeyRotator, shipped};
+use keywheel_apikey::{ApiKeyRotator, shipped_texts};
 use keywheel_sdk::{Admin, Bundle, Call, Secret, Strategy, Target};
+use serde_json::{Map, Value};
 
 use crate::asked::Asked;
 use crate::case::{Case, Reply};
@@ -21,18 +22,35 @@ pub const ROTATION: &str = "0199c3c0-5c9e-7cc0-9d7c-2b1f6a4e8d11";
 /// One before it.
 pub const EARLIER: &str = "0199b111-75aa-7f21-8a30-c4d2a86d0b7e";
 
+/// What makes, disables or deletes a key.
+const CHANGES: [&str; 3] = ["create", "disable", "delete"];
+
 /// What happens to the next request of a name instead of what should.
 pub enum Fault {
     /// This answer, and nothing done.
     Instead(u16, &'static [(&'static str, &'static str)], String),
+    /// The connection breaks, and nothing is done.
+    CutBefore,
     /// It is done, then the connection breaks.
     CutAfter,
+    /// Nothing is done, and nobody says so.
+    Stall,
+}
+
+/// What a request comes to.
+enum Outcome {
+    Answered(Reply),
+    Cut,
+    Stalled,
 }
 
 #[derive(Default)]
 struct Inside {
     shelf: Shelf,
-    faults: VecDeque<(&'static str, Fault)>,
+    /// Each with the requests of which it strikes the first.
+    faults: VecDeque<(Vec<&'static str>, Fault)>,
+    /// How often a connection broke or stalled.
+    strikes: u64,
     record: Record,
     odd: Vec<String>,
 }
@@ -55,14 +73,13 @@ impl Double {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(serve).with_state((case, Arc::clone(&inside)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let provider = shipped().into_iter().find(|provider| provider.name() == case.provider).unwrap();
         let target = Target {
             settings: (case.settings)(&url).as_object().unwrap().clone(),
             strategy: Strategy::Overlapping,
             admin: Admin::Credential(bundle(case.admin)),
             generates: None,
         };
-        Double { case, inside, rotator: ApiKeyRotator::new(provider), target }
+        Double { case, inside, rotator: shipped_rotator(case), target }
     }
 
     /// One call of the rotation that is under way.
@@ -115,7 +132,34 @@ impl Double {
     }
 
     pub fn fault(&self, name: &'static str, fault: Fault) {
-        self.inside.lock().unwrap().faults.push_back((name, fault));
+        self.inside.lock().unwrap().faults.push_back((vec![name], fault));
+    }
+
+    /// The next request that changes a key, whichever it is.
+    pub fn fault_of_change(&self, fault: Fault) {
+        self.inside.lock().unwrap().faults.push_back((CHANGES.to_vec(), fault));
+    }
+
+    /// How often a connection broke or stalled.
+    pub fn strikes(&self) -> u64 {
+        self.inside.lock().unwrap().strikes
+    }
+
+    /// Takes all keys away, and all faults that did not happen.
+    pub fn clear(&self) {
+        let mut inside = self.inside.lock().unwrap();
+        inside.faults.clear();
+        inside.shelf.keys.clear();
+    }
+
+    /// What a policy says of the target.
+    pub fn settings(&self) -> Map<String, Value> {
+        self.target.settings.clone()
+    }
+
+    /// The admin's credential.
+    pub fn admin(&self) -> Bundle {
+        bundle(self.case.admin)
     }
 
     /// Begins a section of the record.
@@ -138,7 +182,7 @@ impl Double {
     pub fn was_asked_rightly(&self) {
         let inside = self.inside.lock().unwrap();
         assert!(inside.odd.is_empty(), "{}: {:#?}", self.case.provider, inside.odd);
-        let left: Vec<_> = inside.faults.iter().map(|(name, _)| name).collect();
+        let left: Vec<_> = inside.faults.iter().map(|(names, _)| names).collect();
         assert!(left.is_empty(), "{}: nobody asked for {left:?}", self.case.provider);
     }
 }
@@ -147,34 +191,63 @@ fn bundle(fields: &[(&str, &str)]) -> Bundle {
     fields.iter().fold(Bundle::new(), |bundle, (name, value)| bundle.with(name, Secret::new((*value).to_owned())))
 }
 
+/// A rotator of the declaration as it is shipped.
+pub fn shipped_rotator(case: &Case) -> ApiKeyRotator {
+    let shipped = shipped_texts().iter().find(|shipped| shipped.name == case.provider).unwrap();
+    ApiKeyRotator::new(shipped.provider().unwrap())
+}
+
 async fn serve(State((case, inside)): State<(&'static Case, Arc<Mutex<Inside>>)>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap().to_vec();
     let query = url::form_urlencoded::parse(head.uri.query().unwrap_or("").as_bytes()).into_owned().collect();
     let path = head.uri.path().to_owned();
     let asked = Asked { method: head.method, path, query, headers: head.headers, body };
-    let mut inside = inside.lock().unwrap();
-    let name = (case.name)(&asked);
-    let at = inside.faults.iter().position(|(fault, _)| Some(*fault) == name);
-    let fault = at.and_then(|at| inside.faults.remove(at)).map(|(_, fault)| fault);
-    let reply = match (&fault, name) {
-        (Some(Fault::Instead(status, headers, body)), _) => Ok(Reply::raw(*status, headers, body)),
-        (_, None) => Err("the vendor has no such address".to_owned()),
-        (_, Some(name)) => (case.answer)(&mut inside.shelf, name, &asked),
-    };
-    let reply = reply.unwrap_or_else(|why| {
-        inside.odd.push(format!("{} {}: {why}", asked.method, asked.path));
-        Reply::raw(418, &[], &why)
-    });
-    inside.record.add(name.unwrap_or("elsewhere"), &asked, reply.status);
-    if let Some(Fault::CutAfter) = fault {
-        drop(inside);
+    let outcome = inside.lock().unwrap().outcome(case, &asked);
+    let reply = match outcome {
+        Outcome::Answered(reply) => reply,
         // Ends the connection's task without a word, and without the noise of a panic.
-        std::panic::resume_unwind(Box::new(()))
-    }
+        Outcome::Cut => std::panic::resume_unwind(Box::new(())),
+        Outcome::Stalled => std::future::pending().await,
+    };
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
     response.body(Body::from(reply.body)).unwrap()
+}
+
+impl Inside {
+    fn outcome(&mut self, case: &Case, asked: &Asked) -> Outcome {
+        let name = (case.name)(asked);
+        let strikes = |(names, _): &(Vec<_>, _)| name.is_some_and(|name| names.contains(&name));
+        let fault = self.faults.iter().position(strikes).and_then(|at| self.faults.remove(at)).map(|(_, fault)| fault);
+        let (reply, cut) = match fault {
+            None => (self.answer(case, name, asked), false),
+            Some(Fault::Instead(status, headers, body)) => (Reply::raw(status, headers, &body), false),
+            Some(Fault::CutAfter) => (self.answer(case, name, asked), true),
+            Some(Fault::CutBefore) => {
+                self.strikes += 1;
+                return Outcome::Cut;
+            }
+            Some(Fault::Stall) => {
+                self.strikes += 1;
+                return Outcome::Stalled;
+            }
+        };
+        self.strikes += u64::from(cut);
+        self.record.add(name.unwrap_or("elsewhere"), asked, reply.status);
+        if cut { Outcome::Cut } else { Outcome::Answered(reply) }
+    }
+
+    fn answer(&mut self, case: &Case, name: Option<&'static str>, asked: &Asked) -> Reply {
+        let reply = match name {
+            None => Err("the vendor has no such address".to_owned()),
+            Some(name) => (case.answer)(&mut self.shelf, name, asked),
+        };
+        reply.unwrap_or_else(|why| {
+            self.odd.push(format!("{} {}: {why}", asked.method, asked.path));
+            Reply::raw(418, &[], &why)
+        })
+    }
 }

@@ -14,13 +14,13 @@ pub enum Caller {
 }
 
 /// The token that is sent. An answer instead if GitLab refuses it.
-pub fn caller(shelf: &Shelf, asked: &Asked) -> Result<Result<Caller, Reply>, Odd> {
+pub fn caller(shelf: &mut Shelf, asked: &Asked) -> Result<Result<Caller, Reply>, Odd> {
     let token = asked.header("private-token").ok_or("no `PRIVATE-TOKEN`")?;
     if token == shelf.admin[0].1 {
         return Ok(Ok(Caller::Admin));
     }
     let refused = || Reply::json(401, &json!({ "message": "401 Unauthorized" }));
-    Ok(shelf.accepted(token).map(|key| Caller::Token(key.clone())).ok_or_else(refused))
+    Ok(shelf.accepted(token).map(Caller::Token).ok_or_else(refused))
 }
 
 pub fn make(shelf: &mut Shelf, name: &str) -> Key {
@@ -99,7 +99,7 @@ pub fn myself(asked: &Asked, caller: &Caller) -> Result<Reply, Odd> {
 fn show(key: &Key) -> Value {
     let id = key.id.parse::<u64>().unwrap();
     json!({ "id": id, "name": key.name, "revoked": key.revoked, "active": !key.revoked, "user_id": 166,
-        "created_at": "2026-01-20T22:11:48.151Z", "last_used_at": null, "scopes": key.more, "expires_at": "2027-01-31" })
+        "created_at": "2026-01-20T22:11:48.151Z", "last_used_at": key.used.map(|used| used.to_string()), "scopes": key.more, "expires_at": "2027-01-31" })
 }
 
 fn is_day(text: &str) -> Result<(), Odd> {

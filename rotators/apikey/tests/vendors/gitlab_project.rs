@@ -5,9 +5,9 @@ use serde_json::json;
 
 use crate::asked::{Asked, Odd};
 use crate::case::{Case, Reply};
+use crate::documents;
 use crate::gitlab::{self, Caller};
 use crate::shelf::Shelf;
-use crate::{documents, life, trouble};
 
 const CASE: Case = Case {
     provider: "gitlab-project",
@@ -26,15 +26,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 30);
 
 #[tokio::test]
 async fn documented_answers() {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, text};
 use crate::case::{Case, Reply};
+use crate::documents;
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
 
 const CASE: Case = Case {
     provider: "grafana",
@@ -25,15 +25,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 30);
 
 #[tokio::test]
 async fn documented_answers() {
@@ -103,7 +95,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
         "list" => {
             asked.is_bare()?;
             let show = |key: &Key| {
-                json!({ "id": number(&key.id), "name": key.name, "created": "2026-03-23T10:31:02Z", "lastUsedAt": null,
+                json!({ "id": number(&key.id), "name": key.name, "created": "2026-03-23T10:31:02Z", "lastUsedAt": key.used.map(|used| used.to_string()),
                     "expiration": null, "secondsUntilExpiration": 0, "hasExpired": false, "isRevoked": false })
             };
             Ok(Reply::json(200, &shelf.keys.iter().map(show).collect()))

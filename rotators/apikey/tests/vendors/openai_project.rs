@@ -1,12 +1,13 @@
 //! Keys of a service account in an OpenAI project, as its reference has them:
 //! <https://developers.openai.com/api/reference/resources/admin/subresources/organization/subresources/projects>.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, text};
 use crate::case::{Case, Reply};
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, openai, trouble};
+use crate::{documents, openai};
 
 const CASE: Case = Case {
     provider: "openai-project",
@@ -25,15 +26,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 30);
 
 #[tokio::test]
 async fn documented_answers() {
@@ -99,5 +92,5 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 
 fn show(key: &Key) -> Value {
     json!({ "object": "organization.project.api_key", "id": key.id, "name": key.name, "redacted_value": "sk-abc...def",
-        "created_at": 1_711_471_533, "last_used_at": null, "owner": { "type": "service_account" } })
+        "created_at": 1_711_471_533, "last_used_at": key.used.map(Timestamp::as_second), "owner": { "type": "service_account" } })
 }

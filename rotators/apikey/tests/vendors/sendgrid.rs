@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, text, texts};
 use crate::case::{Case, Reply};
+use crate::documents;
 use crate::shelf::{Key, Shelf};
-use crate::{documents, life, trouble};
 
 const CASE: Case = Case {
     provider: "sendgrid",
@@ -25,15 +25,7 @@ const CASE: Case = Case {
     answer,
 };
 
-#[tokio::test]
-async fn whole_life() {
-    life::whole(&CASE).await;
-}
-
-#[tokio::test]
-async fn trouble() {
-    trouble::all(&CASE).await;
-}
+contract!(CASE, 29);
 
 #[tokio::test]
 async fn documented_answers() {

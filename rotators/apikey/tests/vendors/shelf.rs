@@ -1,5 +1,8 @@
 //! What a vendor holds: keys, and who may change them.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A key at its vendor.
@@ -13,8 +16,17 @@ pub struct Key {
     pub disabled: bool,
     /// Over for good, and still shown by vendors who keep what was.
     pub revoked: bool,
+    /// When it was last used, in whole seconds.
+    pub used: Option<Timestamp>,
     /// What else was said when it was made.
     pub more: Value,
+}
+
+impl Key {
+    /// Whether its vendor lets in who sends it.
+    pub fn is_accepted(&self) -> bool {
+        !self.disabled && !self.revoked
+    }
 }
 
 /// All that a vendor's double holds.
@@ -48,7 +60,7 @@ impl Shelf {
         self.made += 1;
         let (id, secret) = (id(self.made), secret(self.made));
         self.secrets.push((secret.clone(), format!("key {}", self.made)));
-        let key = Key { id, secret, name: name.to_owned(), disabled: false, revoked: false, more };
+        let key = Key { id, secret, name: name.to_owned(), disabled: false, revoked: false, used: None, more };
         self.keys.push(key.clone());
         key
     }
@@ -67,9 +79,19 @@ impl Shelf {
         self.keys.iter().find(|key| key.id == id)
     }
 
-    /// The key with this secret, which is in use.
-    pub fn accepted(&self, secret: &str) -> Option<&Key> {
-        self.keys.iter().find(|key| key.secret == secret && !key.disabled && !key.revoked)
+    /// The key with this secret, if it is accepted; then it is used hereby.
+    pub fn accepted(&mut self, secret: &str) -> Option<Key> {
+        let id = self.keys.iter().find(|key| key.secret == secret && key.is_accepted())?.id.clone();
+        self.uses(&id);
+        self.key(&id).cloned()
+    }
+
+    /// Notes that a key is used now.
+    #[expect(clippy::disallowed_methods, reason = "a vendor stamps a use by the world's time")]
+    pub fn uses(&mut self, id: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let used = Timestamp::from_second(now.try_into().unwrap()).unwrap();
+        self.keys.iter_mut().filter(|key| key.id == id).for_each(|key| key.used = Some(used));
     }
 
     /// Takes the key away. `None`: there is no such key.

@@ -21,6 +21,8 @@ const OTHER_ROTATION: &str = "exam-rotation-2";
 
 /// Until a call must have ended; generous enough for a busy machine.
 const USUAL: Duration = Duration::from_secs(30);
+/// Until a question must have ended whose answer stays no: who gives a target time to know better gives it no more.
+const IN_VAIN: Duration = Duration::from_millis(1250);
 
 /// A subject on one stage, in the name of one rotation.
 pub(super) struct Sitting<'a> {
@@ -55,6 +57,14 @@ impl<'a> Sitting<'a> {
         'a: 'b,
     {
         Call { target, rotation: self.rotation, fence: 1, until: Instant::now() + USUAL }
+    }
+
+    /// A call for a question whose answer stays no.
+    pub fn call_in_vain<'b>(&self, target: &'b Target) -> Call<'b>
+    where
+        'a: 'b,
+    {
+        Call { until: Instant::now() + IN_VAIN, ..self.call_on(target) }
     }
 
     /// The line that can be broken, with the target behind it.
@@ -115,6 +125,12 @@ impl<'a> Sitting<'a> {
 
     pub async fn verify(&self, candidate: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
         self.subject.rotator().verify(&self.call(), candidate, Some(current), &[Check::Login]).await
+    }
+
+    /// Where the candidate is not accepted.
+    pub async fn verify_in_vain(&self, candidate: &Bundle, current: &Bundle) -> Result<(), RotatorError> {
+        let call = self.call_in_vain(&self.stage.target);
+        self.subject.rotator().verify(&call, candidate, Some(current), &[Check::Login]).await
     }
 
     pub async fn apply_and_verify(&self, candidate: &Bundle, current: &Bundle) -> Verdict {

@@ -65,13 +65,13 @@ pub(super) async fn errors_hold_no_secret(sitting: &Sitting<'_>) -> Verdict {
     let (call, current) = (sitting.call(), &stage.current);
     let candidate = sitting.unaccepted().await?;
     let mut texts: Vec<String> = Vec::new();
-    texts.extend(error_text(sitting.verify(&candidate, current).await));
+    texts.extend(error_text(sitting.verify_in_vain(&candidate, current).await));
     texts.extend(error_text(rotator.revoke(&call, current, current, KEEP).await));
     texts.extend(rotator.preflight(&call, Some(&candidate)).await.iter().map(|found| format!("{found:?}")));
     texts.push(format!("{:?}", rotator.probe(&call, &candidate, &[current]).await));
     if let Some(target) = &stage.wrong_admin {
         let call = sitting.call_on(target);
-        texts.extend(error_text(rotator.apply(&call, &candidate, None).await));
+        texts.extend(error_text(rotator.apply(&sitting.call_in_vain(target), &candidate, None).await));
         texts.extend(error_text(rotator.generate(&call, Some(current)).await));
         texts.extend(error_text(rotator.sweep(&call, &[], &[current]).await));
         texts.extend(rotator.preflight(&call, Some(current)).await.iter().map(|found| format!("{found:?}")));

@@ -7,7 +7,7 @@ use keywheel_sdk::{Bundle, Call, RotatorError, Target};
 use super::super::sitting::{KEEP, Sitting, Verdict, broke_once, expect, failed, unknown};
 
 /// Until a call over a stalled line must have ended.
-const SHORT: Duration = Duration::from_secs(3);
+const SHORT: Duration = Duration::from_secs(2);
 /// After its deadline a call may take this long to come back, on a busy machine.
 const SLACK: Duration = Duration::from_secs(20);
 

@@ -56,7 +56,7 @@ pub(super) async fn apply_twice(sitting: &Sitting<'_>) -> Verdict {
 pub(super) async fn verify_refuses(sitting: &Sitting<'_>) -> Verdict {
     let current = &sitting.stage.current;
     let candidate = sitting.unaccepted().await?;
-    not_done("verify of a candidate that is not accepted", sitting.verify(&candidate, current).await)?;
+    not_done("verify of a candidate that is not accepted", sitting.verify_in_vain(&candidate, current).await)?;
     sitting.accepted("current", current).await?;
     sitting.refused("candidate", &candidate).await
 }

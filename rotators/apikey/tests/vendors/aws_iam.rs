@@ -2,6 +2,7 @@
 //! neighbours, and <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html> have them.
 
 use keywheel_sdk::Rotator;
+use keywheel_sdk::{Bundle, Secret};
 use serde_json::json;
 
 use crate::asked::{Asked, Odd};
@@ -49,7 +50,8 @@ async fn documented_answers() {
     let answer = |body: &str| Fault::Instead(200, &[("content-type", "text/xml")], body.to_owned());
     double.fault("create", answer(created));
     double.fault("list", answer(list));
-    let key = double.rotator.generate(&double.call(), None).await.unwrap();
+    let live = Bundle::new().with("key_id", Secret::new("AKIAI44QH8DHBEXAMPLE".to_owned()));
+    let key = double.rotator.generate(&double.call(), Some(&live)).await.unwrap();
     assert!(key.get("key_id").unwrap().expose(|id| id == "AKIAIOSFODNN7EXAMPLE"));
     let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY";
     assert!(key.get("secret_access_key").unwrap().expose(|value| value == secret));

@@ -55,7 +55,9 @@ pub struct RotatorSpec {
 
 /// Says in one spelling whose accounts a `target:` means. Opens nothing.
 #[derive(Clone)]
-pub struct SettingsOwner(Arc<dyn Fn(&Map<String, Value>) -> Option<String> + Send + Sync>);
+pub struct SettingsOwner(Arc<Naming>);
+
+type Naming = dyn Fn(&Map<String, Value>) -> Option<String> + Send + Sync;
 
 impl SettingsOwner {
     /// Asks this function.

@@ -13,6 +13,7 @@ mod listing;
 mod login;
 mod making;
 mod markup;
+mod passing;
 mod passwords;
 mod times;
 mod values;

@@ -40,7 +40,11 @@ fn wipe(value: &mut Value) {
 }
 
 impl Json {
-    /// Reads the body, as JSON or as what XML says in JSON. The error is a sentence without any of the body.
+    /// Reads the body, as JSON or as what XML says in JSON.
+    ///
+    /// # Errors
+    /// The line was cut, or something between us and the provider answered in its place: a sentence without any of the body.
+    /// Who only asked may ask again ([`no_answer`]).
     pub fn of(reply: &Reply, name: &str) -> Result<Json, String> {
         let body = reply.body.as_ref().map_err(|why| format!("the answer to `{name}` could not be read: {why}"))?;
         match reply.format {
@@ -127,6 +131,17 @@ pub(crate) fn holds(request: &Request, reply: &Reply) -> Result<(), String> {
     ))
 }
 
+/// A question whose answer could not be read, or says by `holds` that it is none. The next one may be another.
+pub(crate) fn no_answer(why: String) -> RotatorError {
+    RotatorError::not_done(Retry::Now, "no-answer", why)
+}
+
+/// The answer to a question was read whole and does not hold what is needed where the declaration says: who asks again is
+/// answered the same.
+pub(crate) fn odd(why: impl Into<String>) -> RotatorError {
+    RotatorError::not_done(Retry::Never, "unexpected-answer", why)
+}
+
 /// Whether an answer is one that the declaration gives this meaning.
 pub(crate) fn says(sign: &Sign, reply: &Reply, name: &str) -> bool {
     sign.statuses.contains(&reply.status)
@@ -152,6 +167,11 @@ impl Access<'_> {
         let refused =
             |retry, hint: &str| RotatorError::not_done(retry, &format!("status-{status}"), format!("{answered}{hint}"));
         let wait = retry_after(reply);
+        // What was not the provider itself (a page of a proxy, of a network that wants a login) passes; who only asked may ask again.
+        let strange = match asks {
+            Asks::Question => Retry::Now,
+            Asks::Change => Retry::Never,
+        };
         match status {
             401 | 403 => refused(
                 Retry::After(AFTER_REFUSED_ADMIN),
@@ -162,11 +182,9 @@ impl Access<'_> {
             // The provider gave up waiting for the request, or asks for it again: who knows what it has read.
             408 | 425 => unclear(&format!("status-{status}"), Retry::Now, ""),
             400..=499 => refused(Retry::Never, ""),
-            300..=399 => {
-                unclear("redirect", Retry::Never, ", which points to another address; redirects are not followed")
-            }
+            300..=399 => unclear("redirect", strange, ", which points to another address; redirects are not followed"),
             500..=599 => unclear(&format!("status-{status}"), wait.map_or(Retry::Now, Retry::After), ""),
-            _ => unclear("unexpected-status", Retry::Never, ", which the declaration does not expect"),
+            _ => unclear("unexpected-status", strange, ", which the declaration does not expect"),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json_path::JsonPath;
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id, key_of};
-use crate::answer::{Asks, Json, holds};
+use crate::answer::{Asks, Json, holds, no_answer, odd};
 use crate::clock;
 use crate::http::Failure;
 use crate::instant::{self, Day};
@@ -59,8 +59,8 @@ async fn by_request(
     if !request.expect.contains(&reply.status) {
         return Err(access.refusal(request.name, &reply, None, Asks::Question));
     }
-    holds(request, &reply).map_err(odd)?;
-    let json = Json::of(&reply, request.name).map_err(odd)?;
+    holds(request, &reply).map_err(no_answer)?;
+    let json = Json::of(&reply, request.name).map_err(no_answer)?;
     if declared.never.as_ref().is_some_and(|never| json.selects(never)) {
         return Ok(None);
     }
@@ -76,8 +76,4 @@ pub(crate) fn read(value: &Value, at: &JsonPath) -> Result<Option<Timestamp>, St
         }),
         Err(_) => Err("the answer does not hold when a key was last used where the declaration says".to_owned()),
     }
-}
-
-fn odd(why: String) -> RotatorError {
-    RotatorError::not_done(Retry::Never, "unexpected-answer", why)
 }

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use keywheel_sdk::{Retry, RotatorError};
+use keywheel_sdk::RotatorError;
 use reqwest::Url;
 use reqwest::header::LINK;
 use serde_json::Value;
 
 use crate::access::Access;
-use crate::answer::{Asks, Json, holds, text_at};
+use crate::answer::{Asks, Json, holds, no_answer, odd, text_at};
 use crate::http::Reply;
 use crate::last_used;
 use crate::provider::{LastUsed, Next};
@@ -59,12 +59,12 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
         if !declared.request.expect.contains(&reply.status) {
             return Err(access.refusal(declared.request.name, &reply, None, Asks::Question));
         }
-        holds(&declared.request, &reply).map_err(|why| odd(&why))?;
+        holds(&declared.request, &reply).map_err(no_answer)?;
         length += reply.body.as_ref().map_or(0, |body| body.len());
         if length > LONGEST_LIST {
-            return Err(odd(&format!("the list is longer than {} MiB", LONGEST_LIST / 1024 / 1024)));
+            return Err(odd(format!("the list is longer than {} MiB", LONGEST_LIST / 1024 / 1024)));
         }
-        let json = Json::of(&reply, declared.request.name).map_err(|why| odd(&why))?;
+        let json = Json::of(&reply, declared.request.name).map_err(no_answer)?;
         let none = || declared.parent.as_ref().is_some_and(|parent| json.is_empty(parent)).then_some(&[][..]);
         let items = json.list(&declared.items).or_else(none).ok_or_else(|| {
             odd("the answer to `list` holds no list where `items` says; is it an error with a good status?")
@@ -85,7 +85,7 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
             Turn::Parameter(..) | Turn::Url(_) => {}
         }
     }
-    Err(odd(&format!("the list has more than {MAX_PAGES} pages")))
+    Err(odd(format!("the list has more than {MAX_PAGES} pages")))
 }
 
 fn listed(access: &Access<'_>, item: &Value) -> Result<Listed, RotatorError> {
@@ -159,9 +159,4 @@ fn next_link(header: &str) -> Option<Option<&str>> {
         rest = &after[end..];
     }
     Some(next)
-}
-
-/// An answer that the declaration does not foresee.
-fn odd(message: &str) -> RotatorError {
-    RotatorError::not_done(Retry::Never, "unexpected-answer", message)
 }

@@ -4,7 +4,7 @@ use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::{Access, key_id};
-use crate::answer::{Asks, Json, holds};
+use crate::answer::{Asks, Json, holds, no_answer};
 use crate::http::{Failure, Reply};
 use crate::provider::Verify;
 use crate::wait::Patience;
@@ -33,7 +33,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
         Some(Ok(false)) => {
             return Answer::No { reason: format!("the provider answered {} to `verify`", reply.status) };
         }
-        Some(Err(why)) => return Answer::Unknown(RotatorError::not_done(Retry::Now, "no-answer", why)),
+        Some(Err(why)) => return Answer::Unknown(no_answer(why)),
         None => {}
     }
     Answer::Unknown(match reply.status {

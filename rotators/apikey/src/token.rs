@@ -10,7 +10,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use crate::access::Access;
-use crate::answer::{AFTER_REFUSED_ADMIN, Asks, Json};
+use crate::answer::{AFTER_REFUSED_ADMIN, Asks, Json, no_answer, odd};
 use crate::http::{Failure, Outgoing, Reply};
 use crate::login::basic;
 use crate::provider::OAuth2;
@@ -97,13 +97,12 @@ fn read(access: &Access<'_>, reply: &Reply) -> Result<Secret, RotatorError> {
         }
         _ => return Err(access.refusal(NAME, reply, None, Asks::Question)),
     }
-    let odd = |why: String| RotatorError::not_done(Retry::Never, "unexpected-answer", why);
-    let json = Json::of(reply, NAME).map_err(odd)?;
+    let json = Json::of(reply, NAME).map_err(no_answer)?;
     let path = |path: &str| JsonPath::parse(path).map_err(|_| odd(format!("`{path}` cannot be read")));
     // Section 7.1: a token of a type that is not understood is not used.
     let kind = path("$.token_type")?;
     if !json.has_none(&kind) && !json.text(&kind).is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
-        return Err(odd("the provider answered `token` with a token of another type than `bearer`".to_owned()));
+        return Err(odd("the provider answered `token` with a token of another type than `bearer`"));
     }
-    json.secret(&path("$.access_token")?).ok_or_else(|| odd("the answer to `token` has no `access_token`".to_owned()))
+    json.secret(&path("$.access_token")?).ok_or_else(|| odd("the answer to `token` has no `access_token`"))
 }

@@ -109,9 +109,9 @@ async fn changes_with_a_good_status_alone_may_not_have_happened() {
     // Made, and not said so.
     let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
     assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "lost-answer"));
-    // A list that does not say so.
+    // A list that does not say so: the provider has failed, as with a status of 500.
     let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
-    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"));
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, Retry::Now, "no-answer"));
     let (previous, current) = (fake.has("old", None), fake.has("live", None));
     let how = RevokeHow { disable: false, terminate_sessions: false };
     for (disable, delete, expected) in

@@ -1,6 +1,6 @@
 //! The list: whole, or not at all.
 
-use keywheel_sdk::{Effect, Rotator};
+use keywheel_sdk::{Effect, Retry, Rotator};
 use serde_json::json;
 
 use crate::fake::{DECLARATION, Fake, Fault, call};
@@ -51,23 +51,23 @@ async fn a_list_that_goes_round_in_circles_ends() {
 
 #[tokio::test]
 async fn an_error_is_no_empty_list() {
-    for (status, body) in [
-        (200, "{\"error\": \"try later\"}".to_owned()),
-        (200, "{\"keys\": null}".to_owned()),
-        (200, "{\"keys\": {}}".to_owned()),
-        (200, "{\"keys\": [{\"name\": \"no id\"}]}".to_owned()),
-        (200, "<html>".to_owned()),
-        (200, String::new()),
-        (204, String::new()),
-        (500, "{\"keys\": []}".to_owned()),
-        (200, format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(2_000_000))),
+    for (status, body, retry) in [
+        (200, "{\"error\": \"try later\"}".to_owned(), Retry::Never),
+        (200, "{\"keys\": null}".to_owned(), Retry::Never),
+        (200, "{\"keys\": {}}".to_owned(), Retry::Never),
+        (200, "{\"keys\": [{\"name\": \"no id\"}]}".to_owned(), Retry::Never),
+        (200, "<html>".to_owned(), Retry::Now),
+        (200, String::new(), Retry::Now),
+        (204, String::new(), Retry::Now),
+        (500, "{\"keys\": []}".to_owned(), Retry::Now),
+        (200, format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(2_000_000)), Retry::Now),
     ] {
         let fake = Fake::start().await;
         fake.has("orphan", Some("keywheel:r-1"));
         fake.fault("list", Fault::Instead(status, &[], body.clone()));
         let target = fake.target(json!({}));
         let error = fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap_err();
-        assert_eq!(error.effect, Effect::None, "{status}: {error}");
+        assert_eq!((error.effect, error.retry), (Effect::None, retry), "{status}: {error}");
         assert_eq!(fake.ids(), ["orphan"], "{status}");
     }
 }

@@ -13,5 +13,6 @@ mod listing;
 mod login;
 mod making;
 mod markup;
+mod passing;
 mod times;
 mod values;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use keywheel_sdk::{Admin, Answer, Bundle, Effect, RevokeHow, Rotator, Secret, Target};
+use keywheel_sdk::{Admin, Answer, Bundle, Effect, Retry, RevokeHow, Rotator, Secret, Target};
 use serde_json::json;
 
 use crate::fake::{ADMIN, Fake, Fault, call, id};
@@ -147,16 +147,18 @@ async fn only_what_xml_says_is_an_answer() {
         };
         assert_eq!(answer, expected);
     }
-    for body in [
-        "<List><ListResult/></List>",
-        "<List/>",
-        "{}",
-        "",
-        "<List><ListResult><Keys><other>1</other></Keys></ListResult></List>",
+    let (otherwise, unreadable) = ((Retry::Never, "unexpected-answer"), (Retry::Now, "no-answer"));
+    for (body, (retry, code)) in [
+        ("<List><ListResult/></List>", otherwise),
+        ("<List/>", otherwise),
+        ("{}", unreadable),
+        ("", unreadable),
+        ("<List><ListResult><Keys>", unreadable),
+        ("<List><ListResult><Keys><other>1</other></Keys></ListResult></List>", otherwise),
     ] {
         fake.fault("xml", xml(200, body));
         let error = fake.rotator.sweep(&call, &[], &[]).await.unwrap_err();
-        assert_eq!((error.effect, error.code.as_str()), (Effect::None, "unexpected-answer"), "{body}");
+        assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, retry, code), "{body}");
     }
     fake.fault("xml", error(409, "LimitExceeded"));
     assert_eq!(fake.rotator.generate(&call, None).await.err().unwrap().code, "quota");

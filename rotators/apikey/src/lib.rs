@@ -37,6 +37,7 @@ mod parse;
 mod preflight;
 mod probe;
 mod provider;
+mod redact;
 mod remove;
 mod restore;
 mod revoke;

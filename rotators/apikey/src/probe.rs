@@ -43,7 +43,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
                 format!("the provider answered {} to `verify`, which is not among its `refused`", reply.status);
             RotatorError::not_done(Retry::Never, &format!("status-{}", reply.status), message)
         }
-        _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Question),
+        _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Proof),
     })
 }
 
@@ -76,7 +76,8 @@ fn names(verify: &Verify, reply: &Reply, key: &Bundle) -> Result<(), String> {
     let id = key_id(key).map_err(|error| error.message)?;
     match named {
         Some(named) if named == id => Ok(()),
-        Some(named) => Err(format!("the answer to `verify` is about the key `{named}` and not about `{id}`")),
+        // What it names may be anything, even the key's value.
+        Some(_) => Err(format!("the answer to `verify` is about another key than `{id}`")),
         None => Err("the answer to `verify` does not name the key where `key_id` says".to_owned()),
     }
 }

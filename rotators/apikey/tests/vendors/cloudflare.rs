@@ -2,10 +2,12 @@
 //! <https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/> and
 //! <https://developers.cloudflare.com/api/resources/user/subresources/tokens/> have them.
 
+use keywheel_sdk::{Answer, Rotator};
 use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
+use crate::double::{Double, Fault};
 use crate::shelf::{Key, Shelf};
 use crate::{documents, life, trouble};
 
@@ -82,6 +84,29 @@ async fn documented_answers() {
     let created = json!({ "errors": [], "messages": [], "success": true, "result": created });
     let key = ("ed17574386854bf78a67040be0a770b0", "8M7wS6hCpXVc-DoRnPPY_UCWPgy8aea4Wy6kCe5T");
     documents::made_over_pages(&USER, 200, &created, &pages, key, 2).await;
+}
+
+/// As <https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify> has it.
+#[tokio::test]
+async fn a_token_that_is_not_active_is_refused() {
+    for case in [&ACCOUNT, &USER] {
+        let double = Double::start(case).await;
+        let key = double.has("made by hand");
+        let id = key.get("key_id").unwrap().expose(str::to_owned);
+        for (status, accepted) in [("active", true), ("disabled", false), ("expired", false), ("revoked", false)] {
+            let body =
+                json!({ "success": true, "errors": [], "messages": [], "result": { "id": id, "status": status } });
+            double.fault("verify", Fault::Instead(200, &[("content-type", "application/json")], body.to_string()));
+            let answer = double.rotator.probe(&double.call(), &key, &[]).await;
+            assert_eq!(matches!(answer, Answer::Yes), accepted, "{status}: {answer:?}");
+            assert_eq!(matches!(answer, Answer::No { .. }), !accepted, "{status}: {answer:?}");
+        }
+        for (status, body) in [(200, "{\"success\": true, \"result\": null}"), (401, "<html>")] {
+            double.fault("verify", Fault::Instead(status, &[], body.to_owned()));
+            let answer = double.rotator.probe(&double.call(), &key, &[]).await;
+            assert!(matches!(answer, Answer::Unknown(_)), "{body}: {answer:?}");
+        }
+    }
 }
 
 fn make(shelf: &mut Shelf, name: &str) -> Key {

@@ -68,7 +68,7 @@ async fn trouble_of_a_users() {
 async fn documented_answers() {
     let token = json!({ "id": "ed17574386854bf78a67040be0a770b0", "name": documents::tag(), "status": "active",
         "issued_on": "2018-07-01T05:20:00Z", "modified_on": "2018-07-02T05:20:00Z", "not_before": "2018-07-01T05:20:00Z",
-        "expires_on": "2020-01-01T00:00:00Z", "last_used_on": "2020-01-02T12:34:00Z",
+        "expires_on": "2099-01-01T00:00:00Z", "last_used_on": "2020-01-02T12:34:00Z",
         "policies": [{ "id": "f267e341f3dd4697bd3b9f71dd96247f", "effect": "allow" }] });
     let mut created = token.clone();
     created["value"] = json!("8M7wS6hCpXVc-DoRnPPY_UCWPgy8aea4Wy6kCe5T");
@@ -135,7 +135,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
     if name == "verify" {
         asked.is_bare()?;
         return Ok(match shelf.accepted(token) {
-            Some(key) => fine(&json!({ "id": key.id, "status": "active", "expires_on": "2027-01-01T00:00:00Z" })),
+            Some(key) => fine(&json!({ "id": key.id, "status": "active", "expires_on": "2099-01-01T00:00:00Z" })),
             None => error(401, 1000, "Invalid API Token"),
         });
     }
@@ -193,7 +193,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 
 fn show(key: &Key) -> Value {
     json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z",
-        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": null })
+        "expires_on": "2099-02-01T00:00:00Z", "last_used_on": null })
 }
 
 fn fine(result: &Value) -> Reply {

@@ -1,5 +1,7 @@
 //! Declarations of providers: those of this build, and those in the files that the settings name. A broken one hides no other.
 
+use std::fs::Metadata;
+use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use keywheel_apikey::{Mistake, Provider};
@@ -106,7 +108,7 @@ fn files(path: &Path) -> Vec<Result<PathBuf, Declaration>> {
 }
 
 fn read(file: PathBuf) -> Declaration {
-    let text = match std::fs::read_to_string(&file) {
+    let text = match text(&file) {
         Ok(text) => text,
         Err(error) => return unreadable(file, &error),
     };
@@ -118,6 +120,25 @@ fn read(file: PathBuf) -> Declaration {
     Declaration { name, origin: Origin::File(file), read }
 }
 
+/// What a regular file holds, and of one that is too long as much as tells that.
+fn text(file: &Path) -> std::io::Result<String> {
+    // Asked before it is opened, since opening a pipe waits for its other end; and after, since the name may be another's by then.
+    see_regular(&std::fs::metadata(file)?)?;
+    let opened = std::fs::File::open(file)?;
+    see_regular(&opened.metadata()?)?;
+    let mut bytes = Vec::new();
+    opened.take(Provider::LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > Provider::LONGEST {
+        // The cut may go through a character.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is no UTF-8 text"))
+}
+
+fn see_regular(metadata: &Metadata) -> std::io::Result<()> {
+    if metadata.is_file() { Ok(()) } else { Err(Error::new(ErrorKind::InvalidInput, "it is no regular file")) }
+}
+
 fn unreadable(path: PathBuf, error: &std::io::Error) -> Declaration {
     let mistake = whole(&path, format!("cannot read this: {error}"), "look at its name and its rights");
     Declaration { name: None, origin: Origin::File(path), read: Err(vec![mistake]) }
@@ -126,4 +147,35 @@ fn unreadable(path: PathBuf, error: &std::io::Error) -> Declaration {
 /// A mistake of the file as a whole.
 fn whole(file: &Path, message: String, help: &str) -> Mistake {
     Mistake { file: file.display().to_string(), line: 0, column: 0, message, help: Some(help.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn mistake(path: &Path) -> Mistake {
+        let all = declarations(&[path.to_owned()], &[]);
+        let mistakes = all.into_iter().next_back().unwrap().read.err().unwrap();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        mistakes.into_iter().next().unwrap()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_read() {
+        let mistake = mistake(Path::new("/dev/null"));
+        assert!(mistake.message.ends_with("it is no regular file"), "{mistake}");
+    }
+
+    #[test]
+    fn of_a_long_file_no_more_is_read_than_tells_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.yaml");
+        // Sparse: read whole, it would fill the memory.
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let mistake = mistake(&path);
+        assert!(mistake.message.contains("longer than 256 KiB"), "{mistake}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::fill::{put_body, put_header};
 use crate::http::{self, Failure, Format, Outgoing, Reply};
 use crate::login::login;
 use crate::provider::{PUBLIC, Provider, Request};
+use crate::redact::{without, without_basic};
 use crate::settings;
 use crate::template::{Place, Values};
 use crate::token::Tokens;
@@ -90,20 +91,14 @@ impl<'a> Access<'a> {
     }
 
     /// Takes out of a text what must not be told: the values of the admin's credential and of the key, but for their
-    /// names.
+    /// names, and the tokens, each in whatever spelling.
     pub fn without_secrets(&self, text: &str, key: Option<&Bundle>) -> String {
         let mut text = text.to_owned();
         let bundles = self.admin().into_iter().chain(key);
         let mut secrets: Vec<_> = bundles.flat_map(Bundle::fields).filter(|field| !PUBLIC.contains(&field.0)).collect();
         // The longest first: of one that holds another nothing must be left.
         secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose(str::len)));
-        let mut take_out = |secret: &Secret| {
-            secret.expose(|value| {
-                if value.chars().count() >= 4 && text.contains(value) {
-                    text = text.replace(value, "[secret]");
-                }
-            });
-        };
+        let mut take_out = |secret: &Secret| text = secret.expose(|value| without(&text, value));
         self.tokens.each(&mut take_out);
         secrets.into_iter().for_each(|(_, secret)| take_out(secret));
         without_basic(&text)
@@ -185,18 +180,4 @@ impl<'a> Access<'a> {
         login(self, &mut outgoing, request, values).await?;
         Ok(Outgoing { name: request.name, request: outgoing })
     }
-}
-
-/// Takes out what HTTP Basic makes of a user and a password, which holds neither as it is.
-fn without_basic(text: &str) -> String {
-    let mut parts = text.split("Basic ");
-    let mut clean = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-        let rest = part.trim_start_matches(is_base64);
-        clean.push_str("Basic ");
-        clean.push_str(if rest.len() + 8 <= part.len() { "[secret]" } else { &part[..part.len() - rest.len()] });
-        clean.push_str(rest);
-    }
-    clean
 }

@@ -16,6 +16,10 @@ use crate::xml;
 
 /// How much of a failure's body is told, in characters.
 const EXCERPT: usize = 200;
+/// How many of a failure's codes are told.
+const MAX_CODES: usize = 4;
+/// The longest of them, in characters.
+const LONGEST_CODE: usize = 40;
 /// The longest that a provider may ask us to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Before something is changed that the provider was busy with.
@@ -115,6 +119,8 @@ pub(crate) fn text_at(value: &Value, path: &JsonPath) -> Option<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     Question,
+    /// A question whose answer is about a credential that was sent to be looked at, and may well repeat it.
+    Proof,
     Change,
 }
 
@@ -161,7 +167,7 @@ impl Access<'_> {
         let answered = format!("the provider answered {status} to `{name}`{told}");
         let unclear = |code: &str, retry: Retry, hint: &str| {
             let effect = match asks {
-                Asks::Question => Effect::None,
+                Asks::Question | Asks::Proof => Effect::None,
                 Asks::Change => Effect::Unknown,
             };
             RotatorError { effect, retry, code: code.to_owned(), message: format!("{answered}{hint}") }
@@ -171,7 +177,7 @@ impl Access<'_> {
         let wait = retry_after(reply);
         // What was not the provider itself (a page of a proxy, of a network that wants a login) passes; who only asked may ask again.
         let strange = match asks {
-            Asks::Question => Retry::Now,
+            Asks::Question | Asks::Proof => Retry::Now,
             Asks::Change => Retry::Never,
         };
         match status {
@@ -190,10 +196,14 @@ impl Access<'_> {
         }
     }
 
-    /// The beginning of a failure's body. Nothing of an answer to a change that may hold a new key.
+    /// The beginning of a failure's body. Nothing of an answer to a change that may hold a new key, and no more than words of
+    /// an answer about a credential.
     fn excerpt(&self, reply: &Reply, key: Option<&Bundle>, asks: Asks) -> String {
         if asks == Asks::Change && !(400..=499).contains(&reply.status) || (200..=299).contains(&reply.status) {
             return String::new();
+        }
+        if asks == Asks::Proof {
+            return self.codes(reply, key);
         }
         let Ok(body) = &reply.body else { return String::new() };
         let clean = self.without_secrets(&String::from_utf8_lossy(body), key);
@@ -204,6 +214,33 @@ impl Access<'_> {
             None => format!(": {words}"),
             Some((end, _)) => format!(": {}…", &words[..end]),
         }
+    }
+
+    /// What a failure calls itself by short words: `error` (RFC 6749, section 5.2), `error_codes` (Microsoft's numbers), `code`.
+    fn codes(&self, reply: &Reply, key: Option<&Bundle>) -> String {
+        let Ok(json) = Json::of(reply, "") else { return String::new() };
+        let words: Vec<String> = json.with(|value| {
+            let held = ["error", "code", "error_codes"].iter().filter_map(|name| value.get(*name));
+            held.flat_map(|held| held.as_array().map_or(std::slice::from_ref(held), Vec::as_slice))
+                .filter_map(code)
+                .take(MAX_CODES)
+                .collect()
+        });
+        let told = words.iter().filter(|word| self.without_secrets(word, key) == **word).cloned().collect::<Vec<_>>();
+        if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
+    }
+}
+
+/// A number, or a word such as `invalid_client`.
+fn code(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => {
+            let is_word = (1..=LONGEST_CODE).contains(&text.len())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+            is_word.then(|| text.clone())
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

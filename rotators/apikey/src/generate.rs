@@ -1,7 +1,8 @@
 //! `generate`: a second key beside the first.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use keywheel_sdk::{Bundle, Call, EXPIRES_AT, Effect, Retry, RotatorError, Secret};
 use reqwest::header::HeaderValue;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use serde_json_path::JsonPath;
 use crate::ApiKeyRotator;
 use crate::access::Access;
 use crate::answer::{Asks, Json, after_change, holds, says};
+use crate::clock;
 use crate::http::Failure;
 use crate::instant::{self, Day};
 use crate::list::list;
@@ -98,11 +100,27 @@ async fn create(access: &Access<'_>, create: &Create, current: Option<&str>) -> 
             .ok_or_else(|| unreadable(format!("the answer to `{name}` has no `{field}` where the declaration says")))?;
         key = key.with(field, value);
     }
+    lives(&key)?;
     let id = key.get(KEY_ID)?.expose(str::to_owned);
     if Some(id.as_str()) == current {
         return Err(unreadable(format!("the provider answered `{name}` with the live key's own id, so it made none")));
     }
     Ok(key)
+}
+
+/// Sees that a new key has not ended already: it would be replaced at once, and so would the next.
+fn lives(key: &Bundle) -> Result<(), RotatorError> {
+    let Ok(end) = key.get(EXPIRES_AT) else { return Ok(()) };
+    let end = end.expose(str::to_owned);
+    let now = clock::now();
+    if end.parse::<Timestamp>().map_or(true, |end| SystemTime::from(end) > now) {
+        return Ok(());
+    }
+    let message = format!(
+        "the provider made a key that ends at {end}, which is over already, so it is not used and the sweep deletes it: the lifetime \
+         that `target:` gives to keys is too short, or the clock of this machine or of the provider is wrong"
+    );
+    Err(after_change(RotatorError::not_done(Retry::Never, "expired", message)))
 }
 
 /// When the key ends by itself, as RFC 3339 in UTC; empty where it does not. A date counts as its first second.

@@ -40,6 +40,7 @@ mod preflight;
 mod probe;
 mod provider;
 mod put;
+mod redact;
 mod remove;
 mod restore;
 mod revoke;

@@ -7,26 +7,27 @@ use crate::document::Document;
 use crate::mistake::{Flaw, Mistake, did_you_mean};
 use crate::provider::Provider;
 
-/// The longest declaration that is read, in bytes.
-const LONGEST: usize = 256 * 1024;
 /// Nested deeper than any request's body has reason to be.
 const MAX_DEPTH: usize = 32;
 /// More values than any declaration has.
 const MAX_NODES: usize = 20_000;
 
 impl Provider {
+    /// The longest declaration that is read, in bytes.
+    pub const LONGEST: usize = 256 * 1024;
+
     /// Reads a declaration. `file_name` is for the mistakes only; nothing is opened.
     ///
     /// # Errors
     /// The first thing that makes the text no YAML or no declaration by its keys and types; else all mistakes in what
     /// it means, in the order of the file.
     pub fn parse(file_name: &str, text: &str) -> Result<Provider, Vec<Mistake>> {
-        if text.len() > LONGEST {
+        if text.len() > Self::LONGEST {
             return Err(vec![Mistake {
                 file: file_name.to_owned(),
                 line: 0,
                 column: 0,
-                message: format!("the file is longer than {} KiB", LONGEST / 1024),
+                message: format!("the file is longer than {} KiB", Self::LONGEST / 1024),
                 help: Some("a declaration is a page or two; is this the right file?".to_owned()),
             }]);
         }

@@ -47,7 +47,7 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
                 format!("the provider answered {} to `verify`, which is not among its `refused`", reply.status);
             RotatorError::not_done(Retry::Never, &format!("status-{}", reply.status), message)
         }
-        _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Question),
+        _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Proof),
     })
 }
 
@@ -84,9 +84,8 @@ fn names(access: &Access<'_>, reply: &Reply, key: &Bundle) -> Result<(), (&'stat
     let id = access.key_id(key).map_err(|error| no_answer(error.message))?;
     match named {
         Some(named) if named == id => Ok(()),
-        Some(named) => {
-            Err((OTHER_KEY, format!("the answer to `verify` is about the key `{named}` and not about `{id}`")))
-        }
+        // What it names may be anything, even the key's value.
+        Some(_) => Err((OTHER_KEY, format!("the answer to `verify` is about another key than `{id}`"))),
         None => Err(no_answer("the answer to `verify` does not name the key where `key_id` says".to_owned())),
     }
 }

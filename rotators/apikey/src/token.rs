@@ -91,11 +91,11 @@ fn read(access: &Access<'_>, reply: &Reply) -> Result<Secret, RotatorError> {
         200 => {}
         // Section 5.2.
         400 | 401 | 403 => {
-            let mut refused = access.refusal(NAME, reply, None, Asks::Question);
+            let mut refused = access.refusal(NAME, reply, None, Asks::Proof);
             (refused.retry, refused.code) = (Retry::After(AFTER_REFUSED_ADMIN), "token-refused".to_owned());
             return Err(refused);
         }
-        _ => return Err(access.refusal(NAME, reply, None, Asks::Question)),
+        _ => return Err(access.refusal(NAME, reply, None, Asks::Proof)),
     }
     let json = Json::of(reply, NAME).map_err(no_answer)?;
     let path = |path: &str| JsonPath::parse(path).map_err(|_| odd(format!("`{path}` cannot be read")));

@@ -150,6 +150,25 @@ async fn an_answer_about_another_key_is_none() {
 }
 
 #[tokio::test]
+async fn a_key_that_verify_echoes_is_not_told() {
+    let fake = Fake::with(&DECLARATION.replace(REFUSED, &format!("{REFUSED}    key_id: \"$.key\"\n"))).await;
+    let key = fake.has("a.b", None);
+    for (status, body, told) in [
+        (400, "{\"error\": \"canary-a.b\", \"code\": \"bad_key\"}", "bad_key"),
+        (400, "{\"error\": \"canary-a.b2\", \"code\": 17}", ": 17"),
+        (404, "{\"error\": \"the key canary-a.b\"}", "404 to `verify`"),
+        (500, "you sent canary%2Da%2eb", "500"),
+        (200, "{\"key\": \"canary-a.b\"}", "another key than `a.b`"),
+    ] {
+        fake.fault("verify", Fault::Instead(status, &[], body.to_owned()));
+        let Answer::Unknown(error) = fake.rotator.probe(&call(&fake.target(json!({}))), &key, &[]).await else {
+            panic!("{status} {body}")
+        };
+        assert!(!error.message.contains("canary") && error.message.contains(told), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_verify_may_need_something_of_the_admins_beside_the_key() {
     let verify = "auth: { headers: { X-Api-Key: \"${admin.password}\", Authorization: \"Bearer ${key.key}\" } }";
     let declaration = DECLARATION.replace("auth: { bearer: \"${key.key}\" }", verify);

@@ -81,6 +81,43 @@ async fn a_refused_token_is_a_wrong_admin_and_has_changed_nothing() {
     assert!(fake.ids().is_empty() && fake.count("create") == 0);
 }
 
+/// RFC 6749's `error` is told, and nothing of what else the answer holds: it may be the secret in any spelling.
+#[tokio::test]
+async fn a_clients_secret_is_not_told_however_it_is_echoed() {
+    let secret = "Qx8~canary~+/secret";
+    for auth in [OAUTH2.to_owned(), OAUTH2.replace("all\"", "all\", basic: true")] {
+        let fake = Fake::with(&with(&auth)).await;
+        let mut target = fake.target(json!({}));
+        target.admin = admin(&[("username", "client"), ("password", secret)]);
+        for (body, told) in [
+            (format!("{{\"error\": \"invalid_client\", \"error_codes\": [7000215], \"sent\": \"{secret}\"}}"), true),
+            (
+                "{\"error\": \"invalid_client\", \"error_codes\": [7000215], \"x\": \"Qx8~canary~%2B%2Fsecret\"}"
+                    .to_owned(),
+                true,
+            ),
+            (
+                "{\"error\": \"Qx8~canary~\\u002b\\/secret\", \"code\": [\"Qx8%7Ecanary%7E%2b%2fsecret\"]}".to_owned(),
+                false,
+            ),
+            ("grant_type=client_credentials&client_secret=Qx8%7Ecanary%7E%2B%2Fsecret".to_owned(), false),
+            ("Authorization: basic Y2xpZW50OlF4OCU3RWNhbmFyeSU3RSUyQiUyRnNlY3JldA==".to_owned(), false),
+        ] {
+            fake.fault("token", Fault::Instead(400, &[], body.clone()));
+            let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+            assert_eq!(error.code, "token-refused");
+            assert!(!error.message.contains("canary") && !error.message.contains("secret"), "{body}: {error}");
+            assert!(!error.message.contains("Y2xpZW50"), "{error}");
+            assert_eq!(error.message.contains(": invalid_client, 7000215"), told, "{body}: {error}");
+        }
+        // What other requests echo is told without it.
+        fake.fault("token", Fault::Instead(200, &[], format!("{{\"access_token\": \"{TOKEN}\"}}")));
+        fake.fault("create", Fault::Instead(400, &[], "client_secret=Qx8%7Ecanary%7E%2b%2Fsecret&x".to_owned()));
+        let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+        assert!(error.message.contains("client_secret=[secret]&x"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_not_told() {
     let fake = Fake::with(&with(OAUTH2)).await;

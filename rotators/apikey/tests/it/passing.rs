@@ -36,6 +36,7 @@ propagation";
     DECLARATION
         .replace("auth: { bearer: \"${admin.password}\" }\nheaders", &format!("{oauth2}\nheaders"))
         .replace("propagation", last_used)
+        .replace("    refused: [401, 403]\n", "    refused: [401, 403]\n    holds: \"$.user\"\n")
 }
 
 /// Where all that is asked is answered by half of an answer.

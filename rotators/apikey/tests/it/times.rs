@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use keywheel_sdk::{Effect, Rotator};
+use keywheel_sdk::{Effect, Retry, Rotator};
 use serde_json::{Value, json};
 
 use crate::fake::{DECLARATION, Fake, Fault, call};
@@ -88,17 +88,37 @@ async fn a_request_may_say_never_in_its_own_way() {
     }
 }
 
+fn with_end() -> String {
+    DECLARATION
+        .replace(FIELDS, "fields: [key_id, key, expires_at]")
+        .replace(EXTRACT, "extract: { key_id: \"$.id\", key: \"$.key\", expires_at: \"$.ends\" }")
+}
+
+#[tokio::test]
+async fn a_key_that_has_ended_already_is_none_and_is_swept() {
+    let fake = Fake::with(&with_end()).await;
+    let target = fake.target(json!({}));
+    for ends in [json!("2026-01-02T03:04:05Z"), json!("2026-01-02"), json!(1), json!("0001-01-01T00:00:00Z")] {
+        fake.scene().ends = Some(ends.clone());
+        let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+        let expected = (Effect::Unknown, Retry::Never, "expired");
+        assert_eq!((error.effect, error.retry, error.code.as_str()), expected, "{ends}: {error}");
+        assert!(error.message.contains("too short") && error.message.contains("clock"), "{error}");
+        assert!(!error.message.contains("canary"), "{error}");
+        assert_eq!(fake.ids().len(), 1, "{ends}");
+        fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
+        assert!(fake.ids().is_empty(), "{ends}");
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_a_key_is_kept_in_one_spelling() {
-    let declaration = DECLARATION
-        .replace(FIELDS, "fields: [key_id, key, expires_at]")
-        .replace(EXTRACT, "extract: { key_id: \"$.id\", key: \"$.key\", expires_at: \"$.ends\" }");
-    let fake = Fake::with(&declaration).await;
+    let fake = Fake::with(&with_end()).await;
     let target = fake.target(json!({}));
     for (ends, expected) in [
-        (json!("2027-01-02T03:04:05+02:00"), Some("2027-01-02T01:04:05Z")),
-        (json!(1_798_854_245), Some("2027-01-02T01:44:05Z")),
-        (json!("2027-01-02"), Some("2027-01-02T00:00:00Z")),
+        (json!("2099-01-02T03:04:05+02:00"), Some("2099-01-02T01:04:05Z")),
+        (json!(4_070_915_045_i64), Some("2099-01-01T01:44:05Z")),
+        (json!("2099-01-02"), Some("2099-01-02T00:00:00Z")),
         (json!(null), Some("")),
         (json!("in a year"), None),
         (json!({}), None),

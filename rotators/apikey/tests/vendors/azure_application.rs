@@ -45,14 +45,14 @@ contract!(CASE, 29);
 
 #[tokio::test]
 async fn documented_answers() {
-    let created = json!({ "customKeyIdentifier": null, "endDateTime": "2021-09-09T19:50:29.3086381Z",
+    let created = json!({ "customKeyIdentifier": null, "endDateTime": "2099-09-09T19:50:29.3086381Z",
         "keyId": "f0b0b335-1d71-4883-8f98-567911bfdca6", "startDateTime": "2019-09-09T19:50:29.3086381Z",
         "secretText": "[6gyXA5S20@MN+WRXAJ]I-TO7g1:h2P8", "hint": "[6g", "displayName": documents::tag() });
     let list = json!({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#applications(passwordCredentials)/$entity",
         "passwordCredentials": [
-            { "customKeyIdentifier": null, "displayName": null, "endDateTime": "2022-09-09T19:50:29Z", "hint": "abc",
+            { "customKeyIdentifier": null, "displayName": null, "endDateTime": "2099-09-09T19:50:29Z", "hint": "abc",
               "keyId": "a1b0b335-1d71-4883-8f98-567911bfdca6", "secretText": null, "startDateTime": "2019-09-09T19:50:29Z" },
-            { "customKeyIdentifier": null, "displayName": documents::tag(), "endDateTime": "2021-09-09T19:50:29Z",
+            { "customKeyIdentifier": null, "displayName": documents::tag(), "endDateTime": "2099-09-09T19:50:29Z",
               "hint": "[6g", "keyId": "f0b0b335-1d71-4883-8f98-567911bfdca6", "secretText": null,
               "startDateTime": "2019-09-09T19:50:29Z" }] });
     let key = ("f0b0b335-1d71-4883-8f98-567911bfdca6", "[6gyXA5S20@MN+WRXAJ]I-TO7g1:h2P8");
@@ -169,7 +169,7 @@ fn login(shelf: &mut Shelf, asked: &Asked) -> Result<Reply, Odd> {
 }
 
 fn show(key: &Key) -> Value {
-    json!({ "customKeyIdentifier": null, "displayName": key.name, "endDateTime": "2028-01-01T00:00:00Z", "hint": "abc",
+    json!({ "customKeyIdentifier": null, "displayName": key.name, "endDateTime": "2099-01-01T00:00:00Z", "hint": "abc",
         "keyId": key.id, "secretText": null, "startDateTime": "2026-01-01T00:00:00Z" })
 }
 

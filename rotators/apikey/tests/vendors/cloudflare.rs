@@ -2,11 +2,13 @@
 //! <https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/> and
 //! <https://developers.cloudflare.com/api/resources/user/subresources/tokens/> have them.
 
+use keywheel_sdk::{Answer, Rotator};
 use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, has_fields, text};
 use crate::case::{Case, Reply};
 use crate::documents;
+use crate::double::{Double, Fault};
 use crate::shelf::{Key, Shelf};
 
 const ACCOUNT: Case = Case {
@@ -54,7 +56,7 @@ mod user {
 async fn documented_answers() {
     let token = json!({ "id": "ed17574386854bf78a67040be0a770b0", "name": documents::tag(), "status": "active",
         "issued_on": "2018-07-01T05:20:00Z", "modified_on": "2018-07-02T05:20:00Z", "not_before": "2018-07-01T05:20:00Z",
-        "expires_on": "2020-01-01T00:00:00Z", "last_used_on": "2020-01-02T12:34:00Z",
+        "expires_on": "2099-01-01T00:00:00Z", "last_used_on": "2020-01-02T12:34:00Z",
         "policies": [{ "id": "f267e341f3dd4697bd3b9f71dd96247f", "effect": "allow" }] });
     let mut created = token.clone();
     created["value"] = json!("8M7wS6hCpXVc-DoRnPPY_UCWPgy8aea4Wy6kCe5T");
@@ -70,6 +72,29 @@ async fn documented_answers() {
     let created = json!({ "errors": [], "messages": [], "success": true, "result": created });
     let key = ("ed17574386854bf78a67040be0a770b0", "8M7wS6hCpXVc-DoRnPPY_UCWPgy8aea4Wy6kCe5T");
     documents::made_over_pages(&USER, 200, &created, &pages, key, 2).await;
+}
+
+/// As <https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify> has it.
+#[tokio::test]
+async fn a_token_that_is_not_active_is_refused() {
+    for case in [&ACCOUNT, &USER] {
+        let double = Double::start(case).await;
+        let key = double.has("made by hand");
+        let id = key.get("key_id").unwrap().expose(str::to_owned);
+        for (status, accepted) in [("active", true), ("disabled", false), ("expired", false), ("revoked", false)] {
+            let body =
+                json!({ "success": true, "errors": [], "messages": [], "result": { "id": id, "status": status } });
+            double.fault("verify", Fault::Instead(200, &[("content-type", "application/json")], body.to_string()));
+            let answer = double.rotator.probe(&double.call(), &key, &[]).await;
+            assert_eq!(matches!(answer, Answer::Yes), accepted, "{status}: {answer:?}");
+            assert_eq!(matches!(answer, Answer::No { .. }), !accepted, "{status}: {answer:?}");
+        }
+        for (status, body) in [(200, "{\"success\": true, \"result\": null}"), (401, "<html>")] {
+            double.fault("verify", Fault::Instead(status, &[], body.to_owned()));
+            let answer = double.rotator.probe(&double.call(), &key, &[]).await;
+            assert!(matches!(answer, Answer::Unknown(_)), "{body}: {answer:?}");
+        }
+    }
 }
 
 fn make(shelf: &mut Shelf, name: &str) -> Key {
@@ -98,7 +123,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
     if name == "verify" {
         asked.is_bare()?;
         return Ok(match shelf.accepted(token) {
-            Some(key) => fine(&json!({ "id": key.id, "status": "active", "expires_on": "2027-01-01T00:00:00Z" })),
+            Some(key) => fine(&json!({ "id": key.id, "status": "active", "expires_on": "2099-01-01T00:00:00Z" })),
             None => error(401, 1000, "Invalid API Token"),
         });
     }
@@ -156,7 +181,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 
 fn show(key: &Key) -> Value {
     json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z",
-        "expires_on": "2027-02-01T00:00:00Z", "last_used_on": key.used.map(|used| used.to_string()) })
+        "expires_on": "2099-02-01T00:00:00Z", "last_used_on": key.used.map(|used| used.to_string()) })
 }
 
 fn fine(result: &Value) -> Reply {

@@ -1,4 +1,5 @@
-//! The examples that the vendors' documents give for their answers are read as the declaration says.
+//! The examples that the vendors' documents give for their answers are read as the declaration says. Where a new key of theirs has
+//! ended by now, ours ends in 2099.
 
 use keywheel_sdk::Rotator;
 use serde_json::Value;

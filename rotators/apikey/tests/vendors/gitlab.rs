@@ -99,7 +99,7 @@ pub fn myself(asked: &Asked, caller: &Caller) -> Result<Reply, Odd> {
 fn show(key: &Key) -> Value {
     let id = key.id.parse::<u64>().unwrap();
     json!({ "id": id, "name": key.name, "revoked": key.revoked, "active": !key.revoked, "user_id": 166,
-        "created_at": "2026-01-20T22:11:48.151Z", "last_used_at": key.used.map(|used| used.to_string()), "scopes": key.more, "expires_at": "2027-01-31" })
+        "created_at": "2026-01-20T22:11:48.151Z", "last_used_at": key.used.map(|used| used.to_string()), "scopes": key.more, "expires_at": "2099-01-31" })
 }
 
 fn is_day(text: &str) -> Result<(), Odd> {

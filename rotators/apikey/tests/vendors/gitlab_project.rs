@@ -32,11 +32,11 @@ contract!(CASE, 30);
 async fn documented_answers() {
     let created = json!({ "scopes": ["api", "read_repository"], "active": true, "name": documents::tag(), "revoked": false,
         "created_at": "2021-01-21T19:35:37.921Z", "description": "Test Token description", "user_id": 166, "id": 58,
-        "expires_at": "2021-01-31", "token": "D4y...Wzr", "access_level": 30 });
+        "expires_at": "2099-01-31", "token": "D4y...Wzr", "access_level": 30 });
     let list = json!([
-        { "user_id": 141, "scopes": ["api"], "name": "token", "expires_at": "2021-01-31", "id": 42, "active": true,
+        { "user_id": 141, "scopes": ["api"], "name": "token", "expires_at": "2099-01-31", "id": 42, "active": true,
           "created_at": "2021-01-20T22:11:48.151Z", "last_used_at": null, "revoked": false, "access_level": 40 },
-        { "user_id": 166, "scopes": ["api"], "name": documents::tag(), "expires_at": "2021-01-31", "id": 58, "active": true,
+        { "user_id": 166, "scopes": ["api"], "name": documents::tag(), "expires_at": "2099-01-31", "id": 58, "active": true,
           "created_at": "2021-01-21T12:12:38.123Z", "last_used_at": "2021-02-13T10:34:57.178Z", "revoked": false,
           "access_level": 40 }]);
     documents::made(&CASE, 201, &created, &list, ("58", "D4y...Wzr"), 2).await;

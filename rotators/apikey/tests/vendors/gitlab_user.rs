@@ -32,12 +32,12 @@ contract!(CASE, 30);
 async fn documented_answers() {
     let created = json!({ "id": 3, "name": documents::tag(), "revoked": false, "created_at": "2020-10-14T11:58:53.526Z",
         "description": "Test Token description", "scopes": ["api"], "user_id": 42, "last_used_ips": [], "active": true,
-        "expires_at": "2020-12-31", "token": "glpat-ab1" });
+        "expires_at": "2099-12-31", "token": "glpat-ab1" });
     let list = json!([
         { "id": 4, "name": "Test Token", "revoked": false, "created_at": "2020-07-23T14:31:47.729Z", "scopes": ["api"],
           "user_id": 42, "last_used_at": "2021-10-06T17:58:37.550Z", "active": true, "expires_at": null },
         { "id": 3, "name": documents::tag(), "revoked": false, "created_at": "2020-10-14T11:58:53.526Z", "scopes": ["api"],
-          "user_id": 42, "last_used_at": null, "active": true, "expires_at": "2020-12-31" }]);
+          "user_id": 42, "last_used_at": null, "active": true, "expires_at": "2099-12-31" }]);
     documents::made(&CASE, 201, &created, &list, ("3", "glpat-ab1"), 2).await;
 }
 

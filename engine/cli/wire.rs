@@ -47,10 +47,11 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
     let providers = settings.map(|settings| settings.providers.as_slice()).unwrap_or_default();
-    let (rotators, declared) = rotators(providers);
-    let broken = declared.iter().filter_map(Declaration::broken).collect();
-    let mut loaded = keywheel_policies::load(paths, &Catalogue { rotators: rotators.specs(), broken, freezes });
-    loaded.problems.extend(declared.iter().flat_map(Declaration::problems));
+    let rotators = rotators(providers);
+    let broken = rotators.broken.iter().filter_map(Declaration::broken).collect();
+    let catalogue = Catalogue { rotators: rotators.registry.specs(), broken, freezes };
+    let mut loaded = keywheel_policies::load(paths, &catalogue);
+    loaded.problems.extend(rotators.broken.iter().flat_map(Declaration::problems));
     loaded
 }
 
@@ -120,7 +121,7 @@ async fn joined(
     Ok(Engine {
         state,
         secrets,
-        rotators: rotators(&settings.providers).0,
+        rotators: rotators(&settings.providers).registry,
         clock: Arc::new(SystemClock),
         environment: environment(),
         limits: limits(settings),
@@ -180,32 +181,48 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     })
 }
 
-/// All rotators of this build, and one for each provider that is declared there without mistakes; each behind redaction. And the
-/// declarations with mistakes.
-fn rotators(providers: &[PathBuf]) -> (Registry, Vec<Declaration>) {
-    let mut all: Vec<Arc<dyn Rotator>> = vec![Arc::new(PostgresRotator::new()), Arc::new(SqlServerRotator::new())];
-    let mut broken = Vec::new();
-    for declaration in declarations(providers) {
+struct Rotators {
+    registry: Registry,
+    /// Declarations with mistakes.
+    broken: Vec<Declaration>,
+}
+
+/// All rotators of this build, and one for each provider that is declared there without mistakes.
+fn rotators(providers: &[PathBuf]) -> Rotators {
+    let (mut registry, mut broken) = (of_build(), Vec::new());
+    let taken = registry.kinds().map(str::to_owned).collect();
+    for declaration in declared::in_files(providers, &taken) {
         match declaration.read {
-            Ok(provider) => all.push(Arc::new(ApiKeyRotator::new(provider))),
+            Ok(provider) => registry = registry.with(guarded(ApiKeyRotator::new(provider))),
             Err(_) => broken.push(declaration),
         }
     }
-    let registry = all.into_iter().fold(Registry::new(), |registry, rotator| {
-        #[cfg(feature = "failpoints")]
-        let rotator: Arc<dyn Rotator> = {
-            use keywheel_runtime::failpoint::{Kill, PointedRotator};
-            Arc::new(PointedRotator(rotator, Arc::new(Kill)))
-        };
-        registry.with(Arc::new(Redacted::new(rotator)))
-    });
-    (registry, broken)
+    Rotators { registry, broken }
 }
 
-/// All declarations of providers, right and wrong.
+/// The rotators of this build.
+fn of_build() -> Registry {
+    let servers = Registry::new().with(guarded(PostgresRotator::new())).with(guarded(SqlServerRotator::new()));
+    keywheel_apikey::shipped().iter().fold(servers, |registry, shipped| {
+        registry.with_later(shipped.name, || guarded(ApiKeyRotator::new(shipped.provider())))
+    })
+}
+
+/// Behind redaction; and, where tests kill, with the points at which they do.
+fn guarded(rotator: impl Rotator + 'static) -> Arc<dyn Rotator> {
+    let rotator: Arc<dyn Rotator> = Arc::new(rotator);
+    #[cfg(feature = "failpoints")]
+    let rotator: Arc<dyn Rotator> = {
+        use keywheel_runtime::failpoint::{Kill, PointedRotator};
+        Arc::new(PointedRotator(rotator, Arc::new(Kill)))
+    };
+    Arc::new(Redacted::new(rotator))
+}
+
+/// All declarations of providers, right and wrong: first what is shipped.
 pub fn declarations(providers: &[PathBuf]) -> Vec<Declaration> {
-    let taken = [PostgresRotator::new().describe().kind, SqlServerRotator::new().describe().kind];
-    declared::declarations(providers, &taken)
+    let taken = of_build().kinds().map(str::to_owned).collect();
+    declared::shipped().chain(declared::in_files(providers, &taken)).collect()
 }
 
 /// The process's environment.

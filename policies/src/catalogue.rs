@@ -1,7 +1,8 @@
 //! What policies may refer to: rotators and freezes. Filled in by whoever knows them.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
@@ -10,10 +11,40 @@ use crate::model::Freeze;
 /// The rotators and freezes that exist.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    pub rotators: Vec<RotatorSpec>,
+    pub rotators: Rotators,
     /// Rotators that there would be, were their declarations right.
     pub broken: Vec<BrokenRotator>,
     pub freezes: Vec<Freeze>,
+}
+
+/// Rotators by the word after `rotator:`. What one says of itself is asked when a policy first names it: there are many, and few
+/// are named.
+#[derive(Debug, Clone, Default)]
+pub struct Rotators(BTreeMap<String, Arc<LazySpec>>);
+
+type LazySpec = LazyLock<RotatorSpec, Box<dyn FnOnce() -> RotatorSpec + Send>>;
+
+impl Rotators {
+    /// Adds a rotator; a later one of the same kind replaces the earlier.
+    #[must_use]
+    pub fn with(mut self, kind: &str, spec: impl FnOnce() -> RotatorSpec + Send + 'static) -> Self {
+        self.0.insert(kind.to_owned(), Arc::new(LazyLock::new(Box::new(spec))));
+        self
+    }
+
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> + Clone {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(crate) fn get(&self, kind: &str) -> Option<&RotatorSpec> {
+        self.0.get(kind).map(|spec| &***spec)
+    }
+}
+
+impl FromIterator<RotatorSpec> for Rotators {
+    fn from_iter<T: IntoIterator<Item = RotatorSpec>>(specs: T) -> Self {
+        specs.into_iter().fold(Self::default(), |all, spec| all.with(&spec.kind.clone(), move || spec))
+    }
 }
 
 /// A rotator whose declaration has mistakes. A policy may name it, and rests until they are mended.

@@ -25,7 +25,7 @@ mod walk;
 mod window;
 
 pub use catalogue::{
-    BrokenRotator, Catalogue, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape,
+    BrokenRotator, Catalogue, RotatorSpec, Rotators, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape,
 };
 pub use cron::{Cron, CronError, CronField};
 pub use load::{Loaded, Resting, load, load_text};

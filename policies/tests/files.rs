@@ -77,7 +77,8 @@ fn catalogue() -> Catalogue {
         timezone: TimeZone::UTC,
     };
     let broken = BrokenRotator { kind: "mailer".to_owned(), file: "providers/mailer.yaml".to_owned() };
-    Catalogue { rotators: vec![postgres, apikey, expiring], broken: vec![broken], freezes: vec![year_end, endless] }
+    let rotators = [postgres, apikey, expiring].into_iter().collect();
+    Catalogue { rotators, broken: vec![broken], freezes: vec![year_end, endless] }
 }
 
 fn is_settings(path: &Path) -> bool {

@@ -33,7 +33,7 @@ fn catalogue() -> Catalogue {
         check: SettingsCheck::none(),
         owner: SettingsOwner::none(),
     };
-    Catalogue { rotators: vec![rotator], ..Catalogue::default() }
+    Catalogue { rotators: [rotator].into_iter().collect(), ..Catalogue::default() }
 }
 
 /// All files of the other tests, good and bad.

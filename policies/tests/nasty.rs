@@ -36,7 +36,7 @@ fn catalogue() -> Catalogue {
         check: SettingsCheck::none(),
         owner: SettingsOwner::none(),
     };
-    Catalogue { rotators: vec![rotator], ..Catalogue::default() }
+    Catalogue { rotators: [rotator].into_iter().collect(), ..Catalogue::default() }
 }
 
 fn timed(paths: &[PathBuf]) -> Loaded {

@@ -1,5 +1,6 @@
 //! Declarations of providers: those of this build, and those in the files that the settings name. A broken one hides no other.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -52,33 +53,35 @@ pub fn is_in_declaration(problem: &Problem) -> bool {
     problem.code == DECLARATION
 }
 
-/// All declarations: first what is shipped, then files, and all YAML files of folders, in the order in which they are named.
+/// What is shipped.
+pub fn shipped() -> impl Iterator<Item = Declaration> {
+    keywheel_apikey::shipped().iter().map(|shipped| Declaration {
+        name: Some(shipped.name.to_owned()),
+        origin: Origin::Shipped,
+        read: Ok(shipped.provider()),
+    })
+}
+
+/// Those in files, and in all YAML files of folders, in the order in which they are named.
 ///
 /// `taken` are the names that a declaration cannot have, since rotators of this build have them. Of two files with one name
 /// neither is used: nobody could tell which one a policy means.
-pub fn declarations(paths: &[PathBuf], taken: &[String]) -> Vec<Declaration> {
-    let shipped = keywheel_apikey::shipped().into_iter().map(|provider| Declaration {
-        name: Some(provider.name().to_owned()),
-        origin: Origin::Shipped,
-        read: Ok(provider),
-    });
-    let mut all: Vec<Declaration> = shipped.collect();
-    let build: Vec<String> = taken.iter().cloned().chain(all.iter().filter_map(|one| one.name.clone())).collect();
-    let of_build = all.len();
+pub fn in_files(paths: &[PathBuf], taken: &BTreeSet<String>) -> Vec<Declaration> {
+    let mut all: Vec<Declaration> = Vec::new();
     for path in paths {
         all.extend(files(path).into_iter().map(|file| file.map_or_else(|broken| broken, read)));
     }
-    let names: Vec<Option<String>> = all[of_build..].iter().map(|one| one.name.clone()).collect();
-    for declaration in &mut all[of_build..] {
+    let names: Vec<Option<String>> = all.iter().map(|one| one.name.clone()).collect();
+    for declaration in &mut all {
         let Some(name) = declaration.name.clone() else { continue };
-        if build.contains(&name) {
+        if taken.contains(&name) {
             // Whoever names it means the one of this build.
             declaration.name = None;
         }
         if declaration.read.is_err() {
             continue;
         }
-        let flaw = if build.contains(&name) {
+        let flaw = if taken.contains(&name) {
             format!("a rotator of this build is called `{name}` already")
         } else if names.iter().flatten().filter(|other| **other == name).count() > 1 {
             format!("two declarations are called `{name}`, so neither is used")
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
 
     fn mistake(path: &Path) -> Mistake {
-        let all = declarations(&[path.to_owned()], &[]);
+        let all = in_files(&[path.to_owned()], &BTreeSet::new());
         let mistakes = all.into_iter().next_back().unwrap().read.err().unwrap();
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         mistakes.into_iter().next().unwrap()

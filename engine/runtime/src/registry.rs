@@ -1,14 +1,16 @@
 //! Which rotators there are, by the word that policies use, and what policies may say to them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use keywheel_policies::{RotatorSpec, SettingSpec, SettingsCheck, SettingsOwner};
-use keywheel_sdk::{Descriptor, Origin, Rotator, Shape};
+use keywheel_policies::{RotatorSpec, Rotators, SettingSpec, SettingsCheck, SettingsOwner};
+use keywheel_sdk::{Origin, Rotator, Shape};
 
 /// Rotators by kind.
 #[derive(Default, Clone)]
-pub struct Registry(BTreeMap<String, Arc<dyn Rotator>>);
+pub struct Registry(BTreeMap<String, Arc<LazyRotator>>);
+
+type LazyRotator = LazyLock<Arc<dyn Rotator>, Box<dyn FnOnce() -> Arc<dyn Rotator> + Send>>;
 
 impl Registry {
     pub fn new() -> Self {
@@ -17,23 +19,33 @@ impl Registry {
 
     /// Adds a rotator under its own kind; a later one of the same kind replaces the earlier.
     #[must_use]
-    pub fn with(mut self, rotator: Arc<dyn Rotator>) -> Self {
-        self.0.insert(rotator.describe().kind, rotator);
+    pub fn with(self, rotator: Arc<dyn Rotator>) -> Self {
+        let kind = rotator.describe().kind;
+        self.with_later(&kind, move || rotator)
+    }
+
+    /// The same with one that is made when it is first asked for.
+    #[must_use]
+    pub fn with_later(mut self, kind: &str, make: impl FnOnce() -> Arc<dyn Rotator> + Send + 'static) -> Self {
+        self.0.insert(kind.to_owned(), Arc::new(LazyLock::new(Box::new(make))));
         self
     }
 
     pub fn get(&self, kind: &str) -> Option<Arc<dyn Rotator>> {
-        self.0.get(kind).cloned()
+        self.0.get(kind).map(|rotator| Arc::clone(&**rotator))
     }
 
-    /// What each rotator says of itself, in order of kind.
-    pub fn descriptors(&self) -> Vec<Descriptor> {
-        self.0.values().map(|rotator| rotator.describe()).collect()
+    /// The words that policies use, in order.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// What policies may say to each, for reading them.
-    pub fn specs(&self) -> Vec<RotatorSpec> {
-        self.0.values().map(spec).collect()
+    pub fn specs(&self) -> Rotators {
+        self.0.iter().fold(Rotators::default(), |specs, (kind, rotator)| {
+            let rotator = Arc::clone(rotator);
+            specs.with(kind, move || spec(&rotator))
+        })
     }
 }
 

@@ -203,10 +203,10 @@ impl Reader<'_> {
 
     fn rotator(&self, top: &Section<'_>) -> Option<(String, Option<&RotatorSpec>)> {
         let walk = top.walk;
-        let known = || self.catalogue.rotators.iter().map(|rotator| rotator.kind.as_str());
+        let known = || self.catalogue.rotators.kinds();
         let node = top.need("rotator", format!("one of {}", scalar::list_words(known())))?;
         let kind = walk.text(node)?;
-        let spec = self.catalogue.rotators.iter().find(|rotator| rotator.kind == kind);
+        let spec = self.catalogue.rotators.get(&kind);
         let broken = self.catalogue.broken.iter().map(|broken| broken.kind.as_str());
         if spec.is_none() && !broken.clone().any(|broken| broken == kind) {
             let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");

@@ -71,7 +71,7 @@ pub use mistake::Mistake;
 pub use outline::{Outline, RequestOutline, SettingOutline};
 pub use provider::Provider;
 pub use schema::provider_schema;
-pub use shipped::{Shipped, shipped, shipped_texts};
+pub use shipped::{Shipped, shipped};
 pub use sketch::{Held, Known, SECRET, Sketch};
 
 use provider::{LastUsed, Made};

@@ -243,7 +243,8 @@ fn a_value_that_cannot_stand_there_is_refused_as_it_is_when_sent() {
 #[test]
 fn each_shipped_declaration_can_be_drawn_without_a_policy() {
     let nothing = Map::new();
-    for provider in crate::shipped() {
+    for shipped in crate::shipped() {
+        let provider = shipped.provider();
         let sketches = provider.dry_run(&Known { target: &nothing, admin: Held::Assumed });
         let sketches = sketches.unwrap_or_else(|why| panic!("{}: {why}", provider.name()));
         let drawn = sketches.iter().filter(|sketch| sketch.request != "token").count();

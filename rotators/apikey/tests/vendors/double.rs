@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use keywheel_apikey::{ApiKeyRotator, shipped_texts};
+use keywheel_apikey::{ApiKeyRotator, shipped};
 use keywheel_sdk::{Admin, Bundle, Call, Secret, Strategy, Target};
 use serde_json::{Map, Value};
 
@@ -193,8 +193,8 @@ fn bundle(fields: &[(&str, &str)]) -> Bundle {
 
 /// A rotator of the declaration as it is shipped.
 pub fn shipped_rotator(case: &Case) -> ApiKeyRotator {
-    let shipped = shipped_texts().iter().find(|shipped| shipped.name == case.provider).unwrap();
-    ApiKeyRotator::new(shipped.provider().unwrap())
+    let shipped = shipped().iter().find(|shipped| shipped.name == case.provider).unwrap();
+    ApiKeyRotator::new(shipped.provider())
 }
 
 async fn serve(State((case, inside)): State<(&'static Case, Arc<Mutex<Inside>>)>, request: Request) -> Response {

@@ -46,6 +46,10 @@ fn main() -> ExitCode {
         Color::Always => anstream::ColorChoice::Always.write_global(),
         Color::Never => anstream::ColorChoice::Never.write_global(),
     }
+    if let cmd::Command::PluginHost(args) = &cli.command {
+        // What confines a process does so for the thread that asks: there is only this one yet.
+        return cmd::plugin_host::run(args).unwrap_or_else(exit::report).into();
+    }
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,11 +1,12 @@
 //! Puts the parts together: the only file that names concrete rotators and stores.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keywheel_apikey::ApiKeyRotator;
 use keywheel_policies::{
-    BROKEN_ROTATOR, Catalogue, Loaded, MasterKey, Problem, Problems, SecretStore, Settings, StateStore,
+    BROKEN_ROTATOR, Catalogue, Loaded, MasterKey, PluginSpec, Problem, Problems, SecretStore, Settings, StateStore,
 };
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
@@ -20,10 +21,12 @@ use crate::output::talk;
 use crate::select::Policies;
 
 mod declared;
+mod plugged;
 
 use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
+pub use plugged::opened;
 
 /// Policies and the engine over them.
 pub struct Wired {
@@ -47,11 +50,10 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
     let providers = settings.map(|settings| settings.providers.as_slice()).unwrap_or_default();
-    let rotators = rotators(providers);
-    let broken = rotators.broken.iter().filter_map(Declaration::broken).collect();
-    let catalogue = Catalogue { rotators: rotators.registry.specs(), broken, freezes };
-    let mut loaded = keywheel_policies::load(paths, &catalogue);
-    loaded.problems.extend(rotators.broken.iter().flat_map(Declaration::problems));
+    let plugins = settings.map(|settings| settings.plugins.as_slice()).unwrap_or_default();
+    let (rotators, broken) = rotators(providers, plugins);
+    let mut loaded = keywheel_policies::load(paths, &Catalogue { rotators: rotators.specs(), freezes });
+    loaded.problems.extend(broken.iter().flat_map(Declaration::problems));
     loaded
 }
 
@@ -121,7 +123,7 @@ async fn joined(
     Ok(Engine {
         state,
         secrets,
-        rotators: rotators(&settings.providers).registry,
+        rotators: rotators(&settings.providers, &settings.plugins).0,
         clock: Arc::new(SystemClock),
         environment: environment(),
         limits: limits(settings),
@@ -181,30 +183,34 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     })
 }
 
-struct Rotators {
-    registry: Registry,
-    /// Declarations with mistakes.
-    broken: Vec<Declaration>,
-}
-
-/// All rotators of this build, and one for each provider that is declared there without mistakes.
-fn rotators(providers: &[PathBuf]) -> Rotators {
+/// All rotators of this build, one for each provider that is declared there, and one for each plugin. And the declarations with
+/// mistakes.
+fn rotators(providers: &[PathBuf], plugins: &[PluginSpec]) -> (Registry, Vec<Declaration>) {
     let (mut registry, mut broken) = (of_build(), Vec::new());
-    let taken = registry.kinds().map(str::to_owned).collect();
+    let mut taken: BTreeSet<String> = registry.kinds().map(str::to_owned).collect();
+    for plugin in plugins {
+        let usual = !taken.insert(plugin.name.clone());
+        registry = if usual { registry } else { plugged::with(registry, plugin) };
+    }
     for declaration in declared::in_files(providers, &taken) {
         match declaration.read {
             Ok(provider) => registry = registry.with(guarded(ApiKeyRotator::new(provider))),
-            Err(_) => broken.push(declaration),
+            Err(_) => {
+                if let Some((kind, why)) = declaration.broken() {
+                    registry = registry.with_later(kind, || Err(why));
+                }
+                broken.push(declaration);
+            }
         }
     }
-    Rotators { registry, broken }
+    (registry, broken)
 }
 
 /// The rotators of this build.
 fn of_build() -> Registry {
     let servers = Registry::new().with(guarded(PostgresRotator::new())).with(guarded(SqlServerRotator::new()));
     keywheel_apikey::shipped().iter().fold(servers, |registry, shipped| {
-        registry.with_later(shipped.name, || guarded(ApiKeyRotator::new(shipped.provider())))
+        registry.with_later(shipped.name, || Ok(guarded(ApiKeyRotator::new(shipped.provider()))))
     })
 }
 

@@ -12,22 +12,25 @@ use crate::model::Freeze;
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     pub rotators: Rotators,
-    /// Rotators that there would be, were their declarations right.
-    pub broken: Vec<BrokenRotator>,
     pub freezes: Vec<Freeze>,
 }
 
-/// Rotators by the word after `rotator:`. What one says of itself is asked when a policy first names it: there are many, and few
-/// are named.
+/// Rotators by the word after `rotator:`, those that are broken among them. What one says of itself is asked when a policy first
+/// names it: there are many, and few are named.
 #[derive(Debug, Clone, Default)]
 pub struct Rotators(BTreeMap<String, Arc<LazySpec>>);
 
-type LazySpec = LazyLock<RotatorSpec, Box<dyn FnOnce() -> RotatorSpec + Send>>;
+type LazySpec =
+    LazyLock<Result<RotatorSpec, BrokenRotator>, Box<dyn FnOnce() -> Result<RotatorSpec, BrokenRotator> + Send>>;
 
 impl Rotators {
     /// Adds a rotator; a later one of the same kind replaces the earlier.
     #[must_use]
-    pub fn with(mut self, kind: &str, spec: impl FnOnce() -> RotatorSpec + Send + 'static) -> Self {
+    pub fn with(
+        mut self,
+        kind: &str,
+        spec: impl FnOnce() -> Result<RotatorSpec, BrokenRotator> + Send + 'static,
+    ) -> Self {
         self.0.insert(kind.to_owned(), Arc::new(LazyLock::new(Box::new(spec))));
         self
     }
@@ -36,23 +39,23 @@ impl Rotators {
         self.0.keys().map(String::as_str)
     }
 
-    pub(crate) fn get(&self, kind: &str) -> Option<&RotatorSpec> {
-        self.0.get(kind).map(|spec| &***spec)
+    pub(crate) fn get(&self, kind: &str) -> Option<Result<&RotatorSpec, &BrokenRotator>> {
+        self.0.get(kind).map(|spec| (***spec).as_ref())
     }
 }
 
 impl FromIterator<RotatorSpec> for Rotators {
     fn from_iter<T: IntoIterator<Item = RotatorSpec>>(specs: T) -> Self {
-        specs.into_iter().fold(Self::default(), |all, spec| all.with(&spec.kind.clone(), move || spec))
+        specs.into_iter().fold(Self::default(), |all, spec| all.with(&spec.kind.clone(), move || Ok(spec)))
     }
 }
 
-/// A rotator whose declaration has mistakes. A policy may name it, and rests until they are mended.
+/// A rotator that there would be, were its file right. A policy may name it, and rests until that is mended.
 #[derive(Debug, Clone)]
 pub struct BrokenRotator {
-    /// The word after `rotator:`.
-    pub kind: String,
-    /// The declaration, as it is named in messages.
+    /// What is wrong, as a sentence fragment.
+    pub why: String,
+    /// The file that is to be mended, as it is named in messages.
     pub file: String,
 }
 

@@ -385,6 +385,8 @@ pub(crate) struct SettingsDocument {
     policies: Vec<String>,
     /// Declarations of providers of API keys: files, folders with all that is in them, and patterns.
     providers: Option<Vec<String>>,
+    /// Rotators that others wrote, by the word after `rotator:`.
+    plugins: Option<BTreeMap<String, Plugin>>,
     /// Times in which no scheduled rotation starts, by name.
     freezes: Option<BTreeMap<String, Freeze>>,
     /// How much happens at once.
@@ -424,6 +426,26 @@ struct MasterKey {
     file: Option<String>,
     /// The name of an environment variable that holds it.
     env: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Plugin {
+    /// The program.
+    file: String,
+    /// What `sha256sum` prints of the file: another one is not started.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f]{64}$"))]
+    sha256: String,
+    /// MiB of memory for each of its processes. Default: 1024.
+    #[schemars(range(min = 16, max = 65536))]
+    memory_mib: Option<u32>,
+    /// Processor time for each of its processes, `1s` to `1h`. Default: `60s`.
+    cpu: Option<Duration>,
+    /// Files and folders that it may read, beside the system's programs and libraries. Default: none.
+    read: Option<Vec<String>>,
+    /// TCP ports that it may connect to. Default: none, and no network at all.
+    #[schemars(inner(range(min = 1, max = 65535)))]
+    connect: Option<Vec<u16>>,
 }
 
 #[derive(JsonSchema)]

@@ -14,6 +14,7 @@ mod document;
 mod load;
 mod model;
 mod placeholder;
+mod plugins;
 mod policy;
 mod problem;
 mod scalar;
@@ -33,6 +34,7 @@ pub use model::{
     AdminSource, Adopt, Backoff, Check, Exhausted, FirstCharacter, Freeze, Generate, GrantParity, OnDeadline,
     OnFailure, Policy, Revoke, RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Weekday, Window,
 };
+pub use plugins::PluginSpec;
 pub use policy::BROKEN_ROTATOR;
 pub use problem::{Place, Problem, Problems};
 pub use schema::{policy_schema, settings_schema};

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 
 use crate::load::illustrate;
 use crate::model::Freeze;
+use crate::plugins::{PluginSpec, plugins};
 use crate::policy::{timezone, version};
 use crate::problem::Problems;
 use crate::scalar;
@@ -16,7 +17,7 @@ use crate::walk::{Keys, Section, Walk};
 
 pub(crate) const SETTINGS: Keys = Keys {
     name: "keywheel.yaml",
-    keys: &["version", "state", "secrets", "policies", "providers", "freezes", "limits", "deadlines"],
+    keys: &["version", "state", "secrets", "policies", "providers", "plugins", "freezes", "limits", "deadlines"],
 };
 pub(crate) const STATE: Keys = Keys { name: "state", keys: &["sqlite"] };
 pub(crate) const SECRETS: Keys = Keys { name: "secrets", keys: &["local"] };
@@ -35,6 +36,8 @@ pub struct Settings {
     pub policies: Vec<PathBuf>,
     /// Declarations of providers of API keys: files and folders, patterns already expanded, in the order written.
     pub providers: Vec<PathBuf>,
+    /// In the order written.
+    pub plugins: Vec<PluginSpec>,
     /// In the order written.
     pub freezes: Vec<Freeze>,
     pub limits: Limits,
@@ -131,6 +134,7 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         .and_then(|node| secrets(walk, node));
     let policies = top.need("policies", "such as `policies: [policies]`").and_then(|node| paths(walk, node));
     let providers = top.get("providers").map_or(Some(Vec::new()), |node| paths(walk, node));
+    let plugins = top.get("plugins").map_or(Some(Vec::new()), |node| plugins(walk, node));
     let freezes = top.get("freezes").map_or(Some(Vec::new()), |node| freezes(walk, node));
     let limits = if top.entry("limits").is_some() { limits(walk, top.get("limits")?) } else { Some(Limits::default()) };
     let deadlines = if top.entry("deadlines").is_some() {
@@ -144,13 +148,14 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         secrets: secrets?,
         policies: policies?,
         providers: providers?,
+        plugins: plugins?,
         freezes: freezes?,
         limits: limits?,
         deadlines: deadlines?,
     })
 }
 
-fn resolve(walk: &Walk<'_>, path: &str) -> PathBuf {
+pub(crate) fn resolve(walk: &Walk<'_>, path: &str) -> PathBuf {
     walk.source.path.parent().map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
 }
 

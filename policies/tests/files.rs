@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
-    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RotatorSpec, SettingKind, SettingSpec,
-    SettingsCheck, SettingsOwner, Shape, load, load_settings,
+    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RotatorSpec, Rotators, SettingKind,
+    SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings,
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
@@ -76,9 +76,10 @@ fn catalogue() -> Catalogue {
         to: date(2062, 1, 1).at(0, 0, 0, 0),
         timezone: TimeZone::UTC,
     };
-    let broken = BrokenRotator { kind: "mailer".to_owned(), file: "providers/mailer.yaml".to_owned() };
-    let rotators = [postgres, apikey, expiring].into_iter().collect();
-    Catalogue { rotators, broken: vec![broken], freezes: vec![year_end, endless] }
+    let why = "the declaration of `mailer` has mistakes".to_owned();
+    let broken = BrokenRotator { why, file: "providers/mailer.yaml".to_owned() };
+    let rotators: Rotators = [postgres, apikey, expiring].into_iter().collect();
+    Catalogue { rotators: rotators.with("mailer", || Err(broken)), freezes: vec![year_end, endless] }
 }
 
 fn is_settings(path: &Path) -> bool {

@@ -10,6 +10,8 @@ mod doctor;
 mod history;
 mod init;
 mod plan;
+mod plugin;
+pub mod plugin_host;
 mod provider;
 mod resume;
 mod rollback;
@@ -36,6 +38,9 @@ pub enum Command {
     Rollback(rollback::Args),
     Secret(secret::Args),
     Provider(provider::Args),
+    Plugin(plugin::Args),
+    #[command(hide = true)]
+    PluginHost(plugin_host::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -56,6 +61,8 @@ impl Command {
             Command::Rollback(args) => rollback::run(args, cx).await,
             Command::Secret(args) => secret::run(args, cx).await,
             Command::Provider(args) => provider::run(args, cx).await,
+            Command::Plugin(args) => plugin::run(args, cx),
+            Command::PluginHost(args) => plugin_host::run(args),
             Command::Doctor(args) => doctor::run(args, cx).await,
             Command::Schema(args) => schema::run(args, cx),
             Command::Completions(args) => completions::run(args, cx),
@@ -78,6 +85,8 @@ impl Command {
             | Command::Show(_)
             | Command::Secret(_)
             | Command::Provider(_)
+            | Command::Plugin(_)
+            | Command::PluginHost(_)
             | Command::Doctor(_)
             | Command::Schema(_)
             | Command::Completions(_) => "warn",

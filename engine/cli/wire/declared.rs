@@ -29,9 +29,10 @@ pub enum Origin {
 
 impl Declaration {
     /// What a policy may name, and not use.
-    pub fn broken(&self) -> Option<BrokenRotator> {
-        let mistakes = self.read.as_ref().err()?;
-        Some(BrokenRotator { kind: self.name.clone()?, file: mistakes.first()?.file.clone() })
+    pub fn broken(&self) -> Option<(&str, BrokenRotator)> {
+        let (kind, mistakes) = (self.name.as_deref()?, self.read.as_ref().err()?);
+        let why = format!("the declaration of `{kind}` has mistakes");
+        Some((kind, BrokenRotator { why, file: mistakes.first()?.file.clone() }))
     }
 
     /// Its mistakes, as those of policies are told.

@@ -9,9 +9,6 @@ use keywheel_sdk::{
     USERNAME, Usage,
 };
 
-/// Stands for a value that must not be shown.
-pub const MASK: &str = "•••";
-
 /// Passes calls through, and masks in errors and findings each secret value that it passed in.
 pub struct Redacted(Arc<dyn Rotator>);
 
@@ -27,33 +24,8 @@ fn mask(text: &str, call: &Call<'_>, bundles: &[Option<&Bundle>]) -> String {
         Admin::Credential(bundle) => Some(bundle),
         Admin::Own => None,
     };
-    // All are looked for in the text as it came, and only then masked: where one value is a part of another or overlaps it,
-    // masking one after the other would leave the rest to be read.
-    let mut hidden = vec![false; text.len()];
-    for (field, secret) in bundles.iter().copied().chain([admin]).flatten().flat_map(Bundle::fields) {
-        if field != USERNAME {
-            secret.expose(|value| hide(text, value, &mut hidden));
-        }
-    }
-    let mut masked = String::with_capacity(text.len());
-    for (at, character) in text.char_indices() {
-        if !hidden[at] {
-            masked.push(character);
-        } else if at == 0 || !hidden[at - 1] {
-            masked.push_str(MASK);
-        }
-    }
-    masked
-}
-
-/// Marks the bytes of each occurrence of `value`, also of those that overlap.
-fn hide(text: &str, value: &str, hidden: &mut [bool]) {
-    let Some(first) = value.chars().next() else { return };
-    let mut from = 0;
-    while let Some(at) = text[from..].find(value).map(|at| from + at) {
-        hidden[at..at + value.len()].fill(true);
-        from = at + first.len_utf8();
-    }
+    let fields = bundles.iter().copied().chain([admin]).flatten().flat_map(Bundle::fields);
+    keywheel_sdk::mask(text, fields.filter(|(field, _)| *field != USERNAME).map(|(_, secret)| secret))
 }
 
 fn clean(mut error: RotatorError, call: &Call<'_>, bundles: &[Option<&Bundle>]) -> RotatorError {

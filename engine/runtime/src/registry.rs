@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use keywheel_policies::{RotatorSpec, Rotators, SettingSpec, SettingsCheck, SettingsOwner};
+use keywheel_policies::{BrokenRotator, RotatorSpec, Rotators, SettingSpec, SettingsCheck, SettingsOwner};
 use keywheel_sdk::{Origin, Rotator, Shape};
 
 /// Rotators by kind.
 #[derive(Default, Clone)]
 pub struct Registry(BTreeMap<String, Arc<LazyRotator>>);
 
-type LazyRotator = LazyLock<Arc<dyn Rotator>, Box<dyn FnOnce() -> Arc<dyn Rotator> + Send>>;
+type LazyRotator = LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>;
+
+/// A rotator, or why there is none.
+type Made = Result<Arc<dyn Rotator>, BrokenRotator>;
 
 impl Registry {
     pub fn new() -> Self {
@@ -21,18 +24,18 @@ impl Registry {
     #[must_use]
     pub fn with(self, rotator: Arc<dyn Rotator>) -> Self {
         let kind = rotator.describe().kind;
-        self.with_later(&kind, move || rotator)
+        self.with_later(&kind, move || Ok(rotator))
     }
 
-    /// The same with one that is made when it is first asked for.
+    /// The same with one that is made when it is first asked for, if it can be.
     #[must_use]
-    pub fn with_later(mut self, kind: &str, make: impl FnOnce() -> Arc<dyn Rotator> + Send + 'static) -> Self {
+    pub fn with_later(mut self, kind: &str, make: impl FnOnce() -> Made + Send + 'static) -> Self {
         self.0.insert(kind.to_owned(), Arc::new(LazyLock::new(Box::new(make))));
         self
     }
 
     pub fn get(&self, kind: &str) -> Option<Arc<dyn Rotator>> {
-        self.0.get(kind).map(|rotator| Arc::clone(&**rotator))
+        self.0.get(kind).and_then(|made| (**made).as_ref().ok().cloned())
     }
 
     /// The words that policies use, in order.
@@ -42,9 +45,9 @@ impl Registry {
 
     /// What policies may say to each, for reading them.
     pub fn specs(&self) -> Rotators {
-        self.0.iter().fold(Rotators::default(), |specs, (kind, rotator)| {
-            let rotator = Arc::clone(rotator);
-            specs.with(kind, move || spec(&rotator))
+        self.0.iter().fold(Rotators::default(), |specs, (kind, made)| {
+            let made = Arc::clone(made);
+            specs.with(kind, move || (**made).as_ref().map(spec).map_err(BrokenRotator::clone))
         })
     }
 }

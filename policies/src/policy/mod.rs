@@ -11,7 +11,7 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use crate::catalogue::{Catalogue, RotatorSpec};
+use crate::catalogue::{BrokenRotator, Catalogue, RotatorSpec};
 use crate::load::Resting;
 use crate::model::{Adopt, Check, Policy, SecretSpec, Strategy};
 use crate::scalar;
@@ -121,9 +121,8 @@ impl Reader<'_> {
         let owner = top.get("owner").and_then(|node| walk.text(node));
         let labels = top.get("labels").map(|node| labels(walk, node)).unwrap_or_default();
         let rotator = self.rotator(&top);
-        let broken =
-            rotator.as_ref().and_then(|(kind, _)| self.catalogue.broken.iter().find(|broken| broken.kind == *kind));
-        let spec = rotator.as_ref().and_then(|(_, spec)| *spec);
+        let found = rotator.as_ref().and_then(|(_, found)| *found);
+        let (spec, broken) = (found.and_then(Result::ok), found.and_then(Result::err));
         let rotator_node = top.get("rotator");
         let target = target::read(&top, spec);
         let strategy_node =
@@ -165,16 +164,12 @@ impl Reader<'_> {
                 policy: name?,
                 owner,
                 secret: secret?.name,
-                rotator: broken.kind.clone(),
+                rotator: rotator?.0,
                 declaration: broken.file.clone(),
             });
             walk.tell(
-                walk.problem(
-                    BROKEN_ROTATOR,
-                    rotator_node?.span,
-                    format!("the declaration of `{}` has mistakes", broken.kind),
-                )
-                .help(format!("mend `{}`", broken.file)),
+                walk.problem(BROKEN_ROTATOR, rotator_node?.span, broken.why.clone())
+                    .help(format!("mend `{}`", broken.file)),
             );
             return None;
         }
@@ -201,21 +196,20 @@ impl Reader<'_> {
         Some(Draft { policy, name: name_span, secret: secret_span, strategy: strategy_span })
     }
 
-    fn rotator(&self, top: &Section<'_>) -> Option<(String, Option<&RotatorSpec>)> {
+    fn rotator(&self, top: &Section<'_>) -> Option<(String, Option<Result<&RotatorSpec, &BrokenRotator>>)> {
         let walk = top.walk;
         let known = || self.catalogue.rotators.kinds();
         let node = top.need("rotator", format!("one of {}", scalar::list_words(known())))?;
         let kind = walk.text(node)?;
-        let spec = self.catalogue.rotators.get(&kind);
-        let broken = self.catalogue.broken.iter().map(|broken| broken.kind.as_str());
-        if spec.is_none() && !broken.clone().any(|broken| broken == kind) {
+        let found = self.catalogue.rotators.get(&kind);
+        if found.is_none() {
             let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
-            walk.tell(match scalar::closest(&kind, known().chain(broken)) {
+            walk.tell(match scalar::closest(&kind, known()) {
                 Some(word) => problem.help(format!("did you mean `{word}`?")),
                 None => problem.help(format!("known: {}", scalar::list_words(known()))),
             });
         }
-        Some((kind, spec))
+        Some((kind, found))
     }
 }
 

@@ -14,6 +14,17 @@ pub enum Shape {
     Overlapping,
 }
 
+impl Shape {
+    /// The word that policies use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Shape::InPlace => "in_place",
+            Shape::Alternating => "alternating",
+            Shape::Overlapping => "overlapping",
+        }
+    }
+}
+
 /// Who makes the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +37,7 @@ pub enum Origin {
 
 /// What the rotator can do beyond the six steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// It can count who still uses a credential, so a policy may wait for `when: no-sessions`.
     pub usage: bool,
@@ -63,11 +75,13 @@ pub enum SettingKind {
 pub struct Setting {
     pub name: String,
     pub kind: SettingKind,
+    #[serde(default)]
     pub required: bool,
     /// One sentence for people who write policies.
     pub help: String,
     /// Says which accounts are meant: with another value they are others, or in other places. A rotation that is under way
     /// rests while its policy says otherwise in such a setting. `host`, `port` and `database` always do.
+    #[serde(default)]
     pub names_target: bool,
 }
 
@@ -80,9 +94,12 @@ pub struct Descriptor {
     pub version: String,
     pub shapes: Vec<Shape>,
     pub origin: Origin,
+    #[serde(default)]
     pub settings: Vec<Setting>,
+    #[serde(default)]
     pub capabilities: Capabilities,
     /// Fields that [`crate::Rotator::derive_field`] can add to a bundle, such as `dsn`. Where the provider makes the value: all
     /// fields of it.
+    #[serde(default)]
     pub derived_fields: Vec<String>,
 }

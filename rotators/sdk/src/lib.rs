@@ -9,6 +9,8 @@ mod bundle;
 mod call;
 mod descriptor;
 mod error;
+mod mask;
+pub mod message;
 mod rotator;
 mod secret;
 
@@ -16,5 +18,6 @@ pub use bundle::{Bundle, EXPIRES_AT, MissingField, PASSWORD, USERNAME};
 pub use call::{Admin, Call, Check, Generates, GrantParity, RevokeHow, Strategy, Target};
 pub use descriptor::{Capabilities, Descriptor, Origin, Setting, SettingKind, Shape};
 pub use error::{Effect, Retry, RotatorError};
+pub use mask::{MASK, mask};
 pub use rotator::{Answer, Finding, Place, Rotator, Severity, Usage};
 pub use secret::Secret;

@@ -1,0 +1,57 @@
+//! Plugins: rotators in processes of their own, which this program starts as `keywheel plugin-host`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keywheel_plugin::{Confinement, OpenError, Plugin, PluginRotator};
+use keywheel_policies::{BrokenRotator, PluginSpec};
+use keywheel_runtime::Registry;
+use keywheel_sdk::{Descriptor, Rotator};
+
+use super::guarded;
+
+/// The registry with this plugin, which is started when a policy first names it.
+pub fn with(registry: Registry, spec: &PluginSpec) -> Registry {
+    let (plugin, file) = (plugin(spec), spec.file.display().to_string());
+    registry.with_later(&spec.name, || match PluginRotator::open(plugin) {
+        Ok(rotator) => Ok(guarded(rotator)),
+        Err(error) => Err(BrokenRotator { why: error.to_string(), file }),
+    })
+}
+
+/// Starts a plugin, to hear what it is.
+///
+/// # Errors
+/// Why it is no rotator.
+pub fn opened(spec: &PluginSpec) -> Result<Descriptor, OpenError> {
+    PluginRotator::open(plugin(spec)).map(|rotator| rotator.describe())
+}
+
+/// What the settings say of it.
+fn plugin(spec: &PluginSpec) -> Plugin {
+    Plugin {
+        name: spec.name.clone(),
+        file: spec.file.clone(),
+        sha256: spec.sha256.clone(),
+        confinement: Confinement {
+            memory_mib: spec.memory_mib,
+            cpu_seconds: spec.cpu.as_secs(),
+            read: spec.read.clone(),
+            connect: spec.connect.clone(),
+        },
+        host: Arc::new(host),
+    }
+}
+
+/// This program as the host of a plugin.
+fn host(file: &Path, work: &Path, confinement: &Confinement) -> (PathBuf, Vec<OsString>) {
+    // Where the system does not say what this program is, starting the plugin fails, and that is told.
+    let program = std::env::current_exe().unwrap_or_default();
+    let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
+    arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
+    arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
+    arguments.extend(confinement.read.iter().flat_map(|path| ["--read".into(), path.into()]));
+    arguments.extend(confinement.connect.iter().flat_map(|port| ["--connect".into(), port.to_string().into()]));
+    (program, arguments)
+}

@@ -1,0 +1,216 @@
+//! One running process of a plugin, and the talk with it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, LONGEST, Malformed, Reply, Request};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant as Moment, timeout, timeout_at};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::fault::Fault;
+use crate::log::{Given, pass_on};
+use crate::rotator::Plugin;
+
+/// How long a plugin may take to greet.
+const GREETING: Duration = Duration::from_secs(10);
+/// So many messages of unknown types may come before an answer.
+const STRAY: usize = 64;
+/// How long an ended process may take to be seen as ended.
+const ENDING: Duration = Duration::from_millis(200);
+
+/// A running process. Dropped, it and all that it started are killed.
+pub(crate) struct Child {
+    process: tokio::process::Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    given: Given,
+    next: u64,
+    _work: TempDir,
+}
+
+/// A call that has no answer.
+pub(crate) struct Unanswered {
+    pub fault: Fault,
+    /// Whether the plugin may have read the whole call.
+    pub sent: bool,
+}
+
+impl Child {
+    /// Starts a process and exchanges greetings.
+    pub async fn start(plugin: &Plugin, file: &Path) -> Result<(Self, Greeting), Fault> {
+        let work = TempDir::with_prefix("keywheel-plugin-").map_err(Fault::NotStarted)?;
+        let (program, arguments) = (plugin.host)(file, work.path(), &plugin.confinement);
+        let mut process = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .current_dir(work.path())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Fault::NotStarted)?;
+        let (Some(input), Some(output), Some(errors)) =
+            (process.stdin.take(), process.stdout.take(), process.stderr.take())
+        else {
+            return Err(Fault::Closed);
+        };
+        let given = Given::default();
+        tokio::spawn(pass_on(plugin.name.clone(), errors, given.clone()));
+        let mut child = Child { process, input, output: BufReader::new(output), given, next: 1, _work: work };
+        match timeout(GREETING, child.greet()).await {
+            Ok(greeting) => greeting.map(|greeting| (child, greeting)),
+            Err(_) => Err(Fault::NoGreeting(GREETING)),
+        }
+    }
+
+    async fn greet(&mut self) -> Result<Greeting, Fault> {
+        let hello = Hello::new(concat!("keywheel ", env!("CARGO_PKG_VERSION")));
+        self.write(&message::write(&hello)?).await?;
+        let line = self.message("rotator").await?;
+        let greeting: Greeting = message::read(&line)?;
+        if greeting.format != FORMAT {
+            return Err(Fault::Format(greeting.format));
+        }
+        self.write(&stray()).await?;
+        Ok(greeting)
+    }
+
+    /// The number of the next call.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Asks one call and waits for its answer.
+    pub async fn ask(&mut self, request: &Request, until: Instant) -> Result<Reply, Unanswered> {
+        self.next = request.id + 1;
+        self.given.add(request.bundles());
+        let line = message::write(request).map_err(|malformed| Unanswered { fault: malformed.into(), sent: false })?;
+        let mut sent = false;
+        let talk = async {
+            // All but its end first: what is not ended was not asked.
+            let (body, end) = line.split_at(line.len() - 1);
+            self.write(body).await?;
+            sent = true;
+            self.write(end).await?;
+            let answer = self.message("reply").await?;
+            let reply: Reply = message::read(&answer)?;
+            if reply.id != request.id {
+                return Err(Fault::OtherCall { got: reply.id, expected: request.id });
+            }
+            Ok(reply)
+        };
+        let answered = timeout_at(Moment::from_std(until), talk).await.unwrap_or(Err(Fault::Late));
+        let reply = answered.map_err(|fault| Unanswered { fault, sent })?;
+        self.given.add(&reply.made);
+        Ok(reply)
+    }
+
+    /// Whether it waits for the next call, as far as can be seen: it runs, and has written nothing that nobody asked for.
+    pub fn is_quiet(&mut self) -> bool {
+        let Some(process) = self.group() else { return false };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        matches!(waitid(WaitId::Pid(process), look), Ok(None)) && self.output.buffer().is_empty()
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let written = async {
+            self.input.write_all(bytes).await?;
+            self.input.flush().await
+        };
+        match written.await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(self.ended().await),
+            Err(error) => Err(Fault::Pipe(error)),
+        }
+    }
+
+    /// The next message of this type.
+    async fn message(&mut self, kind: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        for _ in 0..STRAY {
+            let line = self.line().await?;
+            if message::kind_of(&line)? == kind {
+                return Ok(line);
+            }
+        }
+        Err(Fault::Flood(STRAY))
+    }
+
+    /// The next line, without its end. Of a line that is too long no more is kept than tells that.
+    async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let mut line = Zeroizing::new(Vec::new());
+        loop {
+            let chunk = self.output.fill_buf().await.map_err(Fault::Pipe)?;
+            if chunk.is_empty() {
+                return Err(self.ended().await);
+            }
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let (taken, rest) = end.map_or((chunk.len(), false), |at| (at, true));
+            if line.len() + taken > LONGEST {
+                return Err(Malformed::TooLong.into());
+            }
+            grow(&mut line, &chunk[..taken]);
+            self.output.consume(taken + usize::from(rest));
+            if rest {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// How it ended, if it did. Whatever it started ends with it.
+    async fn ended(&mut self) -> Fault {
+        let Some(group) = self.group() else { return Fault::Closed };
+        // Seen, and not yet taken away: as long as it is there, its group has its number.
+        let see = move || waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let has_ended = matches!(timeout(ENDING, tokio::task::spawn_blocking(see)).await, Ok(Ok(Ok(_))));
+        kill(group);
+        match self.process.wait().await {
+            Ok(status) if has_ended => Fault::Ended(status),
+            Ok(_) => Fault::Closed,
+            Err(error) => Fault::Pipe(error),
+        }
+    }
+
+    /// The number of its process, which is that of its group; none if it ended and that was seen.
+    fn group(&self) -> Option<Pid> {
+        self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if let Some(group) = self.group() {
+            kill(group);
+        }
+    }
+}
+
+fn kill(group: Pid) {
+    // All of it may be gone already.
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+}
+
+/// Appends without leaving what was there in memory that is not zeroed.
+fn grow(line: &mut Zeroizing<Vec<u8>>, more: &[u8]) {
+    if line.capacity() - line.len() < more.len() {
+        let mut larger = Vec::with_capacity((line.len() + more.len()).next_power_of_two());
+        larger.extend_from_slice(line);
+        line.zeroize();
+        **line = larger;
+    }
+    line.extend_from_slice(more);
+}
+
+/// A message of a type that no version has. It is sent on purpose, so that nobody comes to rely on knowing all types.
+fn stray() -> Vec<u8> {
+    let mut random = [0u8; 4];
+    // Without chance it is the same one each time, which serves as well.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    format!("{{\"type\":\"x-{}\",\"to\":\"be ignored\"}}\n", u32::from_le_bytes(random)).into_bytes()
+}

@@ -1,0 +1,69 @@
+//! The file of a plugin, and the copy that runs.
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use tempfile::TempDir;
+
+/// Why a plugin's file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("cannot read `{}`: {source}", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("`{}` is not what it was: its SHA-256 is {found}, and {expected} is expected", file.display())]
+    Changed { file: PathBuf, found: String, expected: String },
+    #[error("`{}` cannot be copied to a folder of its own: {source}", file.display())]
+    NotCopied { file: PathBuf, source: io::Error },
+}
+
+/// A copy of a plugin's file in a folder that only we can write to: what was hashed is what runs, whatever becomes of the file.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub path: PathBuf,
+    _folder: TempDir,
+}
+
+/// The SHA-256 of a file in hexadecimal digits.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256_of(file: &Path) -> Result<String, FileError> {
+    let unreadable = |source| FileError::Unreadable { file: file.to_owned(), source };
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    pour(opened, &mut io::sink()).map_err(unreadable)
+}
+
+/// Copies a file whose hash is the expected one.
+pub(crate) fn checked(file: &Path, expected: &str) -> Result<Copy, FileError> {
+    let unreadable = |source| FileError::Unreadable { file: file.to_owned(), source };
+    let not_copied = |source| FileError::NotCopied { file: file.to_owned(), source };
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let folder = TempDir::with_prefix("keywheel-plugin-").map_err(not_copied)?;
+    // The plugin may run as another user of the machine would: what is in here is no secret.
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).map_err(not_copied)?;
+    let path = folder.path().join("plugin");
+    let mut copy =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o555).open(&path).map_err(not_copied)?;
+    let found = pour(opened, &mut copy).map_err(not_copied)?;
+    if !found.eq_ignore_ascii_case(expected) {
+        return Err(FileError::Changed { file: file.to_owned(), found, expected: expected.to_owned() });
+    }
+    Ok(Copy { path, _folder: folder })
+}
+
+/// Copies, and gives the hash of what went through.
+fn pour(mut from: impl Read, to: &mut impl Write) -> io::Result<String> {
+    let mut context = Context::new(&SHA256);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            let digest = context.finish();
+            return Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        context.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+    }
+}

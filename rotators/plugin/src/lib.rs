@@ -1,0 +1,19 @@
+//! Rotators that others wrote, as executables in any language: each runs in a confined process of its own, and whatever it does there
+//! costs the engine no more than the one call.
+//!
+//! The engine's side of [`keywheel_sdk::message`]. [`Plugin`] says which file, with what hash, and what it may reach; [`PluginRotator`]
+//! is the [`keywheel_sdk::Rotator`] that it becomes; [`enter`] is what its process does to itself before it becomes the plugin.
+//! A call that ends without an answer has an unknown outcome, so the engine probes before it does anything else; [`Fault`] names what
+//! went wrong.
+
+mod child;
+mod confine;
+mod fault;
+mod file;
+mod log;
+mod rotator;
+
+pub use confine::{Confinement, EnterError, enter};
+pub use fault::Fault;
+pub use file::{FileError, sha256_of};
+pub use rotator::{OpenError, Plugin, PluginRotator};

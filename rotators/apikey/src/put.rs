@@ -29,9 +29,21 @@ pub(crate) async fn apply(
         (Shape::Alternating, Some(current)) => differ(&access, candidate, current, "candidate")?,
         (Shape::InPlace | Shape::Overlapping, _) | (Shape::Alternating, None) => {}
     }
+    provable(&access, candidate, current).await?;
     see_wrong_refused(&access, candidate).await?;
     put(&access, declared, candidate).await?;
     see_accepted(&access, candidate).await.map_err(after_change)
+}
+
+/// Sees that `verify` can be asked with both: a secret that signs nothing could neither be seen to be accepted, nor to end.
+async fn provable(access: &Access<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
+    let verify = &access.provider.verify.request;
+    access.request(verify, Some(candidate)).await?;
+    let Some(current) = current else { return Ok(()) };
+    access.request(verify, Some(current)).await.map(drop).map_err(|error| {
+        let message = format!("the live credential could not be seen to end: {}", error.message);
+        RotatorError { message, ..error }
+    })
 }
 
 /// In place: the password is `current`'s again, or one that nobody knows where there is none. Alternating: the candidate's account
@@ -90,6 +102,10 @@ pub(crate) async fn revoke(
             end(&access, previous).await
         }
         Shape::InPlace | Shape::Overlapping => {
+            if previous.password()?.same_as(current.password()?) {
+                let message = "previous and current are the same: no other password has ended this one";
+                return Err(RotatorError::not_done(Retry::Never, "same-key", message));
+            }
             accepted(&access, current).await?;
             see_refused(&access, previous).await
         }

@@ -220,8 +220,8 @@ async fn put_slot(
         return Err(Refusal::Invalid(format!("the name of a slot has 1 to {LONGEST} characters")));
     }
     if !is_token(&value) || value.len() < SHORTEST_SLOT {
-        let rule = format!("the value of a slot has {SHORTEST_SLOT} to {LONGEST} visible ASCII characters");
-        return Err(Refusal::UnfitValue(rule));
+        let what = format!("the value of a slot has {SHORTEST_SLOT} to {LONGEST} visible ASCII characters");
+        return Err(Refusal::UnfitValue(what));
     }
     service.database.put_slot(&user, &slot, &value).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -12,7 +12,7 @@ use crate::control::see_wrong_refused;
 use crate::http::Failure;
 use crate::probe::{ask, see_accepted, see_refused};
 use crate::provider::Put;
-use crate::remove::end;
+use crate::remove::{end, remove};
 use crate::restore::differ;
 
 /// Puts the candidate's password, and sees that it is accepted. Before that, and before readers meet the gap of a change in
@@ -63,7 +63,8 @@ pub(crate) async fn restore(
             if let Some(current) = current {
                 differ(&access, candidate, current, "candidate")?;
             }
-            end(&access, candidate).await
+            remove(&access, candidate).await?;
+            see_refused(&access, candidate).await
         }
         (Shape::InPlace | Shape::Overlapping, Some(current)) => {
             if current.password()?.same_as(candidate.password()?) {

@@ -21,6 +21,9 @@ pub(crate) const ID: HeaderName = HeaderName::from_static("webhook-id");
 pub(crate) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
+/// The code of what is no secret of a webhook.
+pub(crate) const UNFIT: &str = "unfit-secret";
+
 /// How secrets are shown, if their owner wants.
 const PREFIX: &str = "whsec_";
 /// How long a secret is, in bytes: from 192 to 512 bits.
@@ -44,7 +47,7 @@ pub(crate) fn sign(
     let filled = secret.fill(values, Place::Whole)?;
     let key = key(&filled).map_err(|why| {
         let message = format!("`{secret}` is no secret of a webhook, which {why}: where the engine makes it, {RECIPE}");
-        RotatorError::not_done(Retry::Never, "unfit-value", message)
+        RotatorError::not_done(Retry::Never, UNFIT, message)
     })?;
     let (id, timestamp) = (fresh()?, at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string());
     let body = outgoing.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
@@ -162,7 +165,7 @@ mod tests {
         }
         for secret in [&STANDARD.encode([7; 23]), &STANDARD.encode([7; 65]), "", "whsec_"] {
             let error = signed(secret).unwrap_err();
-            assert_eq!((error.code.as_str(), error.retry), ("unfit-value", Retry::Never), "{secret}");
+            assert_eq!((error.code.as_str(), error.retry), (UNFIT, Retry::Never), "{secret}");
             assert!(error.message.contains("24 to 64 bytes in base64"), "{}", error.message);
         }
         // A dash, spaces, and a length that base64 has not.

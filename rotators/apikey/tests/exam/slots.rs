@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use keywheel_apikey::{ApiKeyRotator, shipped_texts};
 use keywheel_keyservice::{Effect, Fault, KeyService, Options, Route, Struck};
 use keywheel_sdk::{
-    Admin, Bundle, Call, Effect as Happened, Generates, GrantParity, Retry, Rotator, Secret, Severity, Strategy, Target,
+    Admin, Answer, Bundle, Call, Effect as Happened, Generates, GrantParity, Retry, Rotator, Secret, Severity,
+    Strategy, Target,
 };
 use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
 use serde_json::{Map, Value, json};
@@ -237,16 +238,34 @@ async fn what_signs_no_webhook_is_never_put() {
     for unfit in ["Nq.w-b~T_4", "uri-safe_characters-of-a-length..4-divid", &"a0Z1".repeat(7), &"a0Z1".repeat(22)] {
         let candidate = login("b", unfit.to_owned());
         let error = slots.rotator.apply(&call(&target), &candidate, Some(&current)).await.unwrap_err();
-        assert_eq!((error.effect, error.retry, error.code.as_str()), (Happened::None, Retry::Never, "unfit-value"));
+        assert_eq!((error.effect, error.retry, error.code.as_str()), (Happened::None, Retry::Never, "unfit-secret"));
         assert!(error.message.contains("charset: alphanumeric") && !error.message.contains(unfit), "{error}");
     }
     // Nor anything beside a live one that could not be seen to end.
     let candidate = login("b", Kind::Webhook.password("candidate"));
     let error =
         slots.rotator.apply(&call(&target), &candidate, Some(&login("a", "by-hand".to_owned()))).await.unwrap_err();
-    assert_eq!((error.effect, error.code.as_str()), (Happened::None, "unfit-value"));
+    assert_eq!((error.effect, error.code.as_str()), (Happened::None, "unfit-secret"));
     assert!(error.message.starts_with("the live credential could not be seen to end"), "{error}");
     assert_eq!((puts.count(), slots.service.refused() - asked), (0, 0), "nothing was sent");
+}
+
+/// A process that dies between the intent to put it and its refusal leaves a doubt, which ends by itself.
+#[tokio::test]
+async fn what_signs_no_webhook_is_settled_and_rolled_back_like_any_other() {
+    for alternates in [true, false] {
+        let slots = Slots::new(Kind::Webhook, alternates, Options::default()).await;
+        let Stage { target, current, .. } = slots.stage().await;
+        let candidate =
+            login(if alternates { "b" } else { "a" }, "uri-safe_characters-of-a-length..4-divid".to_owned());
+        let answer = slots.rotator.probe(&call(&target), &candidate, &[&current]).await;
+        assert!(matches!(&answer, Answer::No { reason } if reason.contains("no secret of a webhook")), "{answer:?}");
+        for _ in 0..2 {
+            slots.rotator.restore(&call(&target), &candidate, Some(&current)).await.unwrap();
+        }
+        assert!(slots.accepts(&current).await);
+        assert_eq!(slots.keys().await, Some(1));
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keywheel_apikey::{ApiKeyRotator, shipped_texts};
+use keywheel_apikey::{ApiKeyRotator, shipped};
 use keywheel_keyservice::{Effect, Fault, KeyService, Options, Route, Struck};
 use keywheel_sdk::{
     Admin, Answer, Bundle, Call, Effect as Happened, Generates, GrantParity, Retry, Rotator, Secret, Severity,
@@ -31,8 +31,8 @@ impl Kind {
             Kind::Generic => "generic",
             Kind::Webhook => "webhook-signing",
         };
-        let shipped = shipped_texts().iter().find(|shipped| shipped.name == name).unwrap();
-        ApiKeyRotator::new(shipped.provider().unwrap())
+        let shipped = shipped().iter().find(|shipped| shipped.name == name).unwrap();
+        ApiKeyRotator::new(shipped.provider())
     }
 
     /// What a policy says of a user's slots.

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keywheel_apikey::{ApiKeyRotator, Held, Known, shipped_texts};
+use keywheel_apikey::{ApiKeyRotator, Held, Known, shipped};
 use keywheel_sdk::{Admin, Answer, Bundle, Call, Check, GrantParity, Rotator, Secret, Severity, Strategy, Target};
 use serde_json::json;
 
@@ -46,7 +46,7 @@ impl Address {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(serve).with_state(Arc::clone(&inside));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let shipped = shipped_texts().iter().find(|shipped| shipped.name == provider).unwrap();
+        let shipped = shipped().iter().find(|shipped| shipped.name == provider).unwrap();
         let settings = json!({ "url": format!("{url}/values"), "verify_url": format!("{url}{verify}") });
         let target = Target {
             settings: settings.as_object().unwrap().clone(),
@@ -54,7 +54,7 @@ impl Address {
             admin: Admin::Credential(Bundle::new().with("token", Secret::new(TOKEN.to_owned()))),
             generates: None,
         };
-        Address { inside, rotator: ApiKeyRotator::new(shipped.provider().unwrap()), target }
+        Address { inside, rotator: ApiKeyRotator::new(shipped.provider()), target }
     }
 
     fn call(&self) -> Call<'_> {
@@ -234,8 +234,8 @@ fn a_dry_run_shows_the_whole_addresses() {
     let target = json!({ "url": "https://api.example.com/values/", "verify_url": "https://api.example.com/hook/" });
     let known = Known { target: target.as_object().unwrap(), admin: Held::Assumed };
     for (name, verify) in [("generic", "GET"), ("webhook-signing", "POST")] {
-        let shipped = shipped_texts().iter().find(|shipped| shipped.name == name).unwrap();
-        let sketches = shipped.provider().unwrap().dry_run(&known).unwrap();
+        let shipped = shipped().iter().find(|shipped| shipped.name == name).unwrap();
+        let sketches = shipped.provider().dry_run(&known).unwrap();
         let lines: Vec<_> = sketches.iter().map(|sketch| format!("{} {}", sketch.method, sketch.url)).collect();
         let slot = "https://api.example.com/values/${key.username}";
         let expected =

@@ -16,7 +16,6 @@ use keywheel::state::sqlite::SqliteState;
 use keywheel_testkit::python_with;
 use tokio_util::sync::CancellationToken;
 
-use crate::crash::End;
 use crate::ground::{Ground, authority};
 use crate::house::{House, say, server};
 use crate::keys;
@@ -259,7 +258,7 @@ async fn no_failed_login_in_200_rotations() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_refused_call_of_curl_in_200_rotations_of_a_key() {
-    let case = keys::Case::new(End::Done, "called").await;
+    let case = keys::Case::new(keys::Kind::done(keys::Key::Issued), "called").await;
     let seen = rotate_under(&case.house, "called", ROTATIONS, GRACE, Curl(case.service.url())).await;
     say(&format!("keys: {ROTATIONS} rotations, {} calls of curl, {} refused", seen.logins, seen.failed));
     assert_eq!(seen.failed, 0, "refused calls of {}", seen.logins);
@@ -268,7 +267,7 @@ async fn no_refused_call_of_curl_in_200_rotations_of_a_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_grace_curl_is_refused_no_key_that_is_current() {
-    let case = keys::Case::new(End::Done, "hurried").await;
+    let case = keys::Case::new(keys::Kind::done(keys::Key::Issued), "hurried").await;
     let seen = rotate_under(&case.house, "hurried", ROTATIONS, Duration::ZERO, Curl(case.service.url())).await;
     say(&format!(
         "keys: {ROTATIONS} rotations without grace, {} calls of curl, {} refused, all of them of keys that were replaced meanwhile: {}",

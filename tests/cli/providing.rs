@@ -72,3 +72,51 @@ async fn a_test_asks_and_changes_nothing() {
     assert_eq!(code, Some(7), "a rotation would fail: {out}{err}");
     assert!(out.contains("cannot list the keys") && !out.contains(SECRETS[1]), "{out}");
 }
+
+/// Where the engine makes the value there is nothing to list: what is asked is whether the live one is accepted, and what can be
+/// told without asking is whether the policy makes such values.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_engine_makes_can_be_tested_before_it_is_put() {
+    const SECRET: &str = "canary0OfTheApplication000000000";
+    let service = KeyService::start(Options::default()).await.expect("a free port");
+    let url = format!("{}/v1/users/shop", service.url());
+    let put = reqwest::Client::new()
+        .put(format!("{url}/slots/orders_a"))
+        .bearer_auth(Options::default().admin_token)
+        .json(&json!({ "value": SECRET }));
+    assert_eq!(put.send().await.expect("the service answers").status(), 204);
+    let house = House::new();
+    house.put_fields("keys/admin", &json!({ "token": Options::default().admin_token }));
+    house.put("shop/hooks", "orders_a", SECRET);
+    let policy = |generate: &str| {
+        let text = format!(
+            "version: 1\npolicy: shop-hooks\nrotator: webhook-signing\n\
+             target: {{ url: \"{url}/slots\", verify_url: \"{url}/webhook\" }}\nadmin: {{ secret: keys/admin }}\n\
+             strategy: {{ alternating: {{ users: [orders_a, orders_b] }} }}\nsecret: {{ name: shop/hooks }}\n\
+             schedule: {{ manual: true }}\n{generate}\n"
+        );
+        std::fs::write(house.path("policies/shop-hooks.yaml"), text).expect("the folder is writable");
+    };
+    let test = |more: &[&str]| {
+        let arguments = [&["provider", "test", "webhook-signing", "--policy", "shop-hooks"], more].concat();
+        let output = house.keywheel(&arguments).output().expect("it runs");
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        house.search(&[SECRET.to_owned(), Options::default().admin_token].into(), &out);
+        (output.status.code(), out)
+    };
+    policy("generate: { length: 64, charset: alphanumeric }");
+    let (code, out) = test(&["--dry-run"]);
+    assert_eq!(code, Some(0), "{out}");
+    for part in [&format!("PUT {url}/slots/"), &format!("POST {url}/webhook"), "webhook-signature: v1,•••"] {
+        assert!(out.contains(part), "{part} is in {out}");
+    }
+    let (code, out) = test(&[]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("the live key is accepted"), "{out}");
+    // What a policy makes that says nothing of it is not base64.
+    policy("");
+    let (code, out) = test(&[]);
+    assert_eq!(code, Some(7), "{out}");
+    assert!(out.contains("makes no secret of a webhook") && out.contains("charset: alphanumeric"), "{out}");
+    assert_eq!(service.slots("shop").await, [("orders_a".to_owned(), SECRET.to_owned())]);
+}

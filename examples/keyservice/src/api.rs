@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::body::Bytes;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -10,20 +11,24 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::carry::carry_out;
-use crate::database::{Draft, Key};
+use crate::database::{Draft, Key, now};
 use crate::fault::Route;
 use crate::line::Cutter;
+use crate::receive::Delivery;
 use crate::refusal::Refusal;
 use crate::{Service, value};
 
 /// The longest name, key or idempotency key.
 const LONGEST: usize = 255;
+
+/// The shortest value of a slot.
+const SHORTEST_SLOT: usize = 16;
 
 /// The largest page that may be asked for.
 const LARGEST_PAGE: usize = 1000;
@@ -38,6 +43,12 @@ pub(crate) fn router(service: Arc<Service>) -> IntoMakeServiceWithConnectInfo<Ro
         .route("/v1/users/{user}/keys/{id}/disable", at(Route::Disable, post(disable)))
         .route("/v1/users/{user}/keys/{id}/enable", at(Route::Enable, post(enable)))
         .route("/v1/users/{user}/keys/{id}/rotate", at(Route::Rotate, post(rotate)))
+        .route("/v1/users/{user}/slots", at(Route::ListSlots, get(list_slots)))
+        .route(
+            "/v1/users/{user}/slots/{slot}",
+            at(Route::PutSlot, put(put_slot)).merge(at(Route::DeleteSlot, delete(delete_slot))),
+        )
+        .route("/v1/users/{user}/webhook", at(Route::Webhook, post(webhook)))
         .route("/v1/whoami", at(Route::WhoAmI, get(whoami)))
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::Method)
@@ -192,14 +203,68 @@ async fn rotate(_: Admin, State(service): Shared, path: KeyPath) -> Result<Respo
     Ok((StatusCode::CREATED, Json(Shown { shown: key, key: Some(value) })).into_response())
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Put {
+    value: String,
+}
+
+async fn put_slot(
+    _: Admin,
+    State(service): Shared,
+    path: KeyPath,
+    body: Result<Json<Put>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let (Path((user, slot)), Json(Put { value })) = (path?, body?);
+    if slot.chars().count() > LONGEST {
+        return Err(Refusal::Invalid(format!("the name of a slot has 1 to {LONGEST} characters")));
+    }
+    if !is_token(&value) || value.len() < SHORTEST_SLOT {
+        let what = format!("the value of a slot has {SHORTEST_SLOT} to {LONGEST} visible ASCII characters");
+        return Err(Refusal::UnfitValue(what));
+    }
+    service.database.put_slot(&user, &slot, &value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_slots(_: Admin, State(service): Shared, user: UserPath) -> Result<Response, Refusal> {
+    let Path(user) = user?;
+    let slots = service.database.slots(&user).await?;
+    let names: Vec<_> = slots.into_iter().map(|(name, _)| name).collect();
+    Ok(Json(json!({ "slots": names })).into_response())
+}
+
+async fn delete_slot(_: Admin, State(service): Shared, path: KeyPath) -> Result<StatusCode, Refusal> {
+    let Path((user, slot)) = path?;
+    if service.database.delete_slot(&user, &slot).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::NotFound) }
+}
+
+/// What it says is not looked at: it is only known to come from whoever knows a slot's value.
+async fn webhook(
+    State(service): Shared,
+    user: UserPath,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let Path(user) = user?;
+    let secrets = service.database.secrets(&user).await?;
+    let delivery = Delivery::of(&headers, &body).filter(|delivery| delivery.is_timely(now() / 1000));
+    if delivery.is_some_and(|delivery| secrets.iter().any(|secret| delivery.is_signed_by(secret))) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    service.refused.fetch_add(1, Ordering::Relaxed);
+    Err(Refusal::Unsigned)
+}
+
 async fn whoami(State(service): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
-    let found = match bearer(&headers) {
-        Some(value) => service.database.touch(value).await?,
-        None => None,
-    };
-    let Some((user, key)) = found else {
-        service.refused.fetch_add(1, Ordering::Relaxed);
-        return Err(Refusal::InvalidKey);
-    };
-    Ok(Json(json!({ "user": user, "key_id": key.id, "scopes": key.scopes })).into_response())
+    if let Some(value) = bearer(&headers) {
+        if let Some((user, key)) = service.database.touch(value).await? {
+            return Ok(Json(json!({ "user": user, "key_id": key.id, "scopes": key.scopes })).into_response());
+        }
+        if let Some((user, slot)) = service.database.find_slot(value).await? {
+            return Ok(Json(json!({ "user": user, "slot": slot })).into_response());
+        }
+    }
+    service.refused.fetch_add(1, Ordering::Relaxed);
+    Err(Refusal::InvalidKey)
 }

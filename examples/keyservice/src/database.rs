@@ -1,4 +1,4 @@
-//! The keys in SQLite. Of a value only its digest is kept.
+//! The keys in SQLite. Of a key's value only its digest is kept; a slot's is kept itself, since it checks signatures, too.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::value;
 
 /// Times are milliseconds since 1970. `seq` is the order of creation and never given twice. `issued_at` is when the
 /// value was made, and so later than `created_at` once a key was rotated. `answers` are those to requests that may be
-/// repeated.
+/// repeated. `put_at` is when a slot got the value that it has.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS keys (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,6 +40,14 @@ const SCHEMA: &str = "
         answer TEXT NOT NULL,
         PRIMARY KEY (owner, idempotency_key)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS slots (
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        digest BLOB NOT NULL UNIQUE,
+        put_at INTEGER NOT NULL,
+        PRIMARY KEY (owner, name)
+    ) STRICT;
 ";
 
 /// What is known of a key: all but its value.
@@ -70,9 +78,10 @@ pub(crate) struct Draft {
 }
 
 pub(crate) struct Database {
-    pool: SqlitePool,
+    pub(crate) pool: SqlitePool,
     propagation: Duration,
     most: Mutex<HashMap<String, usize>>,
+    pub(crate) most_slots: Mutex<HashMap<String, usize>>,
 }
 
 impl Database {
@@ -96,10 +105,9 @@ impl Database {
             .connect_with(options.disable_statement_logging())
             .await?;
         sqlx::raw_sql(SCHEMA).execute(&pool).await?;
-        let rows = sqlx::query("SELECT owner, count(*) AS keys FROM keys GROUP BY owner").fetch_all(&pool).await?;
-        let counts = rows.iter().map(|row| Ok((row.try_get("owner")?, count(row.try_get("keys")?))));
-        let most = Mutex::new(counts.collect::<Result<_, sqlx::Error>>()?);
-        Ok(Database { pool, propagation, most })
+        let most = counted(&pool, "SELECT owner, count(*) AS had FROM keys GROUP BY owner").await?;
+        let most_slots = counted(&pool, "SELECT owner, count(*) AS had FROM slots GROUP BY owner").await?;
+        Ok(Database { pool, propagation, most: Mutex::new(most), most_slots: Mutex::new(most_slots) })
     }
 
     pub(crate) async fn close(&self) {
@@ -239,7 +247,7 @@ impl Database {
     }
 
     /// Values made no later than this are known everywhere by now.
-    fn settled(&self, now: i64) -> i64 {
+    pub(crate) fn settled(&self, now: i64) -> i64 {
         if self.propagation.is_zero() {
             // Also one made by a clock that was set back since.
             return i64::MAX;
@@ -252,8 +260,14 @@ impl Database {
     }
 }
 
+/// How many each owner has, by a query that says it.
+async fn counted(pool: &SqlitePool, query: &'static str) -> Result<HashMap<String, usize>, sqlx::Error> {
+    let rows = sqlx::query(query).fetch_all(pool).await?;
+    rows.iter().map(|row| Ok((row.try_get("owner")?, count(row.try_get("had")?)))).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a service of its own, outside the engine, has the system's clock")]
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
@@ -290,12 +304,12 @@ fn to_json(value: &impl Serialize) -> Result<String, sqlx::Error> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-fn count(rows: i64) -> usize {
+pub(crate) fn count(rows: i64) -> usize {
     usize::try_from(rows).unwrap_or_default()
 }
 
 /// Two values are the same exactly if their digests are.
-fn taken(error: sqlx::Error) -> Refusal {
+pub(crate) fn taken(error: sqlx::Error) -> Refusal {
     if error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
         Refusal::ValueTaken
     } else {

@@ -24,6 +24,14 @@ pub enum Route {
     Rotate,
     /// `GET /v1/whoami`
     WhoAmI,
+    /// `PUT /v1/users/{user}/slots/{slot}`
+    PutSlot,
+    /// `GET /v1/users/{user}/slots`
+    ListSlots,
+    /// `DELETE /v1/users/{user}/slots/{slot}`
+    DeleteSlot,
+    /// `POST /v1/users/{user}/webhook`
+    Webhook,
 }
 
 /// What happens where a fault strikes. "Executed" is the whole request, refusals included, committed before the answer.

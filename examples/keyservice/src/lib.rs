@@ -1,7 +1,7 @@
 //! A small HTTP service that issues API keys: an example, and a double for tests.
 //!
 //! It is a real service in small: keys in SQLite, stored as digests only, a quota per user, pages, and requests that
-//! may be repeated. What a provider does on its bad days (cut lines, answers that never come, errors after the deed) is
+//! may be repeated; two slots per user for values that the caller chooses, and a receiver of webhooks that they sign. What a provider does on its bad days (cut lines, answers that never come, errors after the deed) is
 //! armed through [`KeyService::faults`].
 
 mod api;
@@ -9,7 +9,9 @@ mod carry;
 mod database;
 mod fault;
 mod line;
+mod receive;
 mod refusal;
+mod slots;
 mod value;
 
 use std::net::Ipv4Addr;
@@ -36,7 +38,7 @@ pub struct Options {
     pub quota: usize,
     /// How many keys a page has where the caller does not say.
     pub page: usize,
-    /// How old a value must be before it is accepted, as with a provider that is only eventually consistent.
+    /// How old a value must be before it is accepted (a slot's, too), as with a provider that is only eventually consistent.
     pub propagation: Duration,
     /// The file of the keys; in memory if there is none.
     pub database: Option<PathBuf>,
@@ -141,13 +143,27 @@ impl KeyService {
         self.service.database.keys(user).await.expect("the database is open for as long as the service runs")
     }
 
-    /// Whether `GET /v1/whoami` would let this value in now. It does not count as a use.
+    /// Whether `GET /v1/whoami` would let this value in now, a key's or a slot's. It does not count as a use.
     ///
     /// # Panics
     /// If the database file was taken away.
-    pub async fn accepts(&self, key: &str) -> bool {
-        let found = self.service.database.find(key).await;
-        found.expect("the database is open for as long as the service runs").is_some()
+    pub async fn accepts(&self, value: &str) -> bool {
+        const OPEN: &str = "the database is open for as long as the service runs";
+        let database = &self.service.database;
+        database.find(value).await.expect(OPEN).is_some() || database.find_slot(value).await.expect(OPEN).is_some()
+    }
+
+    /// The slots of a user with their values, in the order of their names, asked of the database.
+    ///
+    /// # Panics
+    /// If the database file was taken away.
+    pub async fn slots(&self, user: &str) -> Vec<(String, String)> {
+        self.service.database.slots(user).await.expect("the database is open for as long as the service runs")
+    }
+
+    /// The most slots that this user had at once since the service was started.
+    pub fn most_slots(&self, user: &str) -> usize {
+        self.service.database.most_slots(user)
     }
 
     /// The most keys that this user had at once since the service was started.
@@ -155,7 +171,8 @@ impl KeyService {
         self.service.database.most_keys(user)
     }
 
-    /// How many calls of `GET /v1/whoami` were refused for their key since the service was started.
+    /// How many calls of `GET /v1/whoami` were refused for their key, and webhooks for their signature, since the service was
+    /// started.
     pub fn refused(&self) -> u64 {
         self.service.refused.load(Ordering::Relaxed)
     }

@@ -19,7 +19,13 @@ pub(crate) enum Refusal {
     Method,
     #[error("the user has {0} keys, which is as many as there may be")]
     QuotaExceeded(usize),
-    #[error("this value is a key already")]
+    #[error("the user has {0} other slots, which is as many as there may be")]
+    SlotsFull(usize),
+    #[error("{0}")]
+    UnfitValue(String),
+    #[error("none of the user's slots has signed this, or not within the last minutes")]
+    Unsigned,
+    #[error("this value is another one's already")]
     ValueTaken,
     #[error("{0}")]
     Invalid(String),
@@ -36,7 +42,9 @@ impl Refusal {
             Refusal::InvalidKey => (StatusCode::UNAUTHORIZED, "invalid_key"),
             Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Refusal::QuotaExceeded(_) => (StatusCode::CONFLICT, "quota_exceeded"),
+            Refusal::QuotaExceeded(_) | Refusal::SlotsFull(_) => (StatusCode::CONFLICT, "quota_exceeded"),
+            Refusal::UnfitValue(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit_value"),
+            Refusal::Unsigned => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Refusal::ValueTaken => (StatusCode::CONFLICT, "value_taken"),
             Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refusal::Random(_) | Refusal::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -156,7 +156,9 @@ impl<'a> Access<'a> {
     fn url(&self, request: &Request, values: &Values<'_>) -> Result<Url, RotatorError> {
         let path = request.path.fill(values, Place::Segment)?;
         let base = self.base(request)?;
-        let whole = format!("{}{}", base.path().trim_end_matches('/'), *path);
+        // Without a path the address is whole, to its last slash.
+        let before = if request.path.is_empty() { base.path() } else { base.path().trim_end_matches('/') };
+        let whole = format!("{before}{}", *path);
         let mut url = base.clone();
         url.set_path(&whole);
         // The last line of defence: an address that means another place than it says.

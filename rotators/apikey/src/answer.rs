@@ -81,7 +81,7 @@ impl Json {
 
     /// Whether a path selects something: a value that is neither `null` nor `false`.
     pub fn selects(&self, path: &JsonPath) -> bool {
-        path.query(&self.0).all().into_iter().any(|value| !value.is_null() && value.as_bool() != Some(false))
+        selects(&self.0, path)
     }
 
     /// Whether there is nothing at a path: no match, `null`, or an empty text.
@@ -104,6 +104,11 @@ impl Json {
     pub fn secret(&self, path: &JsonPath) -> Option<Secret> {
         self.text(path).map(Secret::new)
     }
+}
+
+/// Whether a path selects something: a value that is neither `null` nor `false`.
+pub(crate) fn selects(value: &Value, path: &JsonPath) -> bool {
+    path.query(value).all().into_iter().any(|value| !value.is_null() && value.as_bool() != Some(false))
 }
 
 /// The one text or whole number at a path, where it is not empty.

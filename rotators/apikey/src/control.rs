@@ -50,10 +50,12 @@ fn mangled(key: &Bundle) -> Bundle {
 /// As long, of the same kinds of characters, with another end.
 fn other(text: &str) -> Secret {
     let mut chars = Zeroizing::new(text.chars().collect::<Vec<char>>());
-    let places: Vec<usize> =
-        (0..chars.len()).rev().filter(|at| chars[*at].is_ascii_alphanumeric()).take(CHANGED).collect();
+    // The padding of base64 stays, and so does the last character before it, of which some bits must be what they are.
+    let unpadded = text.trim_end_matches('=').chars().count();
+    let end = if unpadded < chars.len() { unpadded.saturating_sub(1) } else { unpadded };
+    let places: Vec<usize> = (0..end).rev().filter(|at| chars[*at].is_ascii_alphanumeric()).take(CHANGED).collect();
     if places.is_empty()
-        && let Some(last) = chars.last_mut()
+        && let Some(last) = chars[..end].last_mut()
     {
         *last = 'x';
     }
@@ -80,6 +82,9 @@ fn kind(c: char) -> (bool, bool, bool) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::provider::KEY_ID;
 
@@ -93,6 +98,18 @@ mod tests {
             assert_eq!(changed, letters.clamp(1, CHANGED), "{text}: {wrong}");
             let hexadecimal = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
             assert!(!hexadecimal(text) || hexadecimal(&wrong), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn base64_stays_base64() {
+        let varied = (24..=66_u8).map(|bytes| (0..bytes).map(|byte| byte.wrapping_mul(37)).collect::<Vec<u8>>());
+        let symbols = [24, 25, 26].map(|bytes| vec![0xff; bytes]);
+        for bytes in varied.chain(symbols) {
+            let text = STANDARD.encode(&bytes);
+            let wrong = other(&text).expose(str::to_owned);
+            let decoded = STANDARD.decode(&wrong).unwrap();
+            assert!(decoded.len() == bytes.len() && decoded != bytes, "{text}: {wrong}");
         }
     }
 

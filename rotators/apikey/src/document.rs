@@ -95,6 +95,8 @@ pub(crate) struct AuthDocument {
     pub oauth2: Option<Spanned<OAuth2Document>>,
     /// A signature of Amazon Web Services.
     pub sigv4: Option<SigV4Document>,
+    /// A signature over the body, as Standard Webhooks has it.
+    pub webhook: Option<WebhookDocument>,
     // Known only to be refused with a reason.
     #[schemars(skip)]
     pub query: Option<Spanned<Ignored>>,
@@ -149,6 +151,13 @@ pub(crate) struct SigV4Document {
     pub service: Text,
 }
 
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebhookDocument {
+    /// In base64, with or without `whsec_` before it, such as `${key.password}`.
+    pub secret: Text,
+}
+
 /// Each on the heap: side by side on the stack, reading them took most of what a worker's thread has.
 #[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -178,7 +187,7 @@ pub(crate) struct RequestDocument {
     /// Of HTTP.
     #[schemars(extend("enum" = ["GET", "POST", "PUT", "PATCH", "DELETE"]))]
     pub method: Text,
-    /// Follows `base_url`; begins with `/`.
+    /// Follows `base_url`; begins with `/`, or is empty where that is the whole address.
     pub path: Text,
     /// What follows `?`, by name.
     #[serde(default)]
@@ -246,6 +255,8 @@ pub(crate) struct EachDocument {
     pub tag: Option<Text>,
     /// When it was last used, as JSONPath within one item.
     pub last_used: Option<Text>,
+    /// What only a key holds that is over for good, as JSONPath within one item that selects something.
+    pub ended: Option<Text>,
 }
 
 #[derive(serde::Deserialize, JsonSchema)]
@@ -278,6 +289,7 @@ impl AuthDocument {
         texts.extend(self.sigv4.iter().flat_map(|signer| {
             [&signer.access_key_id, &signer.secret_access_key].into_iter().chain(&signer.session_token)
         }));
+        texts.extend(self.webhook.iter().map(|signer| &signer.secret));
         texts
     }
 }

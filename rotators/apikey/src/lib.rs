@@ -5,7 +5,7 @@
 //!
 //! - A declaration is text, then a `document` with places, then a [`Provider`] (`parse`, `check`).
 //! - A request is a [`Provider`]'s with the values of one call in it, each encoded for its place (`template`, `fill`,
-//!   `access`), and what proves who sends it (`login`, `token`, `sign`).
+//!   `access`), and what proves who sends it (`login`, `token`, `sign`, `webhook`).
 //! - No redirect is followed and no answer is read without bound (`http`); what an answer means is one table
 //!   (`answer`).
 //! - Only keys with this rotation's tag are deleted, apart from the ones that a call names by their ids (`sweep`,
@@ -55,6 +55,7 @@ mod template;
 mod token;
 mod verify;
 mod wait;
+mod webhook;
 mod xml;
 
 use std::sync::OnceLock;

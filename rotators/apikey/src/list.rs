@@ -9,7 +9,7 @@ use reqwest::header::LINK;
 use serde_json::Value;
 
 use crate::access::Access;
-use crate::answer::{Asks, Json, holds, no_answer, odd, text_at};
+use crate::answer::{Asks, Json, holds, no_answer, odd, selects, text_at};
 use crate::http::Reply;
 use crate::last_used;
 use crate::provider::{LastUsed, List, Next, Provider};
@@ -34,7 +34,7 @@ enum Turn {
     Url(Url),
 }
 
-/// Asks for the whole list.
+/// Asks for the whole list, and leaves out what the declaration takes for ended.
 ///
 /// # Errors
 /// The list could not be had in full, or is not what the declaration says: it is never taken for a shorter one.
@@ -72,7 +72,8 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
         let before = ids.len();
         for item in items {
             let key = listed(access, declared, item)?;
-            if ids.insert(key.key_id.clone()) {
+            let ended = declared.ended.as_ref().is_some_and(|ended| selects(item, ended));
+            if ids.insert(key.key_id.clone()) && !ended {
                 keys.push(key);
             }
         }

@@ -12,6 +12,7 @@ use crate::provider::{Auth, Request};
 use crate::sign::sign;
 use crate::template::{Place, Values};
 use crate::token::token;
+use crate::webhook;
 
 /// Adds what the provider knows the sender by. The request is complete but for that.
 ///
@@ -45,6 +46,7 @@ pub(crate) async fn login(
             Ok(())
         }
         Auth::SigV4(signer) => sign(outgoing, signer, values, crate::clock::now()),
+        Auth::Webhook(secret) => webhook::sign(outgoing, secret, values, crate::clock::now()),
     }
 }
 

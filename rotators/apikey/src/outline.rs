@@ -49,8 +49,8 @@ pub struct RequestOutline {
     pub method: String,
     /// Follows the address.
     pub path: String,
-    /// The kind of its credential: `bearer`, `basic`, `headers` with their names, `oauth2`, `sigv4`, or `none` where its headers or
-    /// its body hold it.
+    /// The kind of its credential: `bearer`, `basic`, `headers` with their names, `oauth2`, `sigv4`, `webhook`, or `none` where its
+    /// headers or its body hold it.
     pub auth: String,
     /// The statuses that mean success.
     pub expect: Vec<u16>,
@@ -90,6 +90,7 @@ impl Provider {
                 }
                 Auth::OAuth2(_) => "oauth2".to_owned(),
                 Auth::SigV4(_) => "sigv4".to_owned(),
+                Auth::Webhook(_) => "webhook".to_owned(),
             },
             expect: request.expect.clone(),
         };

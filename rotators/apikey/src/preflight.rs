@@ -1,13 +1,15 @@
 //! `preflight`: can keys be listed, and is the live one among them and accepted?
 
-use keywheel_sdk::{Answer, Bundle, Call, Finding, RotatorError, Severity};
+use keywheel_sdk::{Answer, Bundle, Call, Finding, PASSWORD, RotatorError, Severity};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
 use crate::control::ask_wrong;
 use crate::list::{Listed, list};
 use crate::probe::ask;
-use crate::provider::{Made, Put};
+use crate::provider::{Auth, Made, Put};
+use crate::template::Variable;
+use crate::webhook;
 
 /// Reads only. That the admin may also make and delete keys is seen when it does.
 pub(crate) async fn preflight(
@@ -41,6 +43,7 @@ pub(crate) async fn preflight(
 /// Whether the accounts that passwords are put for are there, and the live one is accepted.
 async fn accounts(access: &Access<'_>, declared: &Put, current: Option<&Bundle>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.extend(fit(access));
     match &declared.list {
         None => {}
         Some(_) => match list(access).await {
@@ -59,6 +62,17 @@ async fn accounts(access: &Access<'_>, declared: &Put, current: Option<&Bundle>)
         findings.extend(live(access, current).await);
     }
     findings
+}
+
+/// Whether the policy makes passwords that can sign what `verify` sends.
+fn fit(access: &Access<'_>) -> Option<Finding> {
+    let Auth::Webhook(secret) = &access.provider.verify.request.auth else { return None };
+    let is_password = |variable: &Variable| matches!(variable, Variable::Key(field) if field == PASSWORD);
+    if !secret.variables().any(is_password) {
+        return None;
+    }
+    let (what, hint) = webhook::unfit(access.call.target.generates?)?;
+    Some(found(Severity::Error, what, hint))
 }
 
 /// What the admin sees, and what would go of it.

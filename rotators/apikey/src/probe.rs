@@ -7,6 +7,7 @@ use crate::access::Access;
 use crate::answer::{Asks, Json, holds};
 use crate::http::{Failure, Reply};
 use crate::wait::Patience;
+use crate::webhook::UNFIT;
 
 /// The code of a key that was deleted and is accepted.
 pub(crate) const STILL_ACCEPTED: &str = "still-accepted";
@@ -26,6 +27,8 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
     let verify = &access.provider.verify;
     let outgoing = match access.request(&verify.request, Some(key)).await {
         Ok(outgoing) => outgoing,
+        // What signs nothing lets nobody in, whoever keeps it.
+        Err(error) if error.code == UNFIT => return Answer::No { reason: error.message },
         Err(error) => return Answer::Unknown(error),
     };
     let reply = match access.send(outgoing).await.map_err(Failure::of_question) {

@@ -30,6 +30,9 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///     `basic: true` where the client proves itself by HTTP Basic instead of in the body. `token_url` is an address like `base_url`.
 ///   - `sigv4: { access_key_id, secret_access_key, region, service }`: a signature of Amazon Web Services. If need be with
 ///     `session_token`.
+///   - `webhook: { secret }`: a signature over the body, as [Standard Webhooks] has it. The secret is base64 of 24 to 64 bytes,
+///     with or without `whsec_` before it. Where the engine makes it, policies write `generate: { length: 64, charset:
+///     alphanumeric }`, or another length from 32 to 84 that 4 divides; one that is unfit is refused before anything is changed.
 /// - `headers`: sent with all requests.
 /// - `answers: xml` where they are no JSON. For JSONPath an element without elements in it is its text, another one is a map from
 ///   each name to the list of the elements of that name; `$` is the outermost. So `$.Result[0].Key[0].Id[0]` is a text, and
@@ -39,12 +42,13 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///   stands instead: then a policy must write `exclusive: true` under `target:`, since all keys there that the secret store does
 ///   not hold are deleted.
 /// - `requests`: each with `method`, `path`, `expect` (statuses), and if need be `query`, `headers`, `auth`, a body (`json` or
-///   `form`), and a `base_url` of its own.
+///   `form`), and a `base_url` of its own. An empty `path` where that is the whole address.
 ///   - `create` puts `${tag}` into the key's name. `extract`: where the answer holds each field (JSONPath). `expires_at` is
 ///     kept as RFC 3339 in UTC, whether it is answered so, as Unix seconds or as a date, of which the first second counts;
 ///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another
 ///     value with each try.
-///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`; `next`:
+///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`, and if need be `ended`, which selects
+///     something in a key that is over for good and still listed: it is as if it were not there; `next`:
 ///     `{ cursor: "$.next", parameter: cursor }` (with `more: "$.has_more"` where the last page has a cursor, too),
 ///     `{ link: true }` or `{ page: page, first: 1 }`.
 ///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with. `key_id` (JSONPath): where the
@@ -80,6 +84,8 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 /// Variables are `${target.…}`, `${admin.…}` (a field of the admin's credential), `${key.…}`, `${rotation}`, `${tag}` and
 /// `${expires.…}`; `$${` stands for `${` itself. A value never changes what is around it: it is encoded for its place, or refused. A value in a
 /// JSON body that is one setting and nothing else has the setting's own type: `scopes: "${target.scopes}"` becomes a list.
+///
+/// [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 pub struct Provider {
     pub(crate) name: String,
     pub(crate) about: String,
@@ -230,6 +236,8 @@ pub(crate) enum Auth {
     Headers(Vec<(HeaderName, Template)>),
     OAuth2(Box<OAuth2>),
     SigV4(Box<SigV4>),
+    /// A signature of a webhook, by this secret.
+    Webhook(Template),
 }
 
 /// A token for a client, which it asks for itself (RFC 6749, section 4.4).
@@ -340,6 +348,8 @@ pub(crate) struct List {
     pub key_id: JsonPath,
     /// Where keys hold one.
     pub tag: Option<JsonPath>,
+    /// What a key holds that is over for good.
+    pub ended: Option<JsonPath>,
     pub next: Next,
 }
 

@@ -12,7 +12,7 @@ use crate::control::see_wrong_refused;
 use crate::http::Failure;
 use crate::probe::{ask, see_accepted, see_refused};
 use crate::provider::Put;
-use crate::remove::end;
+use crate::remove::{end, remove};
 use crate::restore::differ;
 
 /// Puts the candidate's password, and sees that it is accepted. Before that, and before readers meet the gap of a change in
@@ -29,9 +29,21 @@ pub(crate) async fn apply(
         (Shape::Alternating, Some(current)) => differ(&access, candidate, current, "candidate")?,
         (Shape::InPlace | Shape::Overlapping, _) | (Shape::Alternating, None) => {}
     }
+    provable(&access, candidate, current).await?;
     see_wrong_refused(&access, candidate).await?;
     put(&access, declared, candidate).await?;
     see_accepted(&access, candidate).await.map_err(after_change)
+}
+
+/// Sees that `verify` can be asked with both: a secret that signs nothing could neither be seen to be accepted, nor to end.
+async fn provable(access: &Access<'_>, candidate: &Bundle, current: Option<&Bundle>) -> Result<(), RotatorError> {
+    let verify = &access.provider.verify.request;
+    access.request(verify, Some(candidate)).await?;
+    let Some(current) = current else { return Ok(()) };
+    access.request(verify, Some(current)).await.map(drop).map_err(|error| {
+        let message = format!("the live credential could not be seen to end: {}", error.message);
+        RotatorError { message, ..error }
+    })
 }
 
 /// In place: the password is `current`'s again, or one that nobody knows where there is none. Alternating: the candidate's account
@@ -51,7 +63,8 @@ pub(crate) async fn restore(
             if let Some(current) = current {
                 differ(&access, candidate, current, "candidate")?;
             }
-            end(&access, candidate).await
+            remove(&access, candidate).await?;
+            see_refused(&access, candidate).await
         }
         (Shape::InPlace | Shape::Overlapping, Some(current)) => {
             if current.password()?.same_as(candidate.password()?) {
@@ -90,6 +103,10 @@ pub(crate) async fn revoke(
             end(&access, previous).await
         }
         Shape::InPlace | Shape::Overlapping => {
+            if previous.password()?.same_as(current.password()?) {
+                let message = "previous and current are the same: no other password has ended this one";
+                return Err(RotatorError::not_done(Retry::Never, "same-key", message));
+            }
             accepted(&access, current).await?;
             see_refused(&access, previous).await
         }

@@ -55,7 +55,12 @@ pub(crate) fn check(provider: &Provider, map: &Map<String, Value>) -> Result<(),
     let own = provider.requests().flat_map(|request| {
         let token = match &request.auth {
             Auth::OAuth2(grant) => Some(&grant.token_url),
-            Auth::Nothing | Auth::Bearer(_) | Auth::Basic { .. } | Auth::Headers(_) | Auth::SigV4(_) => None,
+            Auth::Nothing
+            | Auth::Bearer(_)
+            | Auth::Basic { .. }
+            | Auth::Headers(_)
+            | Auth::SigV4(_)
+            | Auth::Webhook(_) => None,
         };
         request.base.iter().chain(token)
     });
@@ -79,7 +84,9 @@ pub(crate) fn address(
                 Some(variable) => format!("`{}` {why}", variable.name()),
                 None => why,
             })?;
-            Zeroizing::new(format!("{}{}", whole.trim_end_matches('/'), *fill(&rest, Place::Host)?))
+            // With nothing behind it, it may be the whole address of a request, and a slash part of that.
+            let before = if rest.is_empty() { whole.as_str() } else { whole.trim_end_matches('/') };
+            Zeroizing::new(format!("{before}{}", *fill(&rest, Place::Host)?))
         }
     };
     base_url(&text).map_err(|why| format!("the provider's address {why}"))

@@ -42,10 +42,12 @@ const SHIPPED: &[Shipped] = shipped![
     "cloudflare-user",
     "datadog-api-key",
     "datadog-application-key",
+    "generic",
     "gitlab-project",
     "gitlab-user",
     "grafana",
     "openai-admin",
     "openai-project",
-    "sendgrid"
+    "sendgrid",
+    "webhook-signing",
 ];

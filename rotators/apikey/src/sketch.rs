@@ -8,6 +8,7 @@ use crate::expiry::{Expiry, ExpiryPart};
 use crate::provider::{Auth, Body, Json, Next, OAuth2, PUBLIC, Provider, Request, SigV4, Tag};
 use crate::settings;
 use crate::template::{Place, Template, Variable, setting, write_value};
+use crate::webhook;
 
 /// Stands for a value that is secret.
 pub const SECRET: &str = "•••";
@@ -74,8 +75,10 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     fn request(&self, request: &Request) -> Result<Sketch, String> {
         let mut url = self.address(request.base.as_ref().unwrap_or(&self.provider.base_url))?;
-        url.truncate(url.trim_end_matches('/').len());
-        url.push_str(&self.text(&request.path, Place::Segment)?);
+        if !request.path.is_empty() {
+            url.truncate(url.trim_end_matches('/').len());
+            url.push_str(&self.text(&request.path, Place::Segment)?);
+        }
         let mut query = self.pairs(&request.query)?;
         let list = self.provider.list().filter(|list| list.request.name == request.name);
         if let Some(Next::Page { parameter, first }) = list.map(|list| &list.next) {
@@ -159,7 +162,8 @@ impl Drawing<'_> {
             Ok(settings::address(self.provider, template, self.known.target)?.to_string())
         } else if let Some((address, rest)) = template.after_address() {
             let address = self.text(&address, Place::Whole)?;
-            Ok(format!("{}{}", address.trim_end_matches('/'), self.text(&rest, Place::Host)?))
+            let before = if rest.is_empty() { address.as_str() } else { address.trim_end_matches('/') };
+            Ok(format!("{before}{}", self.text(&rest, Place::Host)?))
         } else {
             self.text(template, Place::Host)
         }
@@ -182,6 +186,12 @@ impl Drawing<'_> {
             }
             Auth::OAuth2(_) => headers.put(&AUTHORIZATION, "Bearer ${token}".to_owned()),
             Auth::SigV4(signer) => self.signature(signer, headers)?,
+            // As with the signature above, the secret's place is the signature's.
+            Auth::Webhook(secret) => {
+                headers.put(&webhook::ID, "msg_${random}".to_owned());
+                headers.put(&webhook::TIMESTAMP, "${now}".to_owned());
+                headers.put(&webhook::SIGNATURE, format!("v1,{}", self.text(secret, Place::Whole)?));
+            }
         }
         Ok(())
     }

@@ -130,6 +130,11 @@ impl Template {
         }
     }
 
+    /// Whether it stands for nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether it is one variable and nothing else.
     pub fn is_one_variable(&self) -> bool {
         self.only().is_some()

@@ -46,6 +46,11 @@ pub trait Subject: Send + Sync {
         true
     }
 
+    /// A password of the form that the target takes, which no stage has: another one for each word.
+    fn password(&self, word: &str) -> String {
+        format!("{word}-password-4bXq9")
+    }
+
     /// Whether a field of a credential may be shown in messages: it names the account, or says how long it lives.
     fn is_public(&self, field: &str) -> bool {
         field == USERNAME

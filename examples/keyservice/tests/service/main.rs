@@ -5,6 +5,7 @@ mod faults;
 mod keys;
 mod pages;
 mod program;
+mod slots;
 
 use keywheel_keyservice::{KeyService, Options};
 use reqwest::{Method, RequestBuilder, StatusCode};

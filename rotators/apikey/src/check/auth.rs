@@ -6,28 +6,28 @@ use crate::document::{AuthDocument, HeaderDocument, OAuth2Document, SigV4Documen
 use crate::provider::{Auth, OAuth2, SigV4};
 use crate::spanned::Spanned;
 
-const WAYS: &str = "`bearer`, `basic`, `header`, `headers`, `oauth2` or `sigv4`";
+const WAYS: &str = "`bearer`, `basic`, `header`, `headers`, `oauth2`, `sigv4` or `webhook`";
 
 impl Check<'_> {
     pub(super) fn auth(&mut self, auth: &Spanned<AuthDocument>, scope: Scope) -> Option<Auth> {
-        let AuthDocument { bearer, basic, header, headers, oauth2, sigv4, query } = &auth.value;
+        let AuthDocument { bearer, basic, header, headers, oauth2, sigv4, webhook, query } = &auth.value;
         if let Some(query) = query {
             let message = "a credential in the query stands in the logs of all who pass the request on";
             self.wrong(query.referenced, message, format!("use {WAYS}"));
             return None;
         }
-        match (bearer, basic, header, headers, oauth2, sigv4) {
-            (Some(bearer), None, None, None, None, None) => self.header_value(bearer, scope).map(Auth::Bearer),
-            (None, Some(basic), None, None, None, None) => {
+        match (bearer, basic, header, headers, oauth2, sigv4, webhook) {
+            (Some(bearer), None, None, None, None, None, None) => self.header_value(bearer, scope).map(Auth::Bearer),
+            (None, Some(basic), None, None, None, None, None) => {
                 let (username, password) =
                     (self.template(&basic.username, scope), self.template(&basic.password, scope));
                 Some(Auth::Basic { username: username?, password: password? })
             }
-            (None, None, Some(HeaderDocument { name, value }), None, None, None) => {
+            (None, None, Some(HeaderDocument { name, value }), None, None, None, None) => {
                 let (name, value) = (self.header_name(name), self.header_value(value, scope));
                 Some(Auth::Headers(vec![(name?, value?)]))
             }
-            (None, None, None, Some(headers), None, None) => {
+            (None, None, None, Some(headers), None, None, None) => {
                 if headers.value.0.is_empty() {
                     self.wrong(
                         headers.referenced,
@@ -37,8 +37,11 @@ impl Check<'_> {
                 }
                 self.headers(&headers.value, scope).map(Auth::Headers)
             }
-            (None, None, None, None, Some(grant), None) => self.oauth2(grant, scope),
-            (None, None, None, None, None, Some(signer)) => self.sigv4(signer, scope),
+            (None, None, None, None, Some(grant), None, None) => self.oauth2(grant, scope),
+            (None, None, None, None, None, Some(signer), None) => self.sigv4(signer, scope),
+            (None, None, None, None, None, None, Some(signer)) => {
+                self.template(&signer.secret, scope).map(Auth::Webhook)
+            }
             _ => {
                 self.wrong(auth.referenced, "`auth` says how in one way", WAYS);
                 None

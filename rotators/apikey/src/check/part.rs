@@ -40,7 +40,9 @@ impl Check<'_> {
         let template = self.template(text, scope)?;
         let plain = template.with_all("x");
         let fits = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c);
-        let flaw = if !plain.starts_with('/') {
+        let flaw = if template.is_empty() {
+            return Some(template);
+        } else if !plain.starts_with('/') {
             Flaw::new("a path begins with `/`", "it follows `base_url`")
         } else if plain.contains('?') {
             Flaw::new("a path has no `?`", "write `query: { name: value }` beside it")

@@ -92,14 +92,21 @@ impl Check<'_> {
             self.wrong(at, "`list` has no `each`", help);
         }
         let items = items.and_then(|items| self.items(&items));
-        let each = each.map(|each| (self.json_path(&each.value.key_id), self.listed_tag(&each)));
+        let each = each.map(|each| {
+            let ended = each.value.ended.as_ref().map(|path| self.json_path(path));
+            (self.json_path(&each.value.key_id), self.listed_tag(&each), ended)
+        });
         let next = match document.next.take() {
             None => Some(Next::Nothing),
             Some(next) => self.next(next),
         };
         let request = self.request("list", at, document, Some(admin), Scope::Admin);
-        let ((items, parent), (key_id, tag)) = (items?, each?);
-        Some(List { request: request?, items, parent, key_id: key_id?, tag: tag?, next: next? })
+        let ((items, parent), (key_id, tag, ended)) = (items?, each?);
+        let ended = match ended {
+            None => None,
+            Some(path) => Some(path?),
+        };
+        Some(List { request: request?, items, parent, key_id: key_id?, tag: tag?, ended, next: next? })
     }
 
     /// Where a key in the list holds its tag, if it holds one.

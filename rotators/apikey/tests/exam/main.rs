@@ -1,8 +1,9 @@
-//! The exam of rotators, sat by keys of the example service; and the liars that it must find out.
+//! The exam of rotators, sat by keys of the example service and by values in its slots; and the liars that it must find out.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod keyservice;
 mod liars;
+mod slots;
 
 use std::time::Duration;
 

@@ -167,3 +167,29 @@ async fn a_live_key_that_is_gone_keeps_no_orphan_alive() {
     assert!(fake.ids().is_empty(), "the provider refuses it, so it is not one of these by another id");
     drop(listed);
 }
+
+#[tokio::test]
+async fn a_key_that_is_over_is_as_if_it_were_not_there() {
+    let ended = "tag: \"$.name\", ended: \"$[?$.used == 'ended']\"";
+    let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", ended)).await;
+    let target = fake.target(json!({}));
+    // A whole page of them, and one that is not over between two that are.
+    for (number, over) in [true, true, false, true, true].into_iter().enumerate() {
+        fake.has(&format!("k{number}"), Some("keywheel:r-1"));
+        fake.scene().keys[number].used = over.then(|| json!("ended"));
+    }
+    let findings = fake.rotator.preflight(&call(&target), None).await.unwrap();
+    assert_eq!(findings[0].what, "the admin sees 1 keys, 1 of them made by rotations");
+    fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
+    assert_eq!(fake.ids(), ["k0", "k1", "k3", "k4"]);
+    assert_eq!(fake.count("delete"), 1, "nobody asks for the end of what has ended");
+}
+
+#[tokio::test]
+async fn a_path_that_takes_every_key_for_over_makes_none() {
+    let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", "tag: \"$.name\", ended: \"$.id\"")).await;
+    let target = fake.target(json!({}));
+    let error = fake.rotator.generate(&call(&target), None).await.err().unwrap();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "not-listed"));
+    assert!(fake.ids().is_empty(), "it was deleted: {:?}", fake.ids());
+}

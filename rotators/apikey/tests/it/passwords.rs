@@ -109,6 +109,8 @@ async fn in_place_a_password_replaces_the_one_before() {
     assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "still-accepted"));
     let error = fake.rotator.revoke(&call(&target), &candidate, &current, HOW).await.unwrap_err();
     assert_eq!((error.effect, error.code.as_str()), (Effect::None, "current-refused"));
+    let error = fake.rotator.revoke(&call(&target), &candidate, &candidate, HOW).await.unwrap_err();
+    assert_eq!((error.effect, error.code.as_str()), (Effect::None, "same-key"));
 }
 
 #[tokio::test]

@@ -97,6 +97,26 @@ async fn a_token_that_is_not_active_is_refused() {
     }
 }
 
+/// As <https://github.com/cloudflare/terraform-provider-cloudflare/pull/7023> has it: such a token stays in the list.
+#[tokio::test]
+async fn a_token_that_has_expired_is_left_where_it_is() {
+    for case in [&ACCOUNT, &USER] {
+        let double = Double::start(case).await;
+        let live = double.has("made by hand");
+        for name in [double.tag(), double.tag(), double.earlier()] {
+            double.has(&name);
+        }
+        double.shelf().keys[1].revoked = true;
+        let findings = double.rotator.preflight(&double.call(), Some(&live)).await.unwrap();
+        assert_eq!(findings[0].what, "the admin sees 3 keys, 2 of them made by rotations");
+        double.rotator.sweep(&double.call(), &[], &[&live]).await.unwrap();
+        assert_eq!(double.count("delete"), 1, "of two with the rotation's tag one had ended");
+        let left: Vec<_> = double.shelf().keys.iter().map(|key| key.revoked).collect();
+        assert_eq!(left, [false, true, false]);
+        double.was_asked_rightly();
+    }
+}
+
 fn make(shelf: &mut Shelf, name: &str) -> Key {
     shelf.make(name, Shelf::nothing(), |n| format!("ed17574386854bf78a67040b{n:08x}"), |n| format!("canary-{n:033}"))
 }
@@ -180,7 +200,8 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 }
 
 fn show(key: &Key) -> Value {
-    json!({ "id": key.id, "name": key.name, "status": "active", "issued_on": "2026-07-01T05:20:00Z",
+    let status = if key.revoked { "expired" } else { "active" };
+    json!({ "id": key.id, "name": key.name, "status": status, "issued_on": "2026-07-01T05:20:00Z",
         "expires_on": "2099-02-01T00:00:00Z", "last_used_on": key.used.map(|used| used.to_string()) })
 }
 

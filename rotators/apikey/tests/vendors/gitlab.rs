@@ -1,10 +1,12 @@
 //! GitLab: what tokens of projects and of users have in common. As <https://docs.gitlab.com/api/rest/> and
 //! <https://docs.gitlab.com/api/personal_access_tokens/> have it.
 
+use keywheel_sdk::Rotator;
 use serde_json::{Value, json};
 
 use crate::asked::{Asked, Odd, text, texts};
-use crate::case::Reply;
+use crate::case::{Case, Reply};
+use crate::double::{Double, Fault};
 use crate::shelf::{Key, Shelf};
 
 /// Whoever sends a token that GitLab knows, and which one it is.
@@ -72,6 +74,22 @@ pub fn list(shelf: &Shelf, asked: &Asked, known: &[&str]) -> Result<Reply, Odd> 
     }
     reply.headers.push(("link".to_owned(), links.join(", ")));
     Ok(reply)
+}
+
+/// One that does not know `state` lists them still.
+pub async fn revoked_are_over(case: &'static Case) {
+    let double = Double::start(case).await;
+    let live = double.has("made by hand");
+    for _ in 0..2 {
+        double.has(&double.tag());
+    }
+    double.shelf().keys[1].revoked = true;
+    let shown: Vec<_> = double.shelf().keys.iter().map(show).collect();
+    let header = ("content-type", "application/json");
+    double.fault("list", Fault::Instead(200, Vec::leak(vec![header]), json!(shown).to_string()));
+    double.rotator.sweep(&double.call(), &[], &[&live]).await.unwrap();
+    assert_eq!(double.count("delete"), 1, "of two with the rotation's tag one was over");
+    double.was_asked_rightly();
 }
 
 /// A revoked token stays in the list, and is refused; revoking it again is fine as long as it is there.

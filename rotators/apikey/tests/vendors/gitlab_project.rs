@@ -29,6 +29,11 @@ const CASE: Case = Case {
 contract!(CASE, 30);
 
 #[tokio::test]
+async fn revoked_tokens_are_over() {
+    gitlab::revoked_are_over(&CASE).await;
+}
+
+#[tokio::test]
 async fn documented_answers() {
     let created = json!({ "scopes": ["api", "read_repository"], "active": true, "name": documents::tag(), "revoked": false,
         "created_at": "2021-01-21T19:35:37.921Z", "description": "Test Token description", "user_id": 166, "id": 58,

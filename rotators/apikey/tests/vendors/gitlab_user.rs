@@ -29,6 +29,11 @@ const CASE: Case = Case {
 contract!(CASE, 30);
 
 #[tokio::test]
+async fn revoked_tokens_are_over() {
+    gitlab::revoked_are_over(&CASE).await;
+}
+
+#[tokio::test]
 async fn documented_answers() {
     let created = json!({ "id": 3, "name": documents::tag(), "revoked": false, "created_at": "2020-10-14T11:58:53.526Z",
         "description": "Test Token description", "scopes": ["api"], "user_id": 42, "last_used_ips": [], "active": true,

@@ -61,7 +61,7 @@ pub async fn whole(case: &'static Case) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how one tells a test to write what it would compare")]
-fn compare(provider: &str, record: &str) {
+pub fn compare(provider: &str, record: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendors/golden").join(format!("{provider}.txt"));
     if std::env::var_os("KEYWHEEL_BLESS").is_some() {
         std::fs::write(&path, record).unwrap();

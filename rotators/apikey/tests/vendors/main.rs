@@ -2,7 +2,8 @@
 //!
 //! A vendor's file holds its rules (`answer`) and what differs of its keys (`Case`). What is done with them is the same for
 //! all (`contract!`): `life` is the whole life of a key, recorded in `golden/`; `trouble` is what goes wrong on the way;
-//! `exam` is what all rotators sit. The `double` keeps keys, records and breaks lines.
+//! `exam` is what all rotators sit. The `double` keeps keys, records and breaks lines. Where the engine makes the value, there is
+//! no vendor, and `engine_made` is the contract.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 /// What holds for each declaration: of its case, and of how many cases of the exam fit it.
@@ -35,6 +36,7 @@ mod datadog_api_key;
 mod datadog_application_key;
 mod documents;
 mod double;
+mod engine_made;
 mod exam;
 mod gitlab;
 mod gitlab_project;

@@ -84,7 +84,7 @@ impl<'a> Sitting<'a> {
     /// What replaces `live` in the rotation after: for its predecessor's account where the engine makes it.
     pub async fn candidate_after(&self, live: &Bundle) -> Result<Bundle, String> {
         match &self.stage.candidate {
-            Candidate::Given(_) => Ok(with_password(&self.stage.current, "second-rotation-4bXq9")),
+            Candidate::Given(_) => Ok(with_password(&self.stage.current, &self.subject.password("second-rotation"))),
             Candidate::Generated => self.made_beside(live).await,
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Sitting<'a> {
     pub fn stranger(&self) -> Bundle {
         match &self.stage.target.strategy {
             Strategy::InPlace { .. } | Strategy::Alternating { .. } => {
-                Bundle::login("exam_nobody_here", Secret::new("exam-absent-7Kq2".to_owned()))
+                Bundle::login("exam_nobody_here", Secret::new(self.subject.password("absent")))
             }
             Strategy::Overlapping => altered(&self.stage.current, |_| true),
         }

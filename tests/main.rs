@@ -12,6 +12,7 @@ mod ground;
 mod house;
 #[cfg(feature = "failpoints")]
 mod keys;
+mod plugins;
 #[cfg(feature = "failpoints")]
 mod readers;
 mod tidy;

@@ -437,7 +437,7 @@ struct Plugin {
     #[schemars(regex(pattern = "^[0-9A-Fa-f]{64}$"))]
     sha256: String,
     /// MiB of memory for each of its processes. Default: 1024.
-    #[schemars(range(min = 16, max = 65536))]
+    #[schemars(range(min = 64, max = 65536))]
     memory_mib: Option<u32>,
     /// Processor time for each of its processes, `1s` to `1h`. Default: `60s`.
     cpu: Option<Duration>,

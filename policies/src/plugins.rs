@@ -19,7 +19,7 @@ pub struct PluginSpec {
     pub file: PathBuf,
     /// 64 hexadecimal digits.
     pub sha256: String,
-    /// MiB of memory. From 16 to 65,536.
+    /// MiB of memory. From 64 to 65,536.
     pub memory_mib: u64,
     /// Processor time. From one second to one hour, in whole seconds.
     pub cpu: Duration,
@@ -56,7 +56,7 @@ fn plugin(walk: &Walk<'_>, node: &Node, name: &str) -> Option<PluginSpec> {
         })
     });
     let memory_mib = section.get("memory_mib").map_or(Some(MEMORY_MIB), |node| {
-        walk.integer(node, 16..=65_536).map(|mib| u64::try_from(mib).unwrap_or(MEMORY_MIB))
+        walk.integer(node, 64..=65_536).map(|mib| u64::try_from(mib).unwrap_or(MEMORY_MIB))
     });
     let cpu = section.get("cpu").map_or(Some(CPU), |node| {
         let given = walk.duration(node)?;

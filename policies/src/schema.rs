@@ -164,6 +164,7 @@ mod tests {
                 (Some("Local"), &LOCAL),
                 (Some("MasterKey"), &MASTER_KEY),
                 (Some("Freeze"), &FREEZE),
+                (Some("Plugin"), &crate::plugins::PLUGIN),
                 (Some("Limits"), &LIMITS),
                 (Some("Deadlines"), &DEADLINES),
             ],

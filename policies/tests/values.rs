@@ -51,7 +51,7 @@ fn catalogue() -> Catalogue {
         owner: SettingsOwner::none(),
     };
     let freezes = load_settings(Path::new("tests/accept/keywheel.yaml")).unwrap().freezes;
-    Catalogue { rotators: [rotator].into_iter().collect(), freezes, ..Catalogue::default() }
+    Catalogue { rotators: [rotator].into_iter().collect(), freezes }
 }
 
 fn one(name: &str, text: &str) -> Policy {

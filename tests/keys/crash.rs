@@ -94,3 +94,13 @@ async fn two_kills_in_a_row_of_a_put_key_alternating() {
     two_kills::<Case>(Kind::done(Key::Alternating), "twice_put_alternating").await;
     two_kills::<Case>(Kind::rolled_back(Key::Alternating), "twice_put_alternating_back").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_key_of_a_plugin() {
+    every_point::<Case>(Kind::done(Key::Plugged), "plugged", &PUT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_key_of_a_plugin_rolled_back() {
+    every_point::<Case>(Kind::rolled_back(Key::Plugged), "plugged_back", &PUT_BACK).await;
+}

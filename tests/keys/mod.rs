@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::crash::{End, bring_to, ended};
 use crate::house::House;
+use crate::plugins::{plugged, slots_in_python};
 
 /// Who makes a key, and how it takes the place of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Key {
     InPlace,
     /// The engine makes it, and two slots take turns: a secret that webhooks are signed with.
     Alternating,
+    /// The same, by a plugin: a token in two slots that take turns.
+    Plugged,
 }
 
 /// One kind of rotation, and whether it succeeds.
@@ -57,12 +60,13 @@ impl Case {
     pub async fn new(kind: Kind, name: &str) -> Self {
         let service = KeyService::start(issued::options()).await.expect("a free port");
         let house = House::new();
-        house.settings("providers: [provider.yaml]\ndeadlines: { step: 3s, lease: 10s }\n");
+        let plugin = if kind.key == Key::Plugged { plugged(&slots_in_python(), &service) } else { String::new() };
+        house.settings(&format!("providers: [provider.yaml]\ndeadlines: {{ step: 3s, lease: 10s }}\n{plugin}"));
         let declaration = include_str!("../../examples/keyservice/provider.yaml");
         std::fs::write(house.path("provider.yaml"), declaration).expect("the folder is writable");
         let (lines, first) = match kind.key {
             Key::Issued | Key::DisabledFirst => issued::arrange(kind, &service, &house, name).await,
-            Key::InPlace | Key::Alternating => slots::arrange(kind, &service, &house, name).await,
+            Key::InPlace | Key::Alternating | Key::Plugged => slots::arrange(kind, &service, &house, name).await,
         };
         // A kill costs a try, and what is to succeed meets two.
         let attempts = if kind.end == End::Done { 3 } else { 2 };
@@ -89,7 +93,7 @@ impl Case {
     async fn check(&self, when: &str) {
         match self.kind.key {
             Key::Issued | Key::DisabledFirst => issued::check(self, when).await,
-            Key::InPlace | Key::Alternating => slots::check(self, when).await,
+            Key::InPlace | Key::Alternating | Key::Plugged => slots::check(self, when).await,
         }
     }
 
@@ -100,7 +104,7 @@ impl Case {
         assert_eq!(held.len(), 1, "{when}: the store holds CURRENT alone");
         let value = match self.kind.key {
             Key::Issued | Key::DisabledFirst => issued::check_end(self, when, &held[0]).await,
-            Key::InPlace | Key::Alternating => slots::check_end(self, when, &held[0]).await,
+            Key::InPlace | Key::Alternating | Key::Plugged => slots::check_end(self, when, &held[0]).await,
         };
         let changed = value != self.first;
         assert_eq!(changed, self.kind.end == End::Done, "{when}");

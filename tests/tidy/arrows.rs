@@ -7,7 +7,7 @@ use super::{all_files, must_be_empty, read, rust_files};
 
 /// Each crate with those of ours that it may depend on. `core` and `sdk` do not see each other: the API of those who write
 /// rotators does not move with our internals.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("policies", &[]),
     ("core", &["policies"]),
     ("sqlite", &[]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("postgres", &["sdk"]),
     ("sqlserver", &["sdk"]),
     ("apikey", &["sdk"]),
+    ("plugin", &["sdk"]),
     ("keyservice", &[]),
 ];
 

@@ -1,0 +1,150 @@
+//! The examples sit the exam of all rotators, out of process.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use keywheel_keyservice::{Effect, Fault, KeyService, Options, Route, Struck};
+use keywheel_plugin::{Confinement, PluginRotator};
+use keywheel_sdk::{Admin, Bundle, Generates, GrantParity, Rotator, Secret, Strategy, Target};
+use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
+use serde_json::{Map, json};
+
+use super::{example, plugin};
+
+/// A service where each stage has a user of its own.
+struct Slots {
+    name: String,
+    alternates: bool,
+    rotator: PluginRotator,
+    service: Arc<KeyService>,
+    users: AtomicU64,
+}
+
+impl Slots {
+    async fn of(file: &Path, alternates: bool) -> Self {
+        let service = Arc::new(KeyService::start(Options::default()).await.expect("a free port"));
+        let confinement = Confinement { connect: vec![service.port()], ..Confinement::default() };
+        let rotator = PluginRotator::open(plugin("slots", file, confinement)).expect("the example starts");
+        let name = format!("{}, {}", file.display(), if alternates { "alternating" } else { "in place" });
+        Slots { name, alternates, rotator, service, users: AtomicU64::new(0) }
+    }
+
+    fn user(&self) -> String {
+        format!("user {}", self.users.load(Ordering::SeqCst))
+    }
+
+    fn target(&self, token: &str) -> Target {
+        let strategy = if self.alternates {
+            let users = ["a".to_owned(), "b".to_owned()];
+            Strategy::Alternating { users, grant_parity: GrantParity::Ignore, create_missing: true }
+        } else {
+            Strategy::InPlace { user: "a".to_owned() }
+        };
+        let settings = Map::from_iter([("url".into(), self.service.url().into()), ("user".into(), self.user().into())]);
+        let admin = Admin::Credential(Bundle::login("admin", Secret::new(token.to_owned())));
+        Target { settings, strategy, admin, generates: Some(Generates { length: 64, classes: 3, required: 0 }) }
+    }
+}
+
+fn login(name: &str, password: String) -> Bundle {
+    Bundle::login(name, Secret::new(password))
+}
+
+#[async_trait]
+impl Subject for Slots {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn rotator(&self) -> &dyn Rotator {
+        &self.rotator
+    }
+
+    async fn stage(&self) -> Stage {
+        self.service.faults().disarm();
+        let number = self.users.fetch_add(1, Ordering::SeqCst) + 1;
+        let token = Options::default().admin_token;
+        let current = format!("current-password-of-{number}");
+        let user = self.user().replace(' ', "%20");
+        let request = reqwest::Client::new()
+            .put(format!("{}/v1/users/{user}/slots/a", self.service.url()))
+            .bearer_auth(&token)
+            .json(&json!({ "value": current }));
+        assert_eq!(request.send().await.expect("the service answers").status(), 204);
+        let wire = Wire { service: Arc::clone(&self.service), struck: Mutex::default() };
+        let candidate = format!("candidate-password-of-{number}");
+        Stage {
+            target: self.target(&token),
+            current: login("a", current),
+            candidate: Candidate::Given(login(if self.alternates { "b" } else { "a" }, candidate)),
+            wrong_admin: Some(self.target("not-the-admins-token")),
+            line: Some((self.target(&token), Box::new(wire))),
+            odd_passwords: vec![
+                "it's\"quoted\"\\and$$and;--:and,`date`".to_owned(),
+                "$(id)%2F%00+&=#?../..\\n\\\\".to_owned(),
+                "{\"value\":\"<!--&amp;-->\"}".to_owned(),
+                "x".repeat(255),
+            ],
+        }
+    }
+
+    async fn accepts(&self, credential: &Bundle) -> bool {
+        let value = credential.password().expect("a login").expose(str::to_owned);
+        self.service.accepts(&value).await
+    }
+
+    async fn keys(&self) -> Option<usize> {
+        Some(self.service.slots(&self.user()).await.len())
+    }
+}
+
+/// Breaks at whatever puts or deletes.
+struct Wire {
+    service: Arc<KeyService>,
+    struck: Mutex<Vec<Struck>>,
+}
+
+impl Wire {
+    fn arm(&self, effect: Effect) {
+        let fault = Fault::at(Route::PutSlot, effect).or_at(Route::DeleteSlot);
+        self.struck.lock().expect("no test panics with it").push(self.service.faults().arm(fault));
+    }
+}
+
+impl Line for Wire {
+    fn lose_next_acknowledgement(&self) {
+        self.arm(Effect::ExecuteThenCut);
+    }
+    fn cut_before_next_change(&self) {
+        self.arm(Effect::CutBefore);
+    }
+    fn stall_next_change(&self) {
+        self.arm(Effect::Stall);
+    }
+    fn strikes(&self) -> u64 {
+        self.struck.lock().expect("no test panics with it").iter().map(Struck::count).sum()
+    }
+}
+
+async fn examine(file: &str, alternates: bool) {
+    let report = sit(&Slots::of(&example(file), alternates).await).await;
+    report.assert_passed();
+    assert!(report.passed() >= 22, "too many cases were skipped\n{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_in_place() {
+    examine("slots.py", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_alternating() {
+    examine("slots.py", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shell_alternating() {
+    examine("slots.sh", true).await;
+}

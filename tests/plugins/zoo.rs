@@ -1,0 +1,225 @@
+//! Plugins that misbehave: each costs the call that it misbehaves in, the verdict says what it did, and the next call is answered.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use keywheel_plugin::{Confinement, Fault, FileError, OpenError, PluginRotator};
+use keywheel_sdk::{Admin, Answer, Bundle, Call, Effect, Rotator, RotatorError, Secret, Strategy, Target};
+use serde_json::Map;
+use tempfile::TempDir;
+
+use super::plugin;
+
+const GREETING: &str = r#"{"type":"rotator","format":1,"descriptor":{"kind":"zoo","version":"1.0.0","shapes":["in_place"],"origin":"engine"}}"#;
+
+/// An animal in its cage.
+struct Caged {
+    rotator: PluginRotator,
+    _folder: TempDir,
+}
+
+/// A script that greets with `greeting`, does `apply` when it is to apply, and answers each probe with yes.
+fn script(greeting: &str, apply: &str) -> String {
+    format!(
+        "#!/bin/sh\nn=0\nwhile IFS= read -r line; do\n    case $line in\n        *'\"type\":\"hello\"'*) echo '{greeting}' ;;\n\
+         \x20       *'\"call\":\"apply\"'*) n=$((n + 1)); {apply} ;;\n\
+         \x20       *'\"call\":\"probe\"'*) n=$((n + 1)); echo '{{\"type\":\"reply\",\"id\":'$n',\"answer\":\"yes\"}}' ;;\n\
+         \x20   esac\ndone\n"
+    )
+}
+
+fn open(text: &str, confinement: Confinement) -> Result<Caged, OpenError> {
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("animal.sh");
+    std::fs::write(&file, text).expect("the folder is writable");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    PluginRotator::open(plugin("zoo", &file, confinement)).map(|rotator| Caged { rotator, _folder: folder })
+}
+
+fn caged(apply: &str) -> Caged {
+    open(&script(GREETING, apply), Confinement::default()).expect("it greets")
+}
+
+fn login(password: &str) -> Bundle {
+    Bundle::login("app", Secret::new(password.to_owned()))
+}
+
+fn target() -> Target {
+    Target {
+        settings: Map::new(),
+        strategy: Strategy::InPlace { user: "app".to_owned() },
+        admin: Admin::Own,
+        generates: None,
+    }
+}
+
+/// Lets it apply, with so long to do it.
+async fn applied(caged: &Caged, patience: Duration) -> Result<(), RotatorError> {
+    let target = target();
+    let call = Call { target: &target, rotation: "r-1", fence: 1, until: Instant::now() + patience };
+    caged.rotator.apply(&call, &login("canary-new"), Some(&login("canary-old"))).await
+}
+
+async fn probed(caged: &Caged) -> Answer {
+    let target = target();
+    let call = Call { target: &target, rotation: "r-1", fence: 1, until: Instant::now() + Duration::from_secs(20) };
+    caged.rotator.probe(&call, &login("canary-new"), &[]).await
+}
+
+/// The call in which it misbehaves is in doubt and says so in these words; the next one is answered.
+async fn costs_one_call(caged: Caged, patience: Duration, code: &str, words: &str) {
+    let error = applied(&caged, patience).await.expect_err("it misbehaves");
+    assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, code), "{error}");
+    assert!(error.message.contains(words) && !error.message.contains("canary"), "{error}");
+    assert_eq!(probed(&caged).await, Answer::Yes);
+}
+
+const PATIENT: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_crashes() {
+    costs_one_call(caged("kill -SEGV $$"), PATIENT, "plugin-ended", "signal: 11").await;
+    costs_one_call(caged("kill -ABRT $$"), PATIENT, "plugin-ended", "signal: 6").await;
+    costs_one_call(caged("exit 3"), PATIENT, "plugin-ended", "exit status: 3").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_more() {
+    costs_one_call(caged("exec >&-; read -r more"), PATIENT, "plugin-closed", "closed its output").await;
+    costs_one_call(caged("read -r more"), SHORT, "plugin-late", "in time").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_loops_for_ever() {
+    let short = Confinement { cpu_seconds: 1, ..Confinement::default() };
+    let loops = open(&script(GREETING, "while :; do :; done"), short).expect("it greets");
+    costs_one_call(loops, PATIENT, "plugin-ended", "signal").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_eats_memory() {
+    let small = Confinement { memory_mib: 256, ..Confinement::default() };
+    let eats = "exec /usr/bin/python3 -c 'bytearray(1 << 30)' 2>&1";
+    let eats = open(&script(GREETING, eats), small).expect("it greets");
+    // What Python says of it is no message.
+    costs_one_call(eats, PATIENT, "plugin-malformed", "no JSON").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_floods() {
+    let strays = "while :; do echo '{\"type\":\"chatter\"}'; done";
+    costs_one_call(caged(strays), PATIENT, "plugin-flood", "64 messages").await;
+    let long = "while :; do printf '%01000d' 0; done";
+    costs_one_call(caged(long), PATIENT, "plugin-malformed", "longer than 1 MiB").await;
+    let errors = "while :; do printf '%01000d' 0 >&2; done";
+    costs_one_call(caged(errors), SHORT, "plugin-late", "in time").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_what_is_no_message() {
+    costs_one_call(caged("printf '\\377\\376\\n'"), PATIENT, "plugin-malformed", "no JSON").await;
+    costs_one_call(caged("echo '[]'"), PATIENT, "plugin-malformed", "another kind").await;
+    costs_one_call(caged("echo '{\"type\":\"reply\",\"id\":\"1\"}'"), PATIENT, "plugin-malformed", "another kind")
+        .await;
+    // Half a message, and the end.
+    costs_one_call(caged("printf '{\"type\":\"re'; exit 0"), PATIENT, "plugin-ended", "exit status: 0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_answers_what_was_not_asked() {
+    costs_one_call(caged("echo '{\"type\":\"reply\",\"id\":7}'"), PATIENT, "plugin-other-call", "call 7 instead of 1")
+        .await;
+    let twice = caged("echo '{\"type\":\"reply\",\"id\":'$n'}'; echo '{\"type\":\"reply\",\"id\":'$n'}'");
+    applied(&twice, PATIENT).await.expect("the first answer counts");
+    // The second is never taken for the answer to the next call: at worst that one is asked again of another process.
+    let answer = probed(&twice).await;
+    assert!(matches!(&answer, Answer::Yes) || is_other_call(&answer), "{answer:?}");
+    assert_eq!(probed(&twice).await, Answer::Yes);
+}
+
+fn is_other_call(answer: &Answer) -> bool {
+    matches!(answer, Answer::Unknown(error) if error.code == "plugin-other-call")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_a_child_behind() {
+    // It says which one by an error, and answers no further call.
+    let leaves = "sleep 1000 & echo '{\"type\":\"reply\",\"id\":'$n',\"error\":{\"effect\":\"none\",\"retry\":\"now\",\"code\":\"'$!'\",\"message\":\"\"}}'; exec >&-; wait";
+    let caged = caged(leaves);
+    let error = applied(&caged, PATIENT).await.expect_err("it says so");
+    let child: i32 = error.code.parse().expect("the number of a process");
+    drop(caged);
+    let gone = || {
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        state.is_empty() || state.contains(") Z ")
+    };
+    // Its signal was sent; the kernel takes a moment.
+    let until = Instant::now() + PATIENT;
+    while !gone() && Instant::now() < until {
+        tokio::task::yield_now().await;
+    }
+    assert!(gone(), "process {child} lives on");
+}
+
+/// What it found it could do, by an error.
+async fn finds(what: &str, confinement: Confinement) -> String {
+    let tries = format!(
+        "{{ {what}; }} 2>/dev/null && r=done || r=refused; echo '{{\"type\":\"reply\",\"id\":'$n',\"error\":{{\"effect\":\"none\",\
+         \"retry\":\"never\",\"code\":\"'$r'\",\"message\":\"\"}}}}'"
+    );
+    let caged = open(&script(GREETING, &tries), confinement).expect("it greets");
+    applied(&caged, PATIENT).await.expect_err("it says what it found").code
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reaches_further_than_it_may() {
+    let outside = TempDir::new().expect("a temporary folder");
+    let secret = outside.path().join("master.key");
+    std::fs::write(&secret, "key").expect("the folder is writable");
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    let connects = format!("/usr/bin/python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'");
+    let none = Confinement::default;
+    let read = format!("read -r x < {}", secret.display());
+    let write = format!("echo x > {}/new", outside.path().display());
+    assert_eq!(finds(&read, none()).await, "refused");
+    assert_eq!(finds("read -r x < /etc/passwd", none()).await, "refused");
+    assert_eq!(finds("read -r x < /proc/1/environ", none()).await, "refused");
+    assert_eq!(finds(&write, none()).await, "refused");
+    assert_eq!(finds("echo x > here", none()).await, "done", "its own folder");
+    assert_eq!(finds(&connects, none()).await, "refused");
+    assert_eq!(finds(&connects, Confinement { connect: vec![port], ..none() }).await, "done");
+    let other = if port == 1 { 2 } else { port - 1 };
+    assert_eq!(finds(&connects, Confinement { connect: vec![other], ..none() }).await, "refused");
+    let local = "/usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX)'";
+    assert_eq!(finds(local, Confinement { connect: vec![port], ..none() }).await, "refused");
+    // But for what the shell itself adds.
+    let empty = "[ \"$(/usr/bin/env | grep -cv -e ^PWD= -e ^_=)\" = 0 ]";
+    assert_eq!(finds(empty, none()).await, "done", "no environment");
+}
+
+#[test]
+fn who_is_not_what_was_installed() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("animal.sh");
+    std::fs::write(&file, script(GREETING, ":")).expect("the folder is writable");
+    let installed = plugin("zoo", &file, Confinement::default());
+    std::fs::write(&file, script(GREETING, "exit")).expect("the folder is writable");
+    let error = PluginRotator::open(installed).err().expect("it changed");
+    assert!(matches!(error, OpenError::File(FileError::Changed { .. })), "{error}");
+
+    let other = GREETING.replace("zoo", "cat");
+    let error = open(&script(&other, ":"), Confinement::default()).err().expect("it is another");
+    assert!(matches!(&error, OpenError::OtherKind { kind, .. } if kind == "cat"), "{error}");
+
+    let newer = GREETING.replace("\"format\":1", "\"format\":7");
+    let error = open(&script(&newer, ":"), Confinement::default()).err().expect("it is newer");
+    assert!(matches!(&error, OpenError::Fault { fault: Fault::Format(7), .. }), "{error}");
+
+    let error = open("#!/bin/sh\nexit 4\n", Confinement::default()).err().expect("it ends");
+    assert!(matches!(&error, OpenError::Fault { fault: Fault::Ended(_), .. }), "{error}");
+
+    let error = open("no program", Confinement::default()).err().expect("it does not start");
+    assert!(matches!(&error, OpenError::Fault { fault: Fault::Ended(_), .. }), "{error}");
+}

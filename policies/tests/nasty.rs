@@ -5,14 +5,15 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keywheel_policies::{
     Catalogue, Loaded, RotatorSpec, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings,
     load_text,
 };
+use rustix::time::{ClockId, clock_gettime};
 
-/// A second, or what a debug build on a busy machine makes of it.
+/// A second of work, or what a debug build makes of it.
 const AT_ONCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
 
 fn catalogue() -> Catalogue {
@@ -39,10 +40,16 @@ fn catalogue() -> Catalogue {
     Catalogue { rotators: [rotator].into_iter().collect(), ..Catalogue::default() }
 }
 
+/// What `f` gives, and for how long this thread worked at it: what else the machine does is not counted.
+fn worked<T>(f: impl FnOnce() -> T) -> (T, Duration) {
+    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let begin = now();
+    let done = f();
+    (done, now() - begin)
+}
+
 fn timed(paths: &[PathBuf]) -> Loaded {
-    let begin = Instant::now();
-    let loaded = load(paths, &catalogue());
-    let took = begin.elapsed();
+    let (loaded, took) = worked(|| load(paths, &catalogue()));
     assert!(took < AT_ONCE, "{paths:?} took {took:?}");
     loaded
 }
@@ -57,9 +64,8 @@ fn refused(content: &[u8]) -> Vec<&'static str> {
     assert!(!text.is_empty() && text.len() < 1_000_000, "{} characters", text.len());
     // The same file as settings meets the same walls.
     if content.len() < 10_000 {
-        let begin = Instant::now();
-        assert!(load_settings(&path).is_err());
-        assert!(begin.elapsed() < AT_ONCE);
+        let (read, took) = worked(|| load_settings(&path));
+        assert!(read.is_err() && took < AT_ONCE, "{took:?}");
     }
     loaded.problems.iter().map(|problem| problem.code).collect()
 }
@@ -195,12 +201,11 @@ fn fleet(count: usize, extra: &str) -> String {
 
 #[test]
 fn a_fleet_of_ten_thousand() {
-    let begin = Instant::now();
-    let loaded = load_text("fleet.yaml", &fleet(10_000, "max_age: 10d\n"), &catalogue());
+    let (loaded, took) = worked(|| load_text("fleet.yaml", &fleet(10_000, "max_age: 10d\n"), &catalogue()));
     assert!(loaded.problems.is_empty(), "{}", loaded.problems.render(false));
     assert_eq!(loaded.policies.len(), 10_000);
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
-    eprintln!("10,000 policies in {:?}", begin.elapsed());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    eprintln!("10,000 policies in {took:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ It shows all that an executable rotator does: it greets, answers one call after 
 """
 
 import json
+import secrets
 import sys
 import time
 import urllib.error
@@ -132,11 +133,14 @@ class Call:
         candidate, current = self.message["candidate"], self.message.get("current")
         if current:
             self.other_than(candidate, current)
-        if current and self.in_place:
+        if not self.in_place:
+            self.change("DELETE", candidate["username"], [204, 404])
+        elif current:
             self.change("PUT", current["username"], [204], {"value": current["password"]})
             self.see(current, True)
         else:
-            self.change("DELETE", candidate["username"], [204, 404])
+            # The slot may be older than the policy, so it stays, with a value that nobody knows.
+            self.change("PUT", candidate["username"], [204], {"value": secrets.token_urlsafe(32)})
         self.see(candidate, False)
         return {}
 

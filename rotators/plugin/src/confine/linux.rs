@@ -9,10 +9,8 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr,
 };
-use rustix::process::{Resource, Rlimit, Signal};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
+use rustix::process::{Rlimit, Signal};
+use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter};
 
 use super::{Confinement, EnterError};
 
@@ -51,14 +49,14 @@ pub(super) fn enter(plugin: &Path, work: &Path, confinement: &Confinement) -> Re
     let filter = filter(!confinement.connect.is_empty()).map_err(|error| EnterError::Network(error.to_string()))?;
     seccompiler::apply_filter(&filter).map_err(|error| EnterError::Network(error.to_string()))?;
     // Last, since what came before needs some memory.
-    for (resource, most) in [
-        (Resource::As, confinement.memory_mib << 20),
-        (Resource::Cpu, confinement.cpu_seconds),
-        (Resource::Fsize, LARGEST_FILE),
-        (Resource::Nofile, OPEN_FILES),
-        (Resource::Core, 0),
+    for (what, most) in [
+        (rustix::process::Resource::As, confinement.memory_mib << 20),
+        (rustix::process::Resource::Cpu, confinement.cpu_seconds),
+        (rustix::process::Resource::Fsize, LARGEST_FILE),
+        (rustix::process::Resource::Nofile, OPEN_FILES),
+        (rustix::process::Resource::Core, 0),
     ] {
-        rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(limit)?;
+        rustix::process::setrlimit(what, Rlimit { current: Some(most), maximum: Some(most) }).map_err(limit)?;
     }
     Err(EnterError::Exec(Command::new(plugin).env_clear().exec()))
 }
@@ -109,7 +107,7 @@ fn filter(internet: bool) -> Result<BpfProgram, seccompiler::BackendError> {
         SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()))
     };
     let rules = if internet {
-        vec![SeccompRule::new(vec![other_than(libc::AF_INET)?, other_than(libc::AF_INET6)?])?]
+        vec![seccompiler::SeccompRule::new(vec![other_than(libc::AF_INET)?, other_than(libc::AF_INET6)?])?]
     } else {
         Vec::new()
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keywheel_apikey::ApiKeyRotator;
 use keywheel_policies::{
-    BROKEN_ROTATOR, Catalogue, Loaded, MasterKey, PluginSpec, Problem, Problems, SecretStore, Settings, StateStore,
+    BROKEN_ROTATOR, Catalogue, Loaded, MasterKey, Problem, Problems, SecretStore, Settings, StateStore,
 };
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
@@ -47,13 +47,10 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 
 /// Reads the policies that the settings name, or others, without judging them. Mistakes in declarations of providers are among
 /// the problems.
-pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
+pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>, rotators: &Rotators) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
-    let providers = settings.map(|settings| settings.providers.as_slice()).unwrap_or_default();
-    let plugins = settings.map(|settings| settings.plugins.as_slice()).unwrap_or_default();
-    let (rotators, broken) = rotators(providers, plugins);
-    let mut loaded = keywheel_policies::load(paths, &Catalogue { rotators: rotators.specs(), freezes });
-    loaded.problems.extend(broken.iter().flat_map(Declaration::problems));
+    let mut loaded = keywheel_policies::load(paths, &Catalogue { rotators: rotators.registry.specs(), freezes });
+    loaded.problems.extend(rotators.broken.iter().flat_map(Declaration::problems));
     loaded
 }
 
@@ -61,8 +58,8 @@ pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>) -> Loaded {
 ///
 /// # Errors
 /// All mistakes, which are shown, unless they are in declarations of providers alone: then only policies that need these rest.
-pub fn policies(settings: &Settings) -> Result<Policies, Failure> {
-    let loaded = read_policies(&settings.policies, Some(settings));
+pub fn policies(settings: &Settings, rotators: &Rotators) -> Result<Policies, Failure> {
+    let loaded = read_policies(&settings.policies, Some(settings), rotators);
     let of_declarations = |problem: &Problem| problem.code == BROKEN_ROTATOR || is_in_declaration(problem);
     if !loaded.problems.iter().all(of_declarations) {
         return Err(refused(&loaded.problems));
@@ -77,11 +74,12 @@ pub fn policies(settings: &Settings) -> Result<Policies, Failure> {
 /// Opens everything for those policies that can be acted on, and tells of those that rest. `observer` is told of each step.
 pub async fn open(settings_file: &Path, observer: Option<Observer>) -> Result<Wired, Failure> {
     let settings = settings(settings_file)?;
-    let policies = policies(&settings)?;
+    let rotators = rotators(Some(&settings));
+    let policies = policies(&settings, &rotators)?;
     if policies.mistakes > 0 {
         talk(&format!("note: {}", policies.told()));
     }
-    wired(&settings, policies, observer).await
+    wired(&settings, policies, &rotators, observer).await
 }
 
 /// Opens everything for all policies.
@@ -90,28 +88,35 @@ pub async fn open(settings_file: &Path, observer: Option<Observer>) -> Result<Wi
 /// Any mistake in settings, policies or declarations of providers; all of them are shown.
 pub async fn open_all(settings_file: &Path, observer: Option<Observer>) -> Result<Wired, Failure> {
     let settings = settings(settings_file)?;
-    let loaded = read_policies(&settings.policies, Some(&settings));
+    let rotators = rotators(Some(&settings));
+    let loaded = read_policies(&settings.policies, Some(&settings), &rotators);
     if !loaded.problems.is_empty() {
         return Err(refused(&loaded.problems));
     }
     let usable = loaded.policies.into_iter().map(Arc::new).collect();
-    wired(&settings, Policies { usable, resting: Vec::new(), mistakes: 0 }, observer).await
+    wired(&settings, Policies { usable, resting: Vec::new(), mistakes: 0 }, &rotators, observer).await
 }
 
-async fn wired(settings: &Settings, policies: Policies, observer: Option<Observer>) -> Result<Wired, Failure> {
+async fn wired(
+    settings: &Settings,
+    policies: Policies,
+    rotators: &Rotators,
+    observer: Option<Observer>,
+) -> Result<Wired, Failure> {
     let journal = journal(settings).await?;
-    let engine = joined(settings, Arc::clone(&journal) as _, observer).await?;
+    let engine = joined(settings, Arc::clone(&journal) as _, rotators, observer).await?;
     Ok(Wired { policies, engine: Arc::new(engine), journal })
 }
 
 /// Opens the stores and joins them with the rotators.
-pub async fn engine(settings: &Settings, observer: Option<Observer>) -> Result<Engine, Failure> {
-    joined(settings, state(settings).await?, observer).await
+pub async fn engine(settings: &Settings, rotators: &Rotators, observer: Option<Observer>) -> Result<Engine, Failure> {
+    joined(settings, state(settings).await?, rotators, observer).await
 }
 
 async fn joined(
     settings: &Settings,
     state: Arc<dyn keywheel_state::StateStore>,
+    rotators: &Rotators,
     observer: Option<Observer>,
 ) -> Result<Engine, Failure> {
     let secrets: Arc<dyn keywheel_secrets::SecretStore> = Arc::new(secrets(settings).await?);
@@ -123,7 +128,7 @@ async fn joined(
     Ok(Engine {
         state,
         secrets,
-        rotators: rotators(&settings.providers, &settings.plugins).0,
+        rotators: rotators.registry.clone(),
         clock: Arc::new(SystemClock),
         environment: environment(),
         limits: limits(settings),
@@ -183,9 +188,17 @@ pub fn keyring(key: &MasterKey) -> Result<Keyring, Failure> {
     })
 }
 
-/// All rotators of this build, one for each provider that is declared there, and one for each plugin. And the declarations with
-/// mistakes.
-fn rotators(providers: &[PathBuf], plugins: &[PluginSpec]) -> (Registry, Vec<Declaration>) {
+/// The rotators that policies may name: read with them and used by the engine, so that each is made once.
+pub struct Rotators {
+    registry: Registry,
+    /// Declarations with mistakes.
+    broken: Vec<Declaration>,
+}
+
+/// All rotators of this build, one for each provider that the settings declare, and one for each plugin.
+pub fn rotators(settings: Option<&Settings>) -> Rotators {
+    let providers = settings.map(|settings| settings.providers.as_slice()).unwrap_or_default();
+    let plugins = settings.map(|settings| settings.plugins.as_slice()).unwrap_or_default();
     let (mut registry, mut broken) = (of_build(), Vec::new());
     let mut taken: BTreeSet<String> = registry.kinds().map(str::to_owned).collect();
     for plugin in plugins {
@@ -203,7 +216,7 @@ fn rotators(providers: &[PathBuf], plugins: &[PluginSpec]) -> (Registry, Vec<Dec
             }
         }
     }
-    (registry, broken)
+    Rotators { registry, broken }
 }
 
 /// The rotators of this build.

@@ -48,12 +48,14 @@ class Call:
         self.target = message.get("target", {})
         self.settings = self.target.get("settings", {})
         self.in_place = "in_place" in self.target.get("strategy", {})
+        # What went wrong after something was changed, or may have been, is never "certainly nothing happened".
+        self.effect = "none"
 
     def ask(self, method, path, token, body=None, changes=False):
-        """The status of an answer. Without an answer, whatever was asked may have happened, unless nothing was to change."""
+        """The status of an answer."""
         left = self.until - time.monotonic()
         if left <= 0:
-            raise Failure("none", "now", "late", f"no time was left to {method} {path}")
+            raise Failure(self.effect, "now", "late", f"no time was left to {method} {path}")
         request = urllib.request.Request(self.settings["url"].rstrip("/") + path, method=method)
         request.add_header("Authorization", f"Bearer {token}")
         data = None
@@ -61,25 +63,26 @@ class Call:
             data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
+            if changes:
+                self.effect = "unknown"
             with OPENER.open(request, data, timeout=left) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
         except (OSError, ValueError) as error:
-            if isinstance(error, urllib.error.URLError) and isinstance(error.reason, ConnectionRefusedError):
-                raise Failure("none", "now", "refused", f"nobody listens: {method} {path}") from None
-            effect = "unknown" if changes else "none"
-            raise Failure(effect, "now", "no-answer", f"no answer to {method} {path}: {type(error).__name__}") from None
+            what = f"no answer to {method} {path}: {type(error).__name__}"
+            raise Failure(self.effect, "now", "no-answer", what) from None
 
     def change(self, method, slot, expect, body=None):
         user, name = (urllib.parse.quote(text, safe="") for text in (self.settings["user"], slot))
+        before = self.effect
         status = self.ask(method, f"/v1/users/{user}/slots/{name}", self.target["admin"]["password"], body, True)
         if status in expect:
             return
         if status >= 500:
             raise Failure("unknown", "now", str(status), f"{method} of slot {slot} was answered with {status}")
         retry = "new_candidate" if status == 422 else "never"
-        raise Failure("none", retry, str(status), f"{method} of slot {slot} was refused with {status}")
+        raise Failure(before, retry, str(status), f"{method} of slot {slot} was refused with {status}")
 
     def accepted(self, credential):
         status = self.ask("GET", "/v1/whoami", credential["password"])
@@ -87,12 +90,17 @@ class Call:
             return True
         if status == 401:
             return False
-        raise Failure("none", "now", str(status), f"whoami was answered with {status}")
+        raise Failure(self.effect, "now", str(status), f"whoami was answered with {status}")
 
-    def see(self, credential, accepted, effect="unknown"):
+    def see(self, credential, accepted):
         if self.accepted(credential) != accepted:
             seen = "still accepted" if not accepted else "refused"
-            raise Failure(effect, "now", "not-so", f"the value of slot {credential['username']} is {seen}")
+            raise Failure(self.effect, "now", "not-so", f"the value of slot {credential['username']} is {seen}")
+
+    def fits(self, credential):
+        """What no header can hold is never put: nobody could use it."""
+        if not all("!" <= character <= "~" for character in credential["password"]):
+            raise Failure("none", "new_candidate", "unfit", "a value has visible ASCII characters only")
 
     def other_than(self, ended, live):
         """What is live is never ended."""
@@ -119,12 +127,13 @@ class Call:
         candidate, current = self.message["candidate"], self.message.get("current")
         if current and not self.in_place:
             self.other_than(candidate, current)
+        self.fits(candidate)
         self.change("PUT", candidate["username"], [204], {"value": candidate["password"]})
         self.see(candidate, True)
         return {}
 
     def verify(self):
-        self.see(self.message["candidate"], True, effect="none")
+        self.see(self.message["candidate"], True)
         if any(check != "login" for check in self.message.get("checks", [])):
             raise Failure("none", "never", "unsupported", "this rotator runs no SQL")
         return {}
@@ -147,7 +156,7 @@ class Call:
     def revoke(self):
         previous, current = self.message["previous"], self.message["current"]
         self.other_than(previous, current)
-        self.see(current, True, effect="none")
+        self.see(current, True)
         if not self.in_place:
             self.change("DELETE", previous["username"], [204, 404])
         self.see(previous, False)

@@ -96,7 +96,8 @@ async fn look(settings: &Settings, offline: bool, lines: &mut Vec<Line>) {
         Err(failure) => broken("state-store", failure),
     });
     lines.extend(exposed("state-store", path));
-    let policies = match wire::policies(settings) {
+    let rotators = wire::rotators(Some(settings));
+    let policies = match wire::policies(settings, &rotators) {
         Ok(policies) => policies,
         Err(failure) => return lines.push(broken("policies", failure)),
     };
@@ -111,7 +112,7 @@ async fn look(settings: &Settings, offline: bool, lines: &mut Vec<Line>) {
     if offline || impossible {
         return;
     }
-    let engine = match wire::engine(settings, None).await {
+    let engine = match wire::engine(settings, &rotators, None).await {
         Ok(engine) => engine,
         Err(failure) => return lines.push(broken("engine", failure)),
     };

@@ -132,7 +132,7 @@ pub async fn secret_of(
         return Ok(name.to_owned());
     }
     // History stays readable while policies have mistakes.
-    let loaded = wire::read_policies(&settings.policies, Some(settings));
+    let loaded = wire::read_policies(&settings.policies, Some(settings), &wire::rotators(Some(settings)));
     if let Some(policy) = loaded.policies.iter().find(|policy| policy.name == name || policy.secret.name == name) {
         return Ok(policy.secret.name.clone());
     }

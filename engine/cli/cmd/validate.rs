@@ -40,7 +40,7 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         Some(settings) if args.paths.is_empty() => &settings.policies,
         Some(_) | None => &args.paths,
     };
-    let loaded = wire::read_policies(paths, settings.as_ref());
+    let loaded = wire::read_policies(paths, settings.as_ref(), &wire::rotators(settings.as_ref()));
     if !loaded.problems.is_empty() {
         return mistakes(cx, &loaded.problems);
     }

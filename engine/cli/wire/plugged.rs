@@ -37,7 +37,8 @@ fn plugin(spec: &PluginSpec) -> Plugin {
         confinement: Confinement {
             memory_mib: spec.memory_mib,
             cpu_seconds: spec.cpu.as_secs(),
-            read: spec.read.clone(),
+            // Its process works in another folder.
+            read: spec.read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect(),
             connect: spec.connect.clone(),
         },
         host: Arc::new(host),

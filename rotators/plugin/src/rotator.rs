@@ -1,6 +1,5 @@
 //! A plugin as a rotator.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use keywheel_sdk::message::{Greeting, Reply, Request, Verb};
-use keywheel_sdk::{
-    Answer, Bundle, Call, Check, Descriptor, Finding, Place, RevokeHow, Rotator, RotatorError, Secret, Target, Usage,
-};
-use serde_json::{Map, Value};
+use keywheel_sdk::{Answer, Bundle, Call, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, Usage};
 
 use crate::child::{Child, Unanswered};
 use crate::confine::Confinement;
@@ -22,8 +18,10 @@ use crate::file::{Copy, FileError, checked};
 const CALLS: u64 = 256;
 /// So many processes wait for calls. More may be at work.
 const IDLE: usize = 4;
-/// How long a question may take that a policy's reader asks.
-const QUESTION: Duration = Duration::from_secs(5);
+/// Of what a plugin says in words, so many bytes are kept.
+const WORDS: usize = 2000;
+/// So many of its findings.
+const FINDINGS: usize = 100;
 
 /// A program and its arguments that confine themselves and become the plugin: made from its file, its folder to work in, and what it may.
 pub type Host = dyn Fn(&Path, &Path, &Confinement) -> (PathBuf, Vec<OsString>) + Send + Sync;
@@ -51,6 +49,11 @@ pub enum OpenError {
     /// It is another rotator than the settings say.
     #[error("the plugin `{plugin}` says that it is `{kind}`: give it that name in the settings, or another file")]
     OtherKind { plugin: String, kind: String },
+    /// It claims fields that are made of others, and no message asks for one.
+    #[error(
+        "the plugin `{0}` claims fields that it cannot be asked for: `derived_fields` is for what a provider makes"
+    )]
+    Fields(String),
     /// The system has no thread for it.
     #[error("cannot ask the plugin `{0}`: the system gives no thread")]
     NoThread(String),
@@ -62,7 +65,6 @@ pub struct PluginRotator {
     file: Copy,
     greeting: Greeting,
     idle: Mutex<Vec<Child>>,
-    places: Mutex<HashMap<String, Place>>,
 }
 
 impl PluginRotator {
@@ -78,7 +80,10 @@ impl PluginRotator {
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
         }
-        Ok(PluginRotator { plugin, file, greeting, idle: Mutex::default(), places: Mutex::default() })
+        if greeting.descriptor.origin == Origin::Engine && !greeting.descriptor.derived_fields.is_empty() {
+            return Err(OpenError::Fields(plugin.name));
+        }
+        Ok(PluginRotator { plugin, file, greeting, idle: Mutex::default() })
     }
 
     /// Asks a call of a process that waits, or of a new one. Dropped, the process is killed.
@@ -99,7 +104,11 @@ impl PluginRotator {
             .await
             .map_err(|Unanswered { fault, sent }| if sent { fault.after(name) } else { fault.before(name) })?;
         self.keep(child);
-        reply.into_done()
+        reply.into_done().map_err(|error| RotatorError {
+            code: words(&error.code),
+            message: words(&error.message),
+            ..error
+        })
     }
 
     fn waiting(&self) -> Option<Child> {
@@ -126,21 +135,17 @@ impl PluginRotator {
         if greeting == self.greeting { Ok(child) } else { Err(Fault::Changed) }
     }
 
-    /// Asks a question that belongs to no rotation, of a process of its own.
-    fn question(&self, verb: Verb, fill: impl FnOnce(Request) -> Request + Send) -> Result<Reply, RotatorError> {
-        let name = &self.plugin.name;
-        let asked = apart(async {
-            let mut child = self.start().await.map_err(|fault| fault.before(name))?;
-            let request = fill(Request::new(child.next(), verb, QUESTION));
-            let reply = child.ask(&request, Instant::now() + QUESTION).await;
-            reply.map_err(|unanswered| unanswered.fault.after(name))?.into_done()
-        });
-        asked.unwrap_or_else(|| Err(Fault::Late.before(name)))
+    /// An answer without what was asked for is none.
+    fn lacks(&self, member: &str) -> RotatorError {
+        let message = format!("the plugin `{}` answered without `{member}`", self.plugin.name);
+        RotatorError::unknown("plugin-malformed", message)
     }
+}
 
-    fn answers(&self, question: &str) -> bool {
-        self.greeting.answers.iter().any(|answered| answered == question)
-    }
+/// What a plugin says in words, as far as it can be kept and shown.
+fn words(text: &str) -> String {
+    let end = text.floor_char_boundary(WORDS);
+    text[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 /// Runs this on a thread of its own, and waits: for callers that cannot await, wherever they run.
@@ -157,58 +162,22 @@ impl Rotator for PluginRotator {
         self.greeting.descriptor.clone()
     }
 
-    fn check_settings(&self, settings: &Map<String, Value>) -> Result<(), String> {
-        if !self.answers("check_settings") {
-            return Ok(());
-        }
-        match self.question(Verb::CheckSettings, |request| request.settings(settings)) {
-            Ok(Reply { flaw: None, .. }) => Ok(()),
-            Ok(Reply { flaw: Some(flaw), .. }) => Err(flaw),
-            Err(error) => Err(error.message),
-        }
-    }
-
-    fn place(&self, settings: &Map<String, Value>) -> Place {
-        if !self.answers("place") {
-            return Place::default();
-        }
-        // The same settings are the same place: it is asked at each step of a rotation.
-        let key = Value::Object(settings.clone()).to_string();
-        let known = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = known().get(&key) {
-            return place.clone();
-        }
-        match self.question(Verb::Place, |request| request.settings(settings)) {
-            Ok(reply) => {
-                let place = Place { owner: reply.owner.unwrap_or_default(), mark: reply.mark.unwrap_or_default() };
-                known().insert(key, place.clone());
-                place
-            }
-            // No place of any rotation: those that are under way rest until it answers.
-            Err(error) => Place { owner: error.message, mark: String::new() },
-        }
-    }
-
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        let field = field.to_owned();
-        self.question(Verb::DeriveField, |request| Request {
-            field: Some(field),
-            ..request.on(target).credential(bundle)
-        })
-        .ok()?
-        .value
-    }
-
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
         let reply = self.ask(Verb::Preflight, call, |request| request.current(current)).await?;
-        reply.findings.ok_or_else(|| self.lacks("findings"))
+        let findings = reply.findings.ok_or_else(|| self.lacks("findings"))?;
+        let told = |found: Finding| Finding { what: words(&found.what), hint: words(&found.hint), ..found };
+        Ok(findings.into_iter().take(FINDINGS).map(told).collect())
     }
 
     async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer {
         let others = others.iter().map(|other| other.duplicate()).collect();
         let fill = |request: Request| Request { others, ..request.credential(credential) };
         match self.ask(Verb::Probe, call, fill).await {
-            Ok(reply) => reply.into_answer(),
+            Ok(reply) => match reply.into_answer() {
+                Answer::No { reason } => Answer::No { reason: words(&reason) },
+                Answer::Partly { reason } => Answer::Partly { reason: words(&reason) },
+                answer @ (Answer::Yes | Answer::Unknown(_)) => answer,
+            },
             Err(error) => Answer::Unknown(error),
         }
     }
@@ -273,13 +242,5 @@ impl Rotator for PluginRotator {
     ) -> Result<(), RotatorError> {
         let fill = |request: Request| Request { how: Some(how), ..request.previous(previous).current(Some(current)) };
         self.ask(Verb::Revoke, call, fill).await.map(drop)
-    }
-}
-
-impl PluginRotator {
-    /// An answer without what was asked for is none.
-    fn lacks(&self, member: &str) -> RotatorError {
-        let message = format!("the plugin `{}` answered without `{member}`", self.plugin.name);
-        RotatorError::unknown("plugin-malformed", message)
     }
 }

@@ -3,6 +3,7 @@
 use keywheel_sdk::{Descriptor, Origin, SettingKind};
 
 use crate::exit::{Exit, Failure};
+use crate::output::printable;
 use crate::{Session, select, wire};
 
 /// Show what a plugin says of itself, and what a policy may write for it
@@ -25,28 +26,29 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     if cx.out.is_json() {
         cx.out.json(&descriptor)?;
     } else {
-        cx.out.raw(told(&descriptor).as_bytes())?;
+        for line in told(&descriptor) {
+            cx.out.line(&printable(&line))?;
+        }
     }
     Ok(Exit::Done)
 }
 
-fn told(descriptor: &Descriptor) -> String {
+fn told(descriptor: &Descriptor) -> Vec<String> {
     let shapes: Vec<_> = descriptor.shapes.iter().map(|shape| shape.word()).collect();
     let made = match descriptor.origin {
         Origin::Engine => "the engine",
         Origin::Provider => "the target",
     };
-    let mut text = format!(
-        "{} {}\nshapes: {}\nvalues are made by: {made}\n",
-        descriptor.kind,
-        descriptor.version,
-        shapes.join(", ")
-    );
-    for setting in &descriptor.settings {
+    let mut lines = vec![
+        format!("{} {}", descriptor.kind, descriptor.version),
+        format!("shapes: {}", shapes.join(", ")),
+        format!("values are made by: {made}"),
+    ];
+    lines.extend(descriptor.settings.iter().map(|setting| {
         let need = if setting.required { ", required" } else { "" };
-        text.push_str(&format!("target.{} ({}{need}): {}\n", setting.name, kind(&setting.kind), setting.help));
-    }
-    text
+        format!("target.{} ({}{need}): {}", setting.name, kind(&setting.kind), setting.help)
+    }));
+    lines
 }
 
 fn kind(kind: &SettingKind) -> String {

@@ -40,7 +40,7 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         return ask(args, policy, cx).await;
     }
     let settings = wire::settings(&cx.globals.settings)?;
-    let policy = wire::policies(&settings)?.one(policy)?;
+    let policy = wire::policies(&settings, &wire::rotators(Some(&settings)))?.one(policy)?;
     fits(&policy, &args.name)?;
     let fields = admin_fields(&settings, &policy).await;
     let known = Known { target: &policy.target, admin: Held::Fields(&fields) };

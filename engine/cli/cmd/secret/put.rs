@@ -36,11 +36,12 @@ const LARGEST: u64 = 1024 * 1024;
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let settings = wire::settings(&cx.globals.settings)?;
-    let engine = wire::engine(&settings, None).await?;
+    let rotators = wire::rotators(Some(&settings));
+    let engine = wire::engine(&settings, &rotators, None).await?;
     // A person may take long to type: nothing that is decided below may be older than that.
     let mut bundle = read(args.username.as_deref())?;
     // Another policy's mistake does not stand in the way of a value that may be needed now.
-    let loaded = wire::read_policies(&settings.policies, Some(&settings));
+    let loaded = wire::read_policies(&settings.policies, Some(&settings), &rotators);
     if let Some(policy) = loaded.policies.iter().find(|policy| policy.secret.name == args.name) {
         fits(policy, &bundle)?;
         bundle = complete(&engine, policy, bundle).await;

@@ -1,7 +1,8 @@
 //! Bundles in messages: an object of texts. Nowhere else is a secret written out, which is why [`Bundle`] itself cannot do it.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Bundle, Secret};
@@ -17,8 +18,29 @@ impl Serialize for Fields {
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = BTreeMap::<String, Text>::deserialize(deserializer)?;
-        Ok(Fields(fields.into_iter().fold(Bundle::new(), |all, (name, value)| all.with(&name, value.0))))
+        deserializer.deserialize_map(Fieldwise)
+    }
+}
+
+struct Fieldwise;
+
+impl<'de> Visitor<'de> for Fieldwise {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut bundle = Bundle::new();
+        while let Some((name, value)) = map.next_entry::<String, Text>()? {
+            // Of two values nobody could tell which one is meant.
+            if bundle.get(&name).is_ok() {
+                return Err(A::Error::custom("a field stands twice"));
+            }
+            bundle = bundle.with(&name, value.0);
+        }
+        Ok(Fields(bundle))
     }
 }
 
@@ -62,18 +84,5 @@ pub(super) mod list {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bundle>, D::Error> {
         Ok(Vec::<Fields>::deserialize(deserializer)?.into_iter().map(|fields| fields.0).collect())
-    }
-}
-
-/// For a member that holds one secret text or none.
-pub(super) mod text {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(Value).serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fields;
-use crate::{Answer, Bundle, Descriptor, Effect, Finding, Retry, RotatorError, Secret};
+use crate::{Answer, Bundle, Descriptor, Effect, Finding, Retry, RotatorError};
 
 pub(super) const YES: &str = "yes";
 pub(super) const NO: &str = "no";
@@ -18,10 +18,9 @@ pub struct Greeting {
     pub r#type: String,
     /// One of the formats that were offered.
     pub format: u32,
+    /// What a policy may say, as far as its settings tell. [`crate::Rotator::check_settings`], [`crate::Rotator::place`] and
+    /// [`crate::Rotator::derive_field`] have no message: a policy must be readable whatever a process does.
     pub descriptor: Descriptor,
-    /// Which of `check_settings` and `place` it answers. The others are not asked.
-    #[serde(default)]
-    pub answers: Vec<String>,
 }
 
 /// The answer to one call. Without an `error` it was done; the other members are what was asked for.
@@ -51,18 +50,6 @@ pub struct Reply {
     /// To `last_used`: seconds since 1970-01-01 UTC; without it never, as far as the target knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<u64>,
-    /// To `check_settings`: what is wrong; without it nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flaw: Option<String>,
-    /// To `place`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// To `place`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mark: Option<String>,
-    /// To `derive_field`; without it the field is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "fields::text")]
-    pub value: Option<Secret>,
 }
 
 impl Reply {

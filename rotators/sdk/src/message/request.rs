@@ -1,6 +1,6 @@
 //! What the engine writes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -30,9 +30,6 @@ impl Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
-    CheckSettings,
-    Place,
-    DeriveField,
     Preflight,
     Probe,
     Generate,
@@ -99,18 +96,15 @@ pub struct Request {
     /// For how long the call may still act, in milliseconds from now: [`Call::until`].
     #[serde(default)]
     pub left_ms: u64,
-    /// See [`Call::rotation`]. Empty in calls that are in no rotation's name.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// See [`Call::rotation`].
+    #[serde(default)]
     pub rotation: String,
     /// See [`Call::fence`].
     #[serde(default)]
     pub fence: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<OnTarget>,
-    /// For `check_settings` and `place`.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub settings: Map<String, Value>,
-    /// For `probe`, `usage`, `last_used` and `derive_field`.
+    /// For `probe`, `usage` and `last_used`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "fields::maybe")]
     pub credential: Option<Bundle>,
     /// For `apply`, `verify` and `restore`.
@@ -138,23 +132,19 @@ pub struct Request {
     /// For `revoke`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<RevokeHow>,
-    /// For `derive_field`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
 }
 
 impl Request {
-    /// A call that is in no rotation's name, without arguments yet.
-    pub fn new(id: u64, call: Verb, left: Duration) -> Self {
+    /// A call without arguments yet.
+    pub fn of(id: u64, verb: Verb, call: &Call<'_>, now: Instant) -> Self {
         Request {
             r#type: "call".to_owned(),
             id,
-            call,
-            left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-            rotation: String::new(),
-            fence: 0,
-            target: None,
-            settings: Map::new(),
+            call: verb,
+            left_ms: u64::try_from(call.left(now).as_millis()).unwrap_or(u64::MAX),
+            rotation: call.rotation.to_owned(),
+            fence: call.fence,
+            target: Some(OnTarget::of(call.target)),
             credential: None,
             candidate: None,
             current: None,
@@ -164,30 +154,7 @@ impl Request {
             earlier: Vec::new(),
             checks: Vec::new(),
             how: None,
-            field: None,
         }
-    }
-
-    /// A call in a rotation's name, without further arguments yet.
-    pub fn of(id: u64, verb: Verb, call: &Call<'_>, now: Instant) -> Self {
-        Request {
-            rotation: call.rotation.to_owned(),
-            fence: call.fence,
-            target: Some(OnTarget::of(call.target)),
-            ..Request::new(id, verb, call.left(now))
-        }
-    }
-
-    /// The same on this target, for `derive_field`.
-    #[must_use]
-    pub fn on(self, target: &Target) -> Self {
-        Request { target: Some(OnTarget::of(target)), ..self }
-    }
-
-    /// With these settings.
-    #[must_use]
-    pub fn settings(self, settings: &Map<String, Value>) -> Self {
-        Request { settings: settings.clone(), ..self }
     }
 
     /// With this credential.

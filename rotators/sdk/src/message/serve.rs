@@ -23,15 +23,6 @@ async fn called(rotator: &dyn Rotator, request: Request, now: Instant) -> Result
     let previous = || needed(request.previous.as_ref(), "previous");
     let current = request.current.as_ref();
     match request.call {
-        Verb::CheckSettings => Ok(Reply { flaw: rotator.check_settings(&request.settings).err(), ..done }),
-        Verb::Place => {
-            let place = rotator.place(&request.settings);
-            Ok(Reply { owner: Some(place.owner), mark: Some(place.mark), ..done })
-        }
-        Verb::DeriveField => {
-            let field = request.field.as_deref().ok_or_else(|| lacks("field"))?;
-            Ok(Reply { value: rotator.derive_field(target()?, credential()?, field), ..done })
-        }
         Verb::Preflight => Ok(Reply { findings: Some(rotator.preflight(&call()?, current).await?), ..done }),
         Verb::Probe => {
             let others: Vec<&Bundle> = request.others.iter().collect();

@@ -295,6 +295,32 @@ pub(crate) struct Request {
 
 /// What an answer says by its status, where that does not tell enough with what it holds.
 pub(crate) struct Sign {
+impl Request {
+    /// Whether a setting stands in it. A login says who asks, and not about what.
+    pub fn uses(&self, setting: &str) -> bool {
+        let named =
+            self.query.iter().map(|(_, template)| template).chain(self.headers.iter().map(|(_, template)| template));
+        let around = self.base.iter().chain([&self.path]).chain(named).any(|template| template.uses(setting));
+        around
+            || match &self.body {
+                Body::Nothing => false,
+                Body::Json(json) => json.uses(setting),
+                Body::Form(fields) => fields.iter().any(|(_, template)| template.uses(setting)),
+            }
+    }
+}
+
+impl Json {
+    fn uses(&self, setting: &str) -> bool {
+        match self {
+            Json::Plain(_) => false,
+            Json::Text(template) => template.uses(setting),
+            Json::List(items) => items.iter().any(|item| item.uses(setting)),
+            Json::Map(entries) => entries.iter().any(|(_, item)| item.uses(setting)),
+        }
+    }
+}
+
     pub statuses: Vec<u16>,
     /// What an answer with such a status must hold to mean it.
     pub holds: Option<JsonPath>,

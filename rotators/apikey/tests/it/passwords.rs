@@ -89,6 +89,28 @@ async fn it_is_described_as_what_it_is() {
     assert!(fake.scene().log.is_empty());
 }
 
+/// Two policies that put into one account must be seen to, however each sees that its value is accepted.
+#[tokio::test]
+async fn whose_an_account_is_says_who_puts_it() {
+    let declaration = DECLARATION
+        .replace("user: {", "verify_url: { required: true, names_target: true, help: where it is used }\n  realm: {")
+        .replace("{ password: \"${key.password}\" }", "{ password: \"${key.password}\", in: [\"${target.realm}\"] }")
+        .replace("path: /v1/whoami", "base_url: \"${target.verify_url}\"\n    path: /v1/whoami");
+    let fake = Fake::with(&declaration).await;
+    let owner = |url: &str, verify: &str, realm: &str| {
+        let settings = json!({ "url": url, "verify_url": verify, "realm": realm });
+        fake.rotator.place(settings.as_object().unwrap()).owner
+    };
+    let here = owner("https://h/slots", "https://h", "r");
+    assert_eq!(here, "https://h/slots realm=r");
+    for same in [owner("https://h/slots/", "https://h/", "r"), owner("https://H/slots", "https://elsewhere", "r")] {
+        assert_eq!(same, here);
+    }
+    for other in [owner("https://h/slots2", "https://h", "r"), owner("https://h/slots", "https://h", "q")] {
+        assert_ne!(other, here);
+    }
+}
+
 #[tokio::test]
 async fn in_place_a_password_replaces_the_one_before() {
     let fake = fake(&[("app", "canary-old"), ("other", "x")]).await;

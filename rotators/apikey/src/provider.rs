@@ -48,7 +48,8 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another
 ///     value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`, and if need be `ended`, which selects
-///     something in a key that is over for good and still listed: it is as if it were not there; `next`:
+///     something in a key that is over for good and still listed: it is as if it were not there, but for when it was last used. `false`
+///     as a text is no more than `false`, and a number is refused; `next`:
 ///     `{ cursor: "$.next", parameter: cursor }` (with `more: "$.has_more"` where the last page has a cursor, too),
 ///     `{ link: true }` or `{ page: page, first: 1 }`.
 ///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with. `key_id` (JSONPath): where the

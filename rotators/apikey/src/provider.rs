@@ -33,6 +33,7 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///   - `webhook: { secret }`: a signature over the body, as [Standard Webhooks] has it. The secret is base64 of 24 to 64 bytes,
 ///     with or without `whsec_` before it. Where the engine makes it, policies write `generate: { length: 64, charset:
 ///     alphanumeric }`, or another length from 32 to 84 that 4 divides; one that is unfit is refused before anything is changed.
+///     In `verify` it holds the key's. A refusal by whoever has another time than we, by its `Date`, says nothing of the secret.
 /// - `headers`: sent with all requests.
 /// - `answers: xml` where they are no JSON. For JSONPath an element without elements in it is its text, another one is a map from
 ///   each name to the list of the elements of that name; `$` is the outermost. So `$.Result[0].Key[0].Id[0]` is a text, and

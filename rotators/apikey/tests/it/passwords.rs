@@ -169,6 +169,56 @@ async fn in_place_with_nothing_before_nobody_knows_the_password_afterwards() {
     assert_eq!(fake.count("put"), 2);
 }
 
+/// A password whose answer was lost is not known everywhere at once.
+#[tokio::test]
+async fn in_place_a_refusal_counts_after_the_time_that_a_new_password_may_take() {
+    let fake = Fake::with(&format!("{DECLARATION}propagation: 2s\n")).await;
+    let target = in_place(&fake);
+    fake.scene().accounts = pairs(&[("app", "canary-new-0123456789")]);
+    fake.scene().lag = 2;
+    fake.rotator.restore(&call(&target), &login("app", "canary-new-0123456789"), None).await.unwrap();
+    assert_ne!(accounts(&fake), pairs(&[("app", "canary-new-0123456789")]));
+    assert_eq!(fake.scene().log, ["verify", "verify", "verify", "put", "verify"]);
+}
+
+/// A receiver refuses a webhook of another time, and does not say why.
+#[tokio::test]
+async fn a_refusal_by_another_clock_is_none() {
+    let fake = Fake::with(
+        &DECLARATION.replace("method: GET\n    path: /v1/whoami", "method: POST\n    path: /v1/hook").replace(
+            "basic: { username: \"${key.username}\", password: \"${key.password}\" }",
+            "webhook: { secret: \"${key.password}\" }",
+        ),
+    )
+    .await;
+    let target = in_place(&fake);
+    let key = login("app", "canary0OfTheFirst0Value000000001");
+    let now = jiff::Timestamp::now();
+    for (seconds, status, expected) in [
+        (0, 401, "no"),
+        (-200, 401, "no"),
+        (200, 401, "no"),
+        (-400, 401, "behind"),
+        (400, 401, "ahead"),
+        (400, 400, "ahead"),
+        (400, 200, "yes"),
+    ] {
+        let at = now + jiff::SignedDuration::from_secs(seconds);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
+        fake.fault("elsewhere", Fault::Instead(status, Vec::leak(vec![("date", date)]), String::new()));
+        let said = match fake.rotator.probe(&call(&target), &key, &[]).await {
+            Answer::Yes => "yes".to_owned(),
+            Answer::No { .. } => "no".to_owned(),
+            Answer::Unknown(error) => {
+                assert_eq!((error.code.as_str(), error.retry), ("clock", Retry::Now), "{error}");
+                error.message
+            }
+            Answer::Partly { reason } => reason,
+        };
+        assert!(said.contains(expected), "{seconds}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn alternating_the_idle_account_changes_and_ends() {
     let fake = fake(&[("app_a", "canary-old")]).await;

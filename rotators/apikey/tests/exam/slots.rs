@@ -117,7 +117,7 @@ impl Slots {
             settings: self.kind.settings(&self.service.url(), &self.user()),
             strategy,
             admin: Admin::Credential(Bundle::new().with("token", Secret::new(token.to_owned()))),
-            generates: Some(Generates { length: 64, classes: 3, required: 0 }),
+            generates: Some(Generates { length: 64, classes: 3, required: 0, base64: true }),
         }
     }
 }
@@ -316,8 +316,9 @@ async fn where_any_webhook_is_accepted_rolling_back_is_for_a_person() {
 async fn preflight_looks_at_what_the_policy_makes() {
     let slots = Slots::new(Kind::Webhook, true, Options::default()).await;
     let Stage { mut target, current, .. } = slots.stage().await;
-    for (length, classes, errors) in [(64, 3, 0), (40, 4, 1), (42, 3, 1)] {
-        target.generates = Some(Generates { length, classes, required: 0 });
+    // Letters, digits, `+` and `/` are four classes, and lower case with `_` are two.
+    for (length, classes, base64, errors) in [(64, 3, true, 0), (64, 4, true, 0), (40, 2, false, 1), (42, 3, true, 1)] {
+        target.generates = Some(Generates { length, classes, required: 0, base64 });
         let findings = slots.rotator.preflight(&call(&target), Some(&current)).await.unwrap();
         let found: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
         assert_eq!(found.len(), errors, "{findings:?}");
@@ -326,4 +327,10 @@ async fn preflight_looks_at_what_the_policy_makes() {
         );
         assert!(findings.iter().any(|finding| finding.what == "the live key is accepted"), "{findings:?}");
     }
+    target.generates = None;
+    let findings = slots.rotator.preflight(&call(&target), Some(&login("a", BY_HAND.to_owned()))).await.unwrap();
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, Severity::Error, "a rotation would fail");
+    assert!(finding.what.starts_with("the live key cannot be asked about: "), "{finding:?}");
+    assert!(finding.hint.contains("by hand") && !finding.what.contains(BY_HAND), "{finding:?}");
 }

@@ -295,8 +295,6 @@ pub(crate) struct Request {
     pub holds: Option<JsonPath>,
 }
 
-/// What an answer says by its status, where that does not tell enough with what it holds.
-pub(crate) struct Sign {
 impl Request {
     /// Whether a setting stands in it. A login says who asks, and not about what.
     pub fn uses(&self, setting: &str) -> bool {
@@ -323,6 +321,8 @@ impl Json {
     }
 }
 
+/// What an answer says by its status, where that does not tell enough with what it holds.
+pub(crate) struct Sign {
     pub statuses: Vec<u16>,
     /// What an answer with such a status must hold to mean it.
     pub holds: Option<JsonPath>,

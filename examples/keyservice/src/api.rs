@@ -223,7 +223,7 @@ async fn put_slot(
         let what = format!("the value of a slot has {SHORTEST_SLOT} to {LONGEST} visible ASCII characters");
         return Err(Refusal::UnfitValue(what));
     }
-    service.database.put_slot(&user, &slot, &value).await?;
+    service.database.put_slot(&user, &slot, &value, service.slots).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -126,6 +126,7 @@ pub(crate) async fn two_kills<V: Victim>(kind: V::Kind, name: &str) {
     for (nth, point) in points.iter().enumerate() {
         let victim = V::ordered(kind, &format!("{name}_{nth}")).await;
         assert!(kill_at(victim.house(), victim.name(), nth).await, "killed at {point}");
+        victim.check(&format!("killed at {point} (passing {nth})")).await;
         // A stride that shares no factor with the length visits all distances from the restart.
         let then = (nth * 7) % (points.len() - nth).max(8);
         let when = format!("killed at {point} (passing {nth}), then at passing {then} of the recovery");

@@ -8,7 +8,7 @@ use crate::house::House;
 /// What only keys that the provider makes pass.
 const ISSUED: [&str; 3] = ["target/generate/before", "target/generate/after", "target/sweep/after"];
 /// What those that the engine makes pass, there and back.
-const PUT: [&str; 2] = ["target/apply/before", "target/apply/after"];
+const PUT: [&str; 4] = ["target/apply/before", "target/apply/after", "target/revoke/before", "target/revoke/after"];
 const PUT_BACK: [&str; 4] =
     ["target/apply/before", "target/apply/after", "target/restore/before", "target/restore/after"];
 
@@ -81,6 +81,16 @@ async fn every_point_of_a_put_key_alternating() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_of_a_put_key_alternating_rolled_back() {
     every_point::<Case>(Kind::rolled_back(Key::Alternating), "put_alternating_back", &PUT_BACK).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_put_token_alternating() {
+    every_point::<Case>(Kind::done(Key::AlternatingToken), "put_token", &PUT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_point_of_a_put_token_alternating_rolled_back() {
+    every_point::<Case>(Kind::rolled_back(Key::AlternatingToken), "put_token_back", &PUT_BACK).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! A provider on its bad days: it did what it was asked, and its answer never arrived; or it answers what helps nobody.
 
+use std::time::Duration;
+
 use keywheel_keyservice::{Effect, Fault, Route};
 
 use super::{Case, Key, Kind};
@@ -10,11 +12,34 @@ use crate::house::say;
 async fn goes_wrong(key: Key, name: &str, route: Route, effect: &Effect, times: usize, end: End) {
     let mut case = Case::ordered(Kind::done(key), name).await;
     case.kind.end = end;
-    let struck = case.service.faults().arm(Fault::at(route, effect.clone()).times(times));
-    let when = format!("{effect:?} at {route:?}");
+    struck(&case, Fault::at(route, effect.clone()).times(times), times, &format!("{effect:?} at {route:?}")).await;
+}
+
+/// The fault strikes so often, and the rotation ends as it is to.
+async fn struck(case: &Case, fault: Fault, times: usize, when: &str) {
+    let struck = case.service.faults().arm(fault);
     case.settle().await;
     assert_eq!(struck.count(), times as u64, "{when}: it struck");
-    case.check_end(&when).await;
+    case.check_end(when).await;
+}
+
+/// A lost answer, and a lost request, each time that a rotation sends one kind of request: the first is seldom the one that matters.
+async fn at_each_passing(kind: Kind, name: &str, route: Route, at_least: usize) {
+    let undisturbed = Case::ordered(kind, &format!("{name}_count")).await;
+    let counted = undisturbed.service.faults().arm(Fault::at(route, Effect::Slow(Duration::ZERO)).times(usize::MAX));
+    undisturbed.settle().await;
+    let passings = usize::try_from(counted.count()).expect("a few");
+    undisturbed.check_end("undisturbed").await;
+    assert!(passings >= at_least, "{route:?} is passed {passings} times");
+    for nth in 0..passings {
+        for (number, effect) in [Effect::ExecuteThenCut, Effect::CutBefore].into_iter().enumerate() {
+            let case = Case::ordered(kind, &format!("{name}_{nth}_{number}")).await;
+            let when = format!("{effect:?} at {route:?} (passing {nth})");
+            struck(&case, Fault::at(route, effect).skip(nth), 1, &when).await;
+        }
+    }
+    let end = kind.end;
+    say(&format!("keys: {name} lost at each of {passings} passings, each ended as {end:?}"));
 }
 
 /// A lost or late answer of each kind to one kind of request.
@@ -74,6 +99,22 @@ async fn a_lost_answer_to_the_deletion_of_a_slot_ends_right() {
 async fn a_lost_answer_to_a_token_or_a_webhook_ends_right() {
     troubled(Key::InPlace, "token", Route::WhoAmI).await;
     troubled(Key::Alternating, "webhook", Route::Webhook).await;
+}
+
+/// The control, the look after the change, `verify`, and the looks before and after the end of the value before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_any_use_of_a_put_key_ends_right() {
+    at_each_passing(Kind::done(Key::InPlace), "token_passing", Route::WhoAmI, 6).await;
+    at_each_passing(Kind::done(Key::Alternating), "webhook_passing", Route::Webhook, 6).await;
+}
+
+/// Rolling back puts the value before again, or deletes the new one, and looks at both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_on_the_way_back_ends_right() {
+    at_each_passing(Kind::rolled_back(Key::InPlace), "put_passing", Route::PutSlot, 2).await;
+    at_each_passing(Kind::rolled_back(Key::Alternating), "delete_passing", Route::DeleteSlot, 1).await;
+    at_each_passing(Kind::rolled_back(Key::InPlace), "token_back", Route::WhoAmI, 4).await;
+    at_each_passing(Kind::rolled_back(Key::Alternating), "webhook_back", Route::Webhook, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,8 +25,26 @@ pub enum Key {
     InPlace,
     /// The engine makes it, and two slots take turns: a secret that webhooks are signed with.
     Alternating,
-    /// The same, by a plugin: a token in two slots that take turns.
+    /// The same with a token.
+    AlternatingToken,
+    /// The same by a plugin.
     Plugged,
+}
+
+impl Key {
+    fn is_issued(self) -> bool {
+        match self {
+            Key::Issued | Key::DisabledFirst => true,
+            Key::InPlace | Key::Alternating | Key::AlternatingToken | Key::Plugged => false,
+        }
+    }
+
+    fn alternates(self) -> bool {
+        match self {
+            Key::Alternating | Key::AlternatingToken | Key::Plugged => true,
+            Key::Issued | Key::DisabledFirst | Key::InPlace => false,
+        }
+    }
 }
 
 /// One kind of rotation, and whether it succeeds.
@@ -64,9 +82,10 @@ impl Case {
         house.settings(&format!("providers: [provider.yaml]\ndeadlines: {{ step: 3s, lease: 10s }}\n{plugin}"));
         let declaration = include_str!("../../examples/keyservice/provider.yaml");
         std::fs::write(house.path("provider.yaml"), declaration).expect("the folder is writable");
-        let (lines, first) = match kind.key {
-            Key::Issued | Key::DisabledFirst => issued::arrange(kind, &service, &house, name).await,
-            Key::InPlace | Key::Alternating | Key::Plugged => slots::arrange(kind, &service, &house, name).await,
+        let (lines, first) = if kind.key.is_issued() {
+            issued::arrange(kind, &service, &house, name).await
+        } else {
+            slots::arrange(kind, &service, &house, name).await
         };
         // A kill costs a try, and what is to succeed meets two.
         let attempts = if kind.end == End::Done { 3 } else { 2 };
@@ -89,11 +108,22 @@ impl Case {
         self.house.versions(&self.name).await.into_iter().find(|stored| stored.label == Some(label))
     }
 
+    /// Whether an application could use this value now.
+    async fn accepts(&self, value: &str) -> bool {
+        match self.kind.key {
+            Key::Alternating => slots::takes_webhook(self, value).await,
+            Key::Issued | Key::DisabledFirst | Key::InPlace | Key::AlternatingToken | Key::Plugged => {
+                self.service.accepts(value).await
+            }
+        }
+    }
+
     /// S1, S2, S3 and how many there may be, at this moment, seen from outside.
     async fn check(&self, when: &str) {
-        match self.kind.key {
-            Key::Issued | Key::DisabledFirst => issued::check(self, when).await,
-            Key::InPlace | Key::Alternating | Key::Plugged => slots::check(self, when).await,
+        if self.kind.key.is_issued() {
+            issued::check(self, when).await;
+        } else {
+            slots::check(self, when).await;
         }
     }
 
@@ -102,13 +132,14 @@ impl Case {
         self.check(when).await;
         let held = self.house.versions(&self.name).await;
         assert_eq!(held.len(), 1, "{when}: the store holds CURRENT alone");
-        let value = match self.kind.key {
-            Key::Issued | Key::DisabledFirst => issued::check_end(self, when, &held[0]).await,
-            Key::InPlace | Key::Alternating | Key::Plugged => slots::check_end(self, when, &held[0]).await,
+        let value = if self.kind.key.is_issued() {
+            issued::check_end(self, when, &held[0]).await
+        } else {
+            slots::check_end(self, when, &held[0]).await
         };
         let changed = value != self.first;
         assert_eq!(changed, self.kind.end == End::Done, "{when}");
-        assert_eq!(self.service.accepts(&self.first).await, !changed, "{when}: the first key");
+        assert_eq!(self.accepts(&self.first).await, !changed, "{when}: the first key");
         let values = [value, self.first.clone(), Options::default().admin_token];
         self.house.search(&values.into(), "");
     }

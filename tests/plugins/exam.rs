@@ -44,7 +44,12 @@ impl Slots {
         };
         let settings = Map::from_iter([("url".into(), self.service.url().into()), ("user".into(), self.user().into())]);
         let admin = Admin::Credential(Bundle::login("admin", Secret::new(token.to_owned())));
-        Target { settings, strategy, admin, generates: Some(Generates { length: 64, classes: 3, required: 0 }) }
+        Target {
+            settings,
+            strategy,
+            admin,
+            generates: Some(Generates { length: 64, classes: 3, required: 0, base64: true }),
+        }
     }
 }
 

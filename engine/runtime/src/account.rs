@@ -57,6 +57,7 @@ pub async fn target_of(
             length: recipe.length(),
             classes: recipe.classes(),
             required: policy.generate.require.len(),
+            base64: recipe.is_base64(),
         }),
     })
 }

@@ -186,6 +186,11 @@ impl PasswordRecipe {
         classes.iter().filter(|&&class| self.alphabet.iter().any(|&c| CharClass::of(c) == class)).count()
     }
 
+    /// Whether all characters that may occur are among the 64 of base64 (RFC 4648, section 4).
+    pub fn is_base64(&self) -> bool {
+        self.alphabet.iter().all(|&c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'))
+    }
+
     /// Which part of the candidates has every required class: by inclusion and exclusion over the classes missed.
     fn accepted(&self) -> f64 {
         let share_without = |from: &[char], missed: usize| {

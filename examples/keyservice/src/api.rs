@@ -223,7 +223,7 @@ async fn put_slot(
         let what = format!("the value of a slot has {SHORTEST_SLOT} to {LONGEST} visible ASCII characters");
         return Err(Refusal::UnfitValue(what));
     }
-    service.database.put_slot(&user, &slot, &value).await?;
+    service.database.put_slot(&user, &slot, &value, service.slots).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -248,7 +248,10 @@ async fn webhook(
 ) -> Result<StatusCode, Refusal> {
     let Path(user) = user?;
     let secrets = service.database.secrets(&user).await?;
-    let delivery = Delivery::of(&headers, &body).filter(|delivery| delivery.is_timely(now() / 1000));
+    let delivery = Delivery::of(&headers, &body);
+    if delivery.as_ref().is_some_and(|delivery| !delivery.is_timely(now() / 1000)) {
+        return Err(Refusal::Untimely);
+    }
     if delivery.is_some_and(|delivery| secrets.iter().any(|secret| delivery.is_signed_by(secret))) {
         return Ok(StatusCode::NO_CONTENT);
     }

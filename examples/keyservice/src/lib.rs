@@ -36,6 +36,8 @@ pub struct Options {
     pub admin_token: String,
     /// How many keys a user may have, enabled and disabled ones counted together.
     pub quota: usize,
+    /// How many slots a user may have.
+    pub slots: usize,
     /// How many keys a page has where the caller does not say.
     pub page: usize,
     /// How old a value must be before it is accepted (a slot's, too), as with a provider that is only eventually consistent.
@@ -51,6 +53,7 @@ impl Default for Options {
         Options {
             admin_token: "admin-token-of-the-example".to_owned(),
             quota: 2,
+            slots: 2,
             page: 50,
             propagation: Duration::ZERO,
             database: None,
@@ -79,6 +82,7 @@ pub enum StartError {
 struct Service {
     admin: [u8; value::DIGEST],
     quota: usize,
+    slots: usize,
     page: usize,
     database: Database,
     faults: Faults,
@@ -105,6 +109,7 @@ impl KeyService {
         let service = Arc::new(Service {
             admin: value::digest(&options.admin_token),
             quota: options.quota,
+            slots: options.slots,
             page: options.page,
             database: Database::open(options.database.as_deref(), options.propagation).await?,
             faults: Faults::new(),

@@ -23,8 +23,10 @@ pub(crate) enum Refusal {
     SlotsFull(usize),
     #[error("{0}")]
     UnfitValue(String),
-    #[error("none of the user's slots has signed this, or not within the last minutes")]
+    #[error("none of the user's slots has signed this")]
     Unsigned,
+    #[error("this was not signed within the last minutes, so that it says nothing of who did")]
+    Untimely,
     #[error("this value is another one's already")]
     ValueTaken,
     #[error("{0}")]
@@ -45,6 +47,8 @@ impl Refusal {
             Refusal::QuotaExceeded(_) | Refusal::SlotsFull(_) => (StatusCode::CONFLICT, "quota_exceeded"),
             Refusal::UnfitValue(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit_value"),
             Refusal::Unsigned => (StatusCode::UNAUTHORIZED, "invalid_signature"),
+            // No 401: the secret may be right, and one of two clocks wrong.
+            Refusal::Untimely => (StatusCode::BAD_REQUEST, "untimely"),
             Refusal::ValueTaken => (StatusCode::CONFLICT, "value_taken"),
             Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refusal::Random(_) | Refusal::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -1,4 +1,5 @@
-//! Slots: values of the caller's own choosing under names. Two a user, so that one may be replaced while the other is in use.
+//! Slots: values of the caller's own choosing under names. Two a user as a rule, so that one may be replaced while the other is in
+//! use.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -10,20 +11,17 @@ use crate::database::{Database, count, now, taken};
 use crate::refusal::Refusal;
 use crate::value;
 
-/// How many slots a user may have.
-pub(crate) const MOST: usize = 2;
-
 impl Database {
     /// Gives a slot this value, and makes the slot where there is none.
     ///
     /// # Errors
     /// The user has as many others as there may be, or the value is another slot's: nothing was changed.
-    pub(crate) async fn put_slot(&self, user: &str, slot: &str, value: &str) -> Result<(), Refusal> {
+    pub(crate) async fn put_slot(&self, user: &str, slot: &str, value: &str, limit: usize) -> Result<(), Refusal> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let others =
             sqlx::query_scalar("SELECT count(*) FROM slots WHERE owner = ? AND name <> ?").bind(user).bind(slot);
         let others = count(others.fetch_one(&mut *transaction).await?);
-        if others >= MOST {
+        if others >= limit {
             return Err(Refusal::SlotsFull(others));
         }
         let put = sqlx::query(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use keywheel_sdk::{Bundle, Effect, Retry, RotatorError, Secret};
 use reqwest::header::{DATE, HeaderName, RETRY_AFTER};
@@ -81,7 +82,7 @@ impl Json {
 
     /// Whether a path selects something: a value that is neither `null` nor `false`.
     pub fn selects(&self, path: &JsonPath) -> bool {
-        selects(&self.0, path)
+        path.query(&self.0).all().into_iter().any(|value| !value.is_null() && value.as_bool() != Some(false))
     }
 
     /// Whether there is nothing at a path: no match, `null`, or an empty text.
@@ -104,11 +105,6 @@ impl Json {
     pub fn secret(&self, path: &JsonPath) -> Option<Secret> {
         self.text(path).map(Secret::new)
     }
-}
-
-/// Whether a path selects something: a value that is neither `null` nor `false`.
-pub(crate) fn selects(value: &Value, path: &JsonPath) -> bool {
-    path.query(value).all().into_iter().any(|value| !value.is_null() && value.as_bool() != Some(false))
 }
 
 /// The one text or whole number at a path, where it is not empty.
@@ -251,17 +247,28 @@ fn code(value: &Value) -> Option<String> {
 
 /// How long the provider asks us to wait: in seconds, or until a time by its own clock (RFC 9110, 10.2.3).
 fn retry_after(reply: &Reply) -> Option<Duration> {
-    let header = |name: HeaderName| reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let text = header(RETRY_AFTER)?;
+    let text = header(reply, RETRY_AFTER)?;
     let asked = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let time = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
-            let seconds = time(text)?.as_second() - time(header(DATE)?)?.as_second();
+            let seconds = time(text)?.as_second() - date(reply)?.as_second();
             Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
         }
     };
     Some(asked.min(LONGEST_WAIT))
+}
+
+/// The time by the clock of whoever answered (RFC 9110, 6.6.1).
+pub(crate) fn date(reply: &Reply) -> Option<Timestamp> {
+    time(header(reply, DATE)?)
+}
+
+fn header(reply: &Reply, name: HeaderName) -> Option<&str> {
+    reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// The same failure, to be tried again without a person where the provider is at something else with what is to be changed.

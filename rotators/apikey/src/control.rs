@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use crate::access::Access;
 use crate::probe::ask;
 use crate::provider::PUBLIC;
+use crate::webhook;
 
 /// The code of a `verify` that cannot say no.
 pub(crate) const PROVES_NOTHING: &str = "verify-proves-nothing";
@@ -53,9 +54,11 @@ fn other(text: &str) -> Secret {
     // The padding of base64 stays, and so does the last character before it, of which some bits must be what they are.
     let unpadded = text.trim_end_matches('=').chars().count();
     let end = if unpadded < chars.len() { unpadded.saturating_sub(1) } else { unpadded };
-    let places: Vec<usize> = (0..end).rev().filter(|at| chars[*at].is_ascii_alphanumeric()).take(CHANGED).collect();
+    // Nor does it say anything that somebody could have wrong.
+    let begin = if text.starts_with(webhook::PREFIX) { webhook::PREFIX.len() } else { 0 };
+    let places: Vec<usize> = (begin..end).rev().filter(|at| chars[*at].is_ascii_alphanumeric()).take(CHANGED).collect();
     if places.is_empty()
-        && let Some(last) = chars[..end].last_mut()
+        && let Some(last) = chars.get_mut(begin..end).and_then(<[char]>::last_mut)
     {
         *last = 'x';
     }
@@ -98,6 +101,14 @@ mod tests {
             assert_eq!(changed, letters.clamp(1, CHANGED), "{text}: {wrong}");
             let hexadecimal = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
             assert!(!hexadecimal(text) || hexadecimal(&wrong), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn what_every_secret_begins_with_stays() {
+        for text in ["whsec_ab", "whsec_-.", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+            let wrong = other(text).expose(str::to_owned);
+            assert!(wrong.starts_with("whsec_") && wrong != text, "{text}: {wrong}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::answer::{Asks, Json, holds, no_answer, odd};
 use crate::clock;
 use crate::http::Failure;
 use crate::instant::{self, Day};
-use crate::list::list;
+use crate::list::list_with_ended;
 use crate::provider::{LastUsed, LastUsedRequest};
 
 /// As the provider tells it, which may be hours late. A date counts as its last second. `None` if never.
@@ -39,8 +39,9 @@ pub(crate) async fn last_used(
     Ok(used.map(|used| SystemTime::from(used).min(now)))
 }
 
+/// Also of one that has ended by itself meanwhile: it is the previous one whose last use is asked for.
 async fn in_list(access: &Access<'_>, id: &str) -> Result<Option<Timestamp>, RotatorError> {
-    let keys = list(access).await?;
+    let keys = list_with_ended(access).await?;
     let Some(key) = keys.into_iter().find(|key| key.key_id == *id) else {
         let message = format!("the provider's list does not show the key `{id}`, so when it was used is unknown");
         return Err(RotatorError::not_done(Retry::Never, "not-listed", message));

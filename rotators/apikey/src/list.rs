@@ -7,9 +7,10 @@ use keywheel_sdk::{Retry, RotatorError};
 use reqwest::Url;
 use reqwest::header::LINK;
 use serde_json::Value;
+use serde_json_path::JsonPath;
 
 use crate::access::Access;
-use crate::answer::{Asks, Json, holds, no_answer, odd, selects, text_at};
+use crate::answer::{Asks, Json, holds, no_answer, odd, text_at};
 use crate::http::Reply;
 use crate::last_used;
 use crate::provider::{LastUsed, List, Next, Provider};
@@ -25,6 +26,8 @@ pub(crate) struct Listed {
     pub tag: Option<String>,
     /// Where the list tells it: when it was last used, `None` if never, or why that is unknown.
     pub last_used: Result<Option<Timestamp>, String>,
+    /// It is over for good, and as good as not there but to whom asks about it.
+    pub ended: bool,
 }
 
 /// Where the next page is.
@@ -37,8 +40,18 @@ enum Turn {
 /// Asks for the whole list, and leaves out what the declaration takes for ended.
 ///
 /// # Errors
-/// The list could not be had in full, or is not what the declaration says: it is never taken for a shorter one.
+/// As [`list_with_ended`].
 pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorError> {
+    let mut keys = list_with_ended(access).await?;
+    keys.retain(|key| !key.ended);
+    Ok(keys)
+}
+
+/// Asks for the whole list.
+///
+/// # Errors
+/// The list could not be had in full, or is not what the declaration says: it is never taken for a shorter one.
+pub(crate) async fn list_with_ended(access: &Access<'_>) -> Result<Vec<Listed>, RotatorError> {
     let declared = declared(access)?;
     let mut turn = match &declared.next {
         Next::Page { parameter, first } => Turn::Parameter(parameter.clone(), first.to_string()),
@@ -72,8 +85,7 @@ pub(crate) async fn list(access: &Access<'_>) -> Result<Vec<Listed>, RotatorErro
         let before = ids.len();
         for item in items {
             let key = listed(access, declared, item)?;
-            let ended = declared.ended.as_ref().is_some_and(|ended| selects(item, ended));
-            if ids.insert(key.key_id.clone()) && !ended {
+            if ids.insert(key.key_id.clone()) {
                 keys.push(key);
             }
         }
@@ -101,7 +113,27 @@ fn listed(access: &Access<'_>, declared: &List, item: &Value) -> Result<Listed, 
         LastUsed::Each(at) => last_used::read(item, at),
         LastUsed::Unknown | LastUsed::Request(_) => Ok(None),
     };
-    Ok(Listed { key_id, tag: declared.tag.as_ref().and_then(|tag| text_at(item, tag)), last_used })
+    let tag = declared.tag.as_ref().and_then(|tag| text_at(item, tag));
+    let ended = declared.ended.as_ref().map_or(Ok(false), |at| ended(item, at))?;
+    Ok(Listed { key_id, tag, last_used, ended })
+}
+
+/// Whether a key says that it is over: by `true` as such or as a text, or by anything else that is selected, such as when it
+/// ended or the element that a filter finds. A number alone may be a time or say no.
+fn ended(item: &Value, at: &JsonPath) -> Result<bool, RotatorError> {
+    let mut number = false;
+    for value in at.query(item).all() {
+        match value {
+            Value::Bool(true) | Value::Array(_) | Value::Object(_) => return Ok(true),
+            Value::String(text) if !matches!(text.as_str(), "" | "false") => return Ok(true),
+            Value::Number(_) => number = true,
+            Value::Null | Value::Bool(false) | Value::String(_) => {}
+        }
+    }
+    if number {
+        return Err(odd("whether a key has ended is neither `true` nor `false` where `each.ended` says, but a number"));
+    }
+    Ok(false)
 }
 
 fn next(how: &Next, json: &Json, reply: &Reply, page: usize, items: usize) -> Result<Turn, RotatorError> {

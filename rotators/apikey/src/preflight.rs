@@ -9,7 +9,7 @@ use crate::list::{Listed, list};
 use crate::probe::ask;
 use crate::provider::{Auth, Made, Put};
 use crate::template::Variable;
-use crate::webhook;
+use crate::webhook::{self, UNFIT};
 
 /// Reads only. That the admin may also make and delete keys is seen when it does.
 pub(crate) async fn preflight(
@@ -109,6 +109,10 @@ fn accepted(answer: Answer) -> Finding {
         Answer::No { reason } | Answer::Partly { reason } => {
             let hint = "somebody has deleted it, or the secret holds another target's key";
             found(Severity::Warning, format!("the live key is refused: {reason}"), hint)
+        }
+        Answer::Unknown(error) if error.code == UNFIT => {
+            let hint = "replace it by hand, where it is accepted and in the secret store";
+            found(Severity::Error, format!("the live key cannot be asked about: {}", error.message), hint)
         }
         Answer::Unknown(error) => {
             found(Severity::Warning, format!("whether the live key is accepted is unknown: {}", error.message), "")

@@ -1,11 +1,16 @@
 //! `probe`: does the provider accept this key?
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use keywheel_sdk::{Answer, Bundle, Call, Effect, Retry, RotatorError};
 
 use crate::ApiKeyRotator;
 use crate::access::Access;
-use crate::answer::{Asks, Json, holds};
+use crate::answer::{Asks, Json, date, holds};
+use crate::clock;
 use crate::http::{Failure, Reply};
+use crate::provider::{Auth, Made};
 use crate::wait::Patience;
 use crate::webhook::UNFIT;
 
@@ -14,27 +19,40 @@ pub(crate) const STILL_ACCEPTED: &str = "still-accepted";
 /// The code of an answer about another key than the one that was asked about.
 pub(crate) const OTHER_KEY: &str = "other-key";
 
+/// From here on a receiver of webhooks may take ours for old ones, or for none yet: it has a tolerance of its own, of five minutes
+/// as a rule (<https://docs.svix.com/receiving/verifying-payloads/why>).
+const CLOCKS_DIFFER: Duration = Duration::from_secs(4 * 60);
+
 /// Uses the key as an application would, once.
+///
+/// What the engine makes it asks about while it is a candidate or was one. What signs nothing is refused before it is put, so that
+/// nobody can have taken it from us, and a doubt about it ends.
 pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: &Bundle) -> Answer {
-    match Access::of(rotator, call) {
-        Ok(access) => ask(&access, credential).await,
-        Err(error) => Answer::Unknown(error),
+    let access = match Access::of(rotator, call) {
+        Ok(access) => access,
+        Err(error) => return Answer::Unknown(error),
+    };
+    match (ask(&access, credential).await, &access.provider.made) {
+        (Answer::Unknown(error), Made::Engine(_)) if error.code == UNFIT => Answer::No { reason: error.message },
+        (answer, Made::Engine(_) | Made::Provider(_)) => answer,
     }
 }
 
-/// `Yes` and `No` only for the answers that the declaration gives that meaning.
+/// `Yes` and `No` only for the answers that the declaration gives that meaning. What cannot be asked about is unknown: somebody may
+/// have put by hand what no signature can be made of here, and the provider may accept it.
 pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
     let verify = &access.provider.verify;
     let outgoing = match access.request(&verify.request, Some(key)).await {
         Ok(outgoing) => outgoing,
-        // What signs nothing lets nobody in, whoever keeps it.
-        Err(error) if error.code == UNFIT => return Answer::No { reason: error.message },
         Err(error) => return Answer::Unknown(error),
     };
     let reply = match access.send(outgoing).await.map_err(Failure::of_question) {
         Ok(reply) => reply,
         Err(error) => return Answer::Unknown(error),
     };
+    if let Some(error) = other_time(access, &reply) {
+        return Answer::Unknown(error);
+    }
     match meaning(access, &reply, key) {
         Some(Ok(true)) => return Answer::Yes,
         Some(Ok(false)) => {
@@ -51,6 +69,25 @@ pub(crate) async fn ask(access: &Access<'_>, key: &Bundle) -> Answer {
             RotatorError::not_done(Retry::Never, &format!("status-{}", reply.status), message)
         }
         _ => access.refusal(verify.request.name, &reply, Some(key), Asks::Proof),
+    })
+}
+
+/// A refusal that may be for the time alone: a signature of a webhook is good for minutes, and the two clocks differ by as much.
+fn other_time(access: &Access<'_>, reply: &Reply) -> Option<RotatorError> {
+    let request = &access.provider.verify.request;
+    if !matches!(request.auth, Auth::Webhook(_)) || request.expect.contains(&reply.status) {
+        return None;
+    }
+    let ahead = date(reply)?.as_second() - Timestamp::try_from(clock::now()).ok()?.as_second();
+    (ahead.unsigned_abs() > CLOCKS_DIFFER.as_secs()).then(|| {
+        let message = format!(
+            "the provider answered {} to `verify`, and its clock is {} s {} of ours, so that it may have refused the time of the \
+             signature and not the secret; set the clock that is wrong",
+            reply.status,
+            ahead.unsigned_abs(),
+            if ahead > 0 { "ahead" } else { "behind" },
+        );
+        RotatorError::not_done(Retry::Now, "clock", message)
     })
 }
 
@@ -134,6 +171,24 @@ pub(crate) async fn see_refused(access: &Access<'_>, key: &Bundle) -> Result<(),
         };
         if !patience.wait().await {
             return Err(failure);
+        }
+    }
+}
+
+/// Whether a key is refused that nothing has ended: a change that was on its way may need the whole time of a new one to show.
+///
+/// # Errors
+/// No answer could be had. Nothing was changed.
+pub(crate) async fn stays_refused(access: &Access<'_>, key: &Bundle) -> Result<bool, RotatorError> {
+    let mut patience = Patience::of(access);
+    loop {
+        match ask(access, key).await {
+            Answer::No { .. } => {}
+            Answer::Yes | Answer::Partly { .. } => return Ok(false),
+            Answer::Unknown(error) => return Err(error),
+        }
+        if !patience.wait().await {
+            return Ok(true);
         }
     }
 }

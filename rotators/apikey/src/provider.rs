@@ -33,6 +33,7 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///   - `webhook: { secret }`: a signature over the body, as [Standard Webhooks] has it. The secret is base64 of 24 to 64 bytes,
 ///     with or without `whsec_` before it. Where the engine makes it, policies write `generate: { length: 64, charset:
 ///     alphanumeric }`, or another length from 32 to 84 that 4 divides; one that is unfit is refused before anything is changed.
+///     In `verify` it holds the key's. A refusal by whoever has another time than we, by its `Date`, says nothing of the secret.
 /// - `headers`: sent with all requests.
 /// - `answers: xml` where they are no JSON. For JSONPath an element without elements in it is its text, another one is a map from
 ///   each name to the list of the elements of that name; `$` is the outermost. So `$.Result[0].Key[0].Id[0]` is a text, and
@@ -48,7 +49,8 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///     `null` becomes an empty text. `quota`: statuses that mean no further key. `idempotency_key`: a header that gets another
 ///     value with each try.
 ///   - `list`. `items`: `$.keys[*]`; `each`: where one holds its `key_id` and `tag`, and if need be `ended`, which selects
-///     something in a key that is over for good and still listed: it is as if it were not there; `next`:
+///     something in a key that is over for good and still listed: it is as if it were not there, but for when it was last used. `false`
+///     as a text is no more than `false`, and a number is refused; `next`:
 ///     `{ cursor: "$.next", parameter: cursor }` (with `more: "$.has_more"` where the last page has a cursor, too),
 ///     `{ link: true }` or `{ page: page, first: 1 }`.
 ///   - `verify` logs in with the key. `refused`: the statuses that a wrong key is answered with. `key_id` (JSONPath): where the
@@ -291,6 +293,32 @@ pub(crate) struct Request {
     pub expect: Vec<u16>,
     /// What an answer with such a status must hold to be believed.
     pub holds: Option<JsonPath>,
+}
+
+impl Request {
+    /// Whether a setting stands in it. A login says who asks, and not about what.
+    pub fn uses(&self, setting: &str) -> bool {
+        let named =
+            self.query.iter().map(|(_, template)| template).chain(self.headers.iter().map(|(_, template)| template));
+        let around = self.base.iter().chain([&self.path]).chain(named).any(|template| template.uses(setting));
+        around
+            || match &self.body {
+                Body::Nothing => false,
+                Body::Json(json) => json.uses(setting),
+                Body::Form(fields) => fields.iter().any(|(_, template)| template.uses(setting)),
+            }
+    }
+}
+
+impl Json {
+    fn uses(&self, setting: &str) -> bool {
+        match self {
+            Json::Plain(_) => false,
+            Json::Text(template) => template.uses(setting),
+            Json::List(items) => items.iter().any(|item| item.uses(setting)),
+            Json::Map(entries) => entries.iter().any(|(_, item)| item.uses(setting)),
+        }
+    }
 }
 
 /// What an answer says by its status, where that does not tell enough with what it holds.

@@ -8,12 +8,13 @@ use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError, Secret, Shape};
 use crate::ApiKeyRotator;
 use crate::access::Access;
 use crate::answer::{Asks, after_change, busy, holds, says};
-use crate::control::see_wrong_refused;
+use crate::control::{PROVES_NOTHING, see_wrong_refused};
 use crate::http::Failure;
-use crate::probe::{ask, see_accepted, see_refused};
+use crate::probe::{STILL_ACCEPTED, ask, see_accepted, see_refused, stays_refused};
 use crate::provider::Put;
 use crate::remove::{end, remove};
 use crate::restore::differ;
+use crate::webhook::UNFIT;
 
 /// Puts the candidate's password, and sees that it is accepted. Before that, and before readers meet the gap of a change in
 /// place, a wrong password must be refused.
@@ -46,6 +47,11 @@ async fn provable(access: &Access<'_>, candidate: &Bundle, current: Option<&Bund
     })
 }
 
+fn unseen(error: RotatorError) -> RotatorError {
+    let message = format!("the live credential could not be seen to be accepted again: {}", error.message);
+    RotatorError { message, ..error }
+}
+
 /// In place: the password is `current`'s again, or one that nobody knows where there is none. Alternating: the candidate's account
 /// is deleted. Then proved. May be repeated, and is fine if `apply` never happened.
 pub(crate) async fn restore(
@@ -64,26 +70,54 @@ pub(crate) async fn restore(
                 differ(&access, candidate, current, "candidate")?;
             }
             remove(&access, candidate).await?;
-            see_refused(&access, candidate).await
+            ended(&access, candidate).await
         }
         (Shape::InPlace | Shape::Overlapping, Some(current)) => {
             if current.password()?.same_as(candidate.password()?) {
                 let message = "candidate and current are the same: there is nothing to restore";
                 return Err(RotatorError::not_done(Retry::Never, "same-key", message));
             }
+            // Nor could it be seen afterwards that one is accepted of which no signature can be made.
+            access.request(&access.provider.verify.request, Some(current)).await.map_err(unseen)?;
             put(&access, declared, current).await?;
             see_accepted(&access, current).await.map_err(after_change)?;
-            see_refused(&access, candidate).await
+            ended(&access, candidate).await
         }
-        (Shape::InPlace | Shape::Overlapping, None) => match ask(&access, candidate).await {
-            Answer::No { .. } => Ok(()),
-            Answer::Yes | Answer::Partly { .. } => {
-                // The account may be older than the policy, so that it stays, with all that it may do.
-                put(&access, declared, &unknown_to_all(candidate)?).await?;
-                see_refused(&access, candidate).await
+        // The account may be older than the policy, so that it stays with all that it may do, and with its password while the
+        // candidate is not seen to be that.
+        (Shape::InPlace | Shape::Overlapping, None) => {
+            if !fits(&access, candidate).await? || stays_refused(&access, candidate).await? {
+                return Ok(());
             }
-            Answer::Unknown(error) => Err(error),
+            put(&access, declared, &unknown_to_all(candidate)?).await?;
+            ended(&access, candidate).await
+        }
+    }
+}
+
+/// Whether `verify` can be asked about a candidate. If not, it was never put.
+async fn fits(access: &Access<'_>, candidate: &Bundle) -> Result<bool, RotatorError> {
+    match access.request(&access.provider.verify.request, Some(candidate)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code == UNFIT => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sees that the candidate is refused.
+///
+/// # Errors
+/// It is still accepted, or no answer could be had. Where any is accepted it will be for ever, until a person mends that.
+async fn ended(access: &Access<'_>, candidate: &Bundle) -> Result<(), RotatorError> {
+    if !fits(access, candidate).await.map_err(after_change)? {
+        return Ok(());
+    }
+    match see_refused(access, candidate).await {
+        Err(error) if error.code == STILL_ACCEPTED => match see_wrong_refused(access, candidate).await {
+            Err(why) if why.code == PROVES_NOTHING => Err(after_change(why)),
+            Ok(()) | Err(_) => Err(error),
         },
+        seen => seen,
     }
 }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::check::base_url;
 use crate::duration;
-use crate::provider::{Auth, Made, Provider, ValueKind};
+use crate::provider::{Auth, Made, Provider, SettingSpec, ValueKind};
 use crate::template::{Place, Template, Values, setting};
 
 /// What a policy writes where keys hold no tag.
@@ -92,14 +92,23 @@ pub(crate) fn address(
     base_url(&text).map_err(|why| format!("the provider's address {why}"))
 }
 
-/// Where keys are made and for whom, with defaults filled in, and what they are called there.
+/// Where keys are made and for whom, with defaults filled in, and what they are called there. Where the engine makes the value it
+/// is who puts it that counts: by whatever request two policies see that it is accepted, it is one account.
 pub(crate) fn place(provider: &Provider, map: &Map<String, Value>) -> TargetPlace {
     let making = provider.requests().next().and_then(|request| request.base.as_ref());
     let base = making.unwrap_or(&provider.base_url);
+    let says_where = |name: &str| match &provider.made {
+        Made::Provider(_) => true,
+        Made::Engine(put) => {
+            [&put.request, &provider.delete.request].iter().any(|request| request.uses(name))
+                || provider.headers.iter().any(|(_, template)| template.uses(name))
+        }
+    };
     let address = address(provider, base, map).map(String::from).unwrap_or_default();
     let mut owner = vec![address.trim_end_matches('/').to_owned()];
     let part_of_address = |name: &str| base.variables().any(|variable| variable.name() == format!("target.{name}"));
-    for spec in provider.settings.iter().filter(|spec| spec.names_target && !part_of_address(&spec.name)) {
+    let further = |spec: &&SettingSpec| spec.names_target && !part_of_address(&spec.name) && says_where(&spec.name);
+    for spec in provider.settings.iter().filter(further) {
         if let Some(value) = setting(&provider.settings, map, &spec.name) {
             owner.push(format!("{}={}", spec.name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
         }

@@ -7,7 +7,7 @@ use keywheel_sdk::{Answer, Bundle, Call, Retry, RotatorError};
 use crate::ApiKeyRotator;
 use crate::access::Access;
 use crate::answer::after_change;
-use crate::list::{Listed, list};
+use crate::list::{Listed, list, list_with_ended};
 use crate::probe::ask;
 use crate::remove::remove;
 use crate::wait::Patience;
@@ -47,7 +47,7 @@ pub(crate) async fn sweep(
             Ours::Tagged(rotations.map(|rotation| tag.of(rotation)).collect())
         }
     };
-    let listed = list(&access).await?;
+    let (ended, listed): (Vec<_>, Vec<_>) = list_with_ended(&access).await?.into_iter().partition(|key| key.ended);
     if !listed.iter().any(|key| ours.has(key)) {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(crate) async fn sweep(
         Ours::All => see_one_unknown(held, &orphans)?,
     }
     if let Some(live) = live {
-        see_listed(&access, &listed, live, &ours).await?;
+        see_listed(&access, &listed, &ended, live, &ours).await?;
     }
     let mut deleted = false;
     for orphan in orphans {
@@ -111,13 +111,24 @@ fn see_one_unknown(held: usize, orphans: &[&str]) -> Result<(), RotatorError> {
 
 /// The live key must be in the list under the id by which it is known. One that a tagged list does not show may be gone: then the
 /// provider refuses it. Where keys hold no tag, what is there instead of it could be anybody's.
-async fn see_listed(access: &Access<'_>, listed: &[Listed], live: &Bundle, ours: &Ours) -> Result<(), RotatorError> {
+async fn see_listed(
+    access: &Access<'_>,
+    listed: &[Listed],
+    ended: &[Listed],
+    live: &Bundle,
+    ours: &Ours,
+) -> Result<(), RotatorError> {
     let id = access.key_id(live)?;
     if listed.iter().any(|key| key.key_id == id) {
         return Ok(());
     }
+    let has_ended = ended.iter().any(|key| key.key_id == id);
+    let shown = match has_ended {
+        true => format!("shows the live key `{id}` as ended"),
+        false => format!("does not show the live key `{id}`"),
+    };
     let not_listed = |what: &str| {
-        let message = format!("the provider's list does not show the live key `{id}`, {what}");
+        let message = format!("the provider's list {shown}, {what}");
         Err(RotatorError::not_done(Retry::Never, "not-listed", message))
     };
     match ours {
@@ -128,6 +139,9 @@ async fn see_listed(access: &Access<'_>, listed: &[Listed], live: &Bundle, ours:
     }
     match ask(access, live).await {
         Answer::No { .. } => Ok(()),
+        Answer::Yes | Answer::Partly { .. } if has_ended => {
+            not_listed("and the provider accepts it, so none is deleted; see `each.ended` in the declaration")
+        }
         Answer::Yes | Answer::Partly { .. } => not_listed(
             "and the provider accepts it, so none is deleted: it may be there by another id; see `each` in the declaration",
         ),

@@ -95,6 +95,11 @@ impl Template {
         })
     }
 
+    /// Whether a setting is among them.
+    pub fn uses(&self, setting: &str) -> bool {
+        self.variables().any(|variable| matches!(variable, Variable::Target(name) if name == setting))
+    }
+
     /// The text with `stand_in` for each variable.
     pub fn with_all(&self, stand_in: &str) -> String {
         let text = |part: &Part| match part {

@@ -74,6 +74,8 @@ pub struct Generates {
     pub classes: usize,
     /// How many occur in each password.
     pub required: usize,
+    /// All characters that may occur are among the 64 of base64 (RFC 4648, section 4).
+    pub base64: bool,
 }
 
 /// One check of the policy's `verify:` list.

@@ -26,7 +26,7 @@ fn target() -> Target {
             create_missing: false,
         },
         admin: Admin::Credential(login("admin", "admin-canary")),
-        generates: Some(Generates { length: 40, classes: 3, required: 0 }),
+        generates: Some(Generates { length: 40, classes: 3, required: 0, base64: false }),
     }
 }
 
@@ -50,7 +50,7 @@ fn a_call_is_written_as_it_is_documented() {
             "settings": { "host": "db" },
             "strategy": { "alternating": { "users": ["a", "b"], "grant_parity": "require", "create_missing": false } },
             "admin": { "username": "admin", "password": "admin-canary" },
-            "generates": { "length": 40, "classes": 3, "required": 0 },
+            "generates": { "length": 40, "classes": 3, "required": 0, "base64": false },
         },
         "candidate": { "username": "b", "password": "new\n\"ß" },
         "current": { "username": "a", "password": "old" },

@@ -3,8 +3,9 @@
 use super::Check;
 use super::request::Scope;
 use crate::document::{AuthDocument, HeaderDocument, OAuth2Document, SigV4Document};
-use crate::provider::{Auth, OAuth2, SigV4};
+use crate::provider::{Auth, OAuth2, PUBLIC, SigV4};
 use crate::spanned::Spanned;
+use crate::template::Variable;
 
 const WAYS: &str = "`bearer`, `basic`, `header`, `headers`, `oauth2`, `sigv4` or `webhook`";
 
@@ -40,7 +41,20 @@ impl Check<'_> {
             (None, None, None, None, Some(grant), None, None) => self.oauth2(grant, scope),
             (None, None, None, None, None, Some(signer), None) => self.sigv4(signer, scope),
             (None, None, None, None, None, None, Some(signer)) => {
-                self.template(&signer.secret, scope).map(Auth::Webhook)
+                let secret = self.template(&signer.secret, scope)?;
+                let is_key =
+                    |variable: &Variable| matches!(variable, Variable::Key(field) if !PUBLIC.contains(&field.as_str()));
+                if scope == Scope::Verify && !secret.variables().any(is_key) {
+                    let message =
+                        "another secret than the key's signs `verify`, so that a wrong key would sign as well";
+                    self.wrong(
+                        signer.secret.referenced,
+                        message,
+                        "sign with the key: `webhook: { secret: \"${key.…}\" }`",
+                    );
+                    return None;
+                }
+                Some(Auth::Webhook(secret))
             }
             _ => {
                 self.wrong(auth.referenced, "`auth` says how in one way", WAYS);

@@ -266,6 +266,14 @@ impl Check<'_> {
         let base = document.base_url.as_ref().map(|base| self.base(base));
         let method = self.method(&document.method);
         let path = self.path(&document.path, scope.address());
+        if document.path.value.is_empty() && document.base_url.is_none() {
+            let message = "without a path all such requests go to the same address, whatever they are about";
+            self.wrong(
+                document.path.referenced,
+                message,
+                "write a path, or beside it a `base_url` that is the whole address",
+            );
+        }
         let query = self.pairs(&document.query, scope.address());
         let expect = self.statuses(Some(document.expect), 200..=299, "expect");
         if expect.as_ref().is_some_and(Vec::is_empty) {

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use keywheel_apikey::{ApiKeyRotator, shipped};
 use keywheel_keyservice::{Effect, Fault, KeyService, Options, Route, Struck};
 use keywheel_sdk::{
-    Admin, Answer, Bundle, Call, Effect as Happened, Generates, GrantParity, Retry, Rotator, Secret, Severity,
-    Strategy, Target,
+    Admin, Answer, Bundle, Call, Effect as Happened, Generates, GrantParity, Retry, RevokeHow, Rotator, Secret,
+    Severity, Strategy, Target,
 };
 use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
 use serde_json::{Map, Value, json};
@@ -117,7 +117,7 @@ impl Slots {
             settings: self.kind.settings(&self.service.url(), &self.user()),
             strategy,
             admin: Admin::Credential(Bundle::new().with("token", Secret::new(token.to_owned()))),
-            generates: Some(Generates { length: 64, classes: 3, required: 0 }),
+            generates: Some(Generates { length: 64, classes: 3, required: 0, base64: true }),
         }
     }
 }
@@ -268,12 +268,57 @@ async fn what_signs_no_webhook_is_settled_and_rolled_back_like_any_other() {
     }
 }
 
+/// 12 bytes, put by hand: this receiver takes them, and we sign with 24 and more only.
+const BY_HAND: &str = "aGFuZHNlY3JldDEx";
+
+/// It may well be accepted, so that nothing is put over it or in its place that could not be seen to succeed.
+#[tokio::test]
+async fn a_live_secret_that_we_cannot_sign_with_is_not_taken_for_refused() {
+    let slots = Slots::new(Kind::Webhook, false, Options::default()).await;
+    let Stage { target, .. } = slots.stage().await;
+    slots.put("a", BY_HAND).await;
+    let (current, candidate) = (login("a", BY_HAND.to_owned()), login("a", Kind::Webhook.password("candidate")));
+    let changes = Fault::at(Route::PutSlot, Effect::CutBefore).or_at(Route::DeleteSlot);
+    let changes = slots.service.faults().arm(changes);
+    let error = slots.rotator.restore(&call(&target), &candidate, Some(&current)).await.unwrap_err();
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Happened::None, Retry::Never, "unfit-secret"));
+    assert!(error.message.starts_with("the live credential could not be seen to be accepted again"), "{error}");
+    assert_eq!(changes.count(), 0);
+    slots.service.faults().disarm();
+    // Nor is it believed to have ended.
+    slots.put("a", &Kind::Webhook.password("candidate")).await;
+    let how = RevokeHow { disable: false, terminate_sessions: false };
+    let error = slots.rotator.revoke(&call(&target), &current, &candidate, how).await.unwrap_err();
+    assert_eq!((error.retry, error.code.as_str()), (Retry::Never, "unfit-secret"));
+}
+
+/// Only a person can mend a receiver that looks at no signature: whoever tried again would do so for ever.
+#[tokio::test]
+async fn where_any_webhook_is_accepted_rolling_back_is_for_a_person() {
+    for alternates in [true, false] {
+        let slots = Slots::new(Kind::Webhook, alternates, Options::default()).await;
+        let Stage { target, current, candidate, .. } = slots.stage().await;
+        let Candidate::Given(candidate) = candidate else { panic!("it is given") };
+        slots.rotator.apply(&call(&target), &candidate, Some(&current)).await.unwrap();
+        let any = Effect::Answer { status: 204, retry_after: None };
+        slots.service.faults().arm(Fault::at(Route::Webhook, any).times(1000));
+        let error = slots.rotator.restore(&call(&target), &candidate, Some(&current)).await.unwrap_err();
+        let expected = (Happened::Unknown, Retry::Never, "verify-proves-nothing");
+        assert_eq!((error.effect, error.retry, error.code.as_str()), expected, "{error}");
+        slots.service.faults().disarm();
+        assert!(slots.accepts(&current).await && !slots.accepts(&candidate).await, "it was restored all the same");
+        // As soon as it looks again.
+        slots.rotator.restore(&call(&target), &candidate, Some(&current)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn preflight_looks_at_what_the_policy_makes() {
     let slots = Slots::new(Kind::Webhook, true, Options::default()).await;
     let Stage { mut target, current, .. } = slots.stage().await;
-    for (length, classes, errors) in [(64, 3, 0), (40, 4, 1), (42, 3, 1)] {
-        target.generates = Some(Generates { length, classes, required: 0 });
+    // Letters, digits, `+` and `/` are four classes, and lower case with `_` are two.
+    for (length, classes, base64, errors) in [(64, 3, true, 0), (64, 4, true, 0), (40, 2, false, 1), (42, 3, true, 1)] {
+        target.generates = Some(Generates { length, classes, required: 0, base64 });
         let findings = slots.rotator.preflight(&call(&target), Some(&current)).await.unwrap();
         let found: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
         assert_eq!(found.len(), errors, "{findings:?}");
@@ -282,4 +327,10 @@ async fn preflight_looks_at_what_the_policy_makes() {
         );
         assert!(findings.iter().any(|finding| finding.what == "the live key is accepted"), "{findings:?}");
     }
+    target.generates = None;
+    let findings = slots.rotator.preflight(&call(&target), Some(&login("a", BY_HAND.to_owned()))).await.unwrap();
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, Severity::Error, "a rotation would fail");
+    assert!(finding.what.starts_with("the live key cannot be asked about: "), "{finding:?}");
+    assert!(finding.hint.contains("by hand") && !finding.what.contains(BY_HAND), "{finding:?}");
 }

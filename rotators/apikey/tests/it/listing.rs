@@ -1,5 +1,7 @@
 //! The list: whole, or not at all.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use keywheel_sdk::{Effect, Retry, Rotator};
 use serde_json::json;
 
@@ -183,6 +185,61 @@ async fn a_key_that_is_over_is_as_if_it_were_not_there() {
     fake.rotator.sweep(&call(&target), &[], &[]).await.unwrap();
     assert_eq!(fake.ids(), ["k0", "k1", "k3", "k4"]);
     assert_eq!(fake.count("delete"), 1, "nobody asks for the end of what has ended");
+}
+
+#[tokio::test]
+async fn a_key_that_is_over_was_used_as_any_other() {
+    let each = "tag: \"$.name\", ended: \"$[?$.name == 'over']\", last_used: \"$.used\"";
+    let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", each)).await;
+    let target = fake.target(json!({}));
+    let key = fake.has("old", Some("over"));
+    fake.scene().keys[0].used = Some(json!(1_700_000_000));
+    let used = fake.rotator.last_used(&call(&target), &key).await.unwrap();
+    assert_eq!(used, Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    fake.scene().keys.clear();
+    assert_eq!(fake.rotator.last_used(&call(&target), &key).await.unwrap_err().code, "not-listed");
+}
+
+#[tokio::test]
+async fn where_the_live_key_is_over_in_the_list_alone_it_says_so() {
+    let each = "tag: \"$.name\", ended: \"$[?$.name == 'over']\"";
+    let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", each)).await;
+    let target = fake.target(json!({}));
+    let live = fake.has("live", Some("over"));
+    fake.has("orphan", Some("keywheel:r-1"));
+    let error = fake.rotator.sweep(&call(&target), &[], &[&live]).await.unwrap_err();
+    assert_eq!((error.effect, error.retry, error.code.as_str()), (Effect::None, Retry::Never, "not-listed"));
+    assert!(error.message.contains("shows the live key `live` as ended"), "{error}");
+    assert!(error.message.ends_with("see `each.ended` in the declaration"), "{error}");
+    assert_eq!(fake.count("delete"), 0);
+}
+
+#[tokio::test]
+async fn whether_a_key_is_over_is_said_in_words() {
+    let fake = Fake::with(&DECLARATION.replace("tag: \"$.name\"", "tag: \"$.name\", ended: \"$.used\"")).await;
+    let target = fake.target(json!({}));
+    fake.has("k", Some("keywheel:r-0"));
+    for (said, over) in [
+        (json!(true), Some(true)),
+        (json!("true"), Some(true)),
+        (json!("2026-01-01"), Some(true)),
+        (json!(false), Some(false)),
+        (json!("false"), Some(false)),
+        (json!(""), Some(false)),
+        (json!(null), Some(false)),
+        (json!(0), None),
+        (json!(1), None),
+    ] {
+        fake.scene().keys[0].used = Some(said.clone());
+        let findings = fake.rotator.preflight(&call(&target), None).await.unwrap();
+        match over {
+            Some(over) => {
+                let what = format!("the admin sees {} keys", u8::from(!over));
+                assert!(findings[0].what.starts_with(&what), "{said}: {findings:?}");
+            }
+            None => assert!(findings[0].what.contains("but a number"), "{said}: {findings:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,28 @@ async fn it_is_described_as_what_it_is() {
     assert!(fake.scene().log.is_empty());
 }
 
+/// Two policies that put into one account must be seen to, however each sees that its value is accepted.
+#[tokio::test]
+async fn whose_an_account_is_says_who_puts_it() {
+    let declaration = DECLARATION
+        .replace("user: {", "verify_url: { required: true, names_target: true, help: where it is used }\n  realm: {")
+        .replace("{ password: \"${key.password}\" }", "{ password: \"${key.password}\", in: [\"${target.realm}\"] }")
+        .replace("path: /v1/whoami", "base_url: \"${target.verify_url}\"\n    path: /v1/whoami");
+    let fake = Fake::with(&declaration).await;
+    let owner = |url: &str, verify: &str, realm: &str| {
+        let settings = json!({ "url": url, "verify_url": verify, "realm": realm });
+        fake.rotator.place(settings.as_object().unwrap()).owner
+    };
+    let here = owner("https://h/slots", "https://h", "r");
+    assert_eq!(here, "https://h/slots realm=r");
+    for same in [owner("https://h/slots/", "https://h/", "r"), owner("https://H/slots", "https://elsewhere", "r")] {
+        assert_eq!(same, here);
+    }
+    for other in [owner("https://h/slots2", "https://h", "r"), owner("https://h/slots", "https://h", "q")] {
+        assert_ne!(other, here);
+    }
+}
+
 #[tokio::test]
 async fn in_place_a_password_replaces_the_one_before() {
     let fake = fake(&[("app", "canary-old"), ("other", "x")]).await;
@@ -145,6 +167,57 @@ async fn in_place_with_nothing_before_nobody_knows_the_password_afterwards() {
         assert_ne!(password, "canary-new-0123456789");
     }
     assert_eq!(fake.count("put"), 2);
+}
+
+/// A password whose answer was lost is not known everywhere at once.
+#[tokio::test]
+async fn in_place_a_refusal_counts_after_the_time_that_a_candidate_may_take() {
+    let fake = Fake::with(&format!("{DECLARATION}propagation: 2s\n")).await;
+    let target = in_place(&fake);
+    fake.scene().accounts = pairs(&[("app", "canary-new-0123456789")]);
+    fake.scene().lag = 2;
+    fake.rotator.restore(&call(&target), &login("app", "canary-new-0123456789"), None).await.unwrap();
+    assert_ne!(accounts(&fake), pairs(&[("app", "canary-new-0123456789")]));
+    assert_eq!(fake.scene().log, ["verify", "verify", "verify", "put", "verify"]);
+}
+
+/// A receiver refuses a webhook of another time, and does not say why.
+#[expect(clippy::disallowed_methods, reason = "a provider dates its answers by the world's time")]
+#[tokio::test]
+async fn a_refusal_by_another_clock_is_none() {
+    let fake = Fake::with(
+        &DECLARATION.replace("method: GET\n    path: /v1/whoami", "method: POST\n    path: /v1/hook").replace(
+            "basic: { username: \"${key.username}\", password: \"${key.password}\" }",
+            "webhook: { secret: \"${key.password}\" }",
+        ),
+    )
+    .await;
+    let target = in_place(&fake);
+    let key = login("app", "canary0OfTheFirst0Value000000001");
+    let now = jiff::Timestamp::now();
+    for (seconds, status, expected) in [
+        (0, 401, "no"),
+        (-200, 401, "no"),
+        (200, 401, "no"),
+        (-400, 401, "behind"),
+        (400, 401, "ahead"),
+        (400, 400, "ahead"),
+        (400, 200, "yes"),
+    ] {
+        let at = now + jiff::SignedDuration::from_secs(seconds);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
+        fake.fault("elsewhere", Fault::Instead(status, Vec::leak(vec![("date", date)]), String::new()));
+        let said = match fake.rotator.probe(&call(&target), &key, &[]).await {
+            Answer::Yes => "yes".to_owned(),
+            Answer::No { .. } => "no".to_owned(),
+            Answer::Unknown(error) => {
+                assert_eq!((error.code.as_str(), error.retry), ("clock", Retry::Now), "{error}");
+                error.message
+            }
+            Answer::Partly { reason } => reason,
+        };
+        assert!(said.contains(expected), "{seconds}: {said}");
+    }
 }
 
 #[tokio::test]

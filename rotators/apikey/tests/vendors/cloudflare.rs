@@ -97,20 +97,22 @@ async fn a_token_that_is_not_active_is_refused() {
     }
 }
 
-/// As <https://github.com/cloudflare/terraform-provider-cloudflare/pull/7023> has it: such a token stays in the list.
+/// As <https://github.com/cloudflare/terraform-provider-cloudflare/pull/7023> has it: such a token stays in the list. One that has
+/// only expired can be given more time.
 #[tokio::test]
-async fn a_token_that_has_expired_is_left_where_it_is() {
+async fn a_revoked_token_is_left_where_it_is_and_an_expired_one_is_deleted() {
     for case in [&ACCOUNT, &USER] {
         let double = Double::start(case).await;
         let live = double.has("made by hand");
-        for name in [double.tag(), double.tag(), double.earlier()] {
+        for name in [double.tag(), double.tag(), double.tag(), double.earlier()] {
             double.has(&name);
         }
         double.shelf().keys[1].revoked = true;
+        double.shelf().keys[2].more = json!({ "status": "expired" });
         let findings = double.rotator.preflight(&double.call(), Some(&live)).await.unwrap();
-        assert_eq!(findings[0].what, "the admin sees 3 keys, 2 of them made by rotations");
+        assert_eq!(findings[0].what, "the admin sees 4 keys, 3 of them made by rotations");
         double.rotator.sweep(&double.call(), &[], &[&live]).await.unwrap();
-        assert_eq!(double.count("delete"), 1, "of two with the rotation's tag one had ended");
+        assert_eq!(double.count("delete"), 2, "of three with the rotation's tag one had ended");
         let left: Vec<_> = double.shelf().keys.iter().map(|key| key.revoked).collect();
         assert_eq!(left, [false, true, false]);
         double.was_asked_rightly();
@@ -200,7 +202,7 @@ fn answer(shelf: &mut Shelf, name: &'static str, asked: &Asked) -> Result<Reply,
 }
 
 fn show(key: &Key) -> Value {
-    let status = if key.revoked { "expired" } else { "active" };
+    let status = if key.revoked { "revoked" } else { key.more["status"].as_str().unwrap_or("active") };
     json!({ "id": key.id, "name": key.name, "status": status, "issued_on": "2026-07-01T05:20:00Z",
         "expires_on": "2099-02-01T00:00:00Z", "last_used_on": key.used.map(|used| used.to_string()) })
 }

@@ -78,11 +78,11 @@ async fn the_state_of_an_account_is_told() {
 async fn the_policy_is_held_against_what_is_generated() {
     let scene = Scene::in_place(site());
     for (generates, severity) in [
-        (Generates { length: 40, classes: 4, required: 3 }, None),
-        (Generates { length: 40, classes: 4, required: 0 }, None),
-        (Generates { length: 12, classes: 4, required: 0 }, Some(Severity::Warning)),
-        (Generates { length: 40, classes: 2, required: 0 }, Some(Severity::Error)),
-        (Generates { length: 7, classes: 4, required: 4 }, Some(Severity::Error)),
+        (Generates { length: 40, classes: 4, required: 3, base64: false }, None),
+        (Generates { length: 40, classes: 4, required: 0, base64: false }, None),
+        (Generates { length: 12, classes: 4, required: 0, base64: false }, Some(Severity::Warning)),
+        (Generates { length: 40, classes: 2, required: 0, base64: false }, Some(Severity::Error)),
+        (Generates { length: 7, classes: 4, required: 4, base64: false }, Some(Severity::Error)),
     ] {
         let admin = keywheel_sdk::Admin::Credential(sa());
         let target = Target {

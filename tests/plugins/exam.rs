@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use keywheel_keyservice::{Effect, Fault, KeyService, Options, Route, Struck};
 use keywheel_plugin::{Confinement, PluginRotator};
-use keywheel_sdk::{Admin, Bundle, Generates, GrantParity, Rotator, Secret, Strategy, Target};
+use keywheel_sdk::{
+    Admin, Bundle, Call, Effect as Happened, Generates, GrantParity, RevokeHow, Rotator, Secret, Strategy, Target,
+};
 use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
 use serde_json::{Map, json};
 
@@ -152,4 +155,43 @@ async fn python_alternating() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shell_alternating() {
     examine("slots.sh", true).await;
+}
+
+/// An answer that is lost after a change is about the change, too: the examples are there to be copied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_after_a_change_is_never_nothing() {
+    for file in ["slots.py", "slots.sh"] {
+        let slots = Slots::of(&example(file), true).await;
+        let Stage { target, current, candidate: Candidate::Given(candidate), .. } = slots.stage().await else {
+            panic!("the engine makes it")
+        };
+        let call =
+            || Call { target: &target, rotation: "r-1", fence: 1, until: Instant::now() + Duration::from_secs(20) };
+        let lost = |skip| {
+            slots.service.faults().disarm();
+            slots.service.faults().arm(Fault::at(Route::WhoAmI, Effect::CutBefore).skip(skip))
+        };
+        let rotator = &slots.rotator;
+        let how = RevokeHow { disable: false, terminate_sessions: false };
+
+        let struck = lost(0);
+        let error = rotator.apply(&call(), &candidate, Some(&current)).await.expect_err("its look was lost");
+        assert_eq!((error.effect, struck.count()), (Happened::Unknown, 1), "{file}: {error}");
+        rotator.apply(&call(), &candidate, Some(&current)).await.expect("again");
+
+        let struck = lost(0);
+        let error = rotator.restore(&call(), &candidate, Some(&current)).await.expect_err("its look was lost");
+        assert_eq!((error.effect, struck.count()), (Happened::Unknown, 1), "{file}: {error}");
+        rotator.restore(&call(), &candidate, Some(&current)).await.expect("again");
+
+        rotator.apply(&call(), &candidate, Some(&current)).await.expect("once more");
+        // Before the change it looks at the live one: then nothing has happened.
+        for (skip, effect) in [(0, Happened::None), (1, Happened::Unknown)] {
+            let struck = lost(skip);
+            let error = rotator.revoke(&call(), &current, &candidate, how).await.expect_err("its look was lost");
+            assert_eq!((error.effect, struck.count()), (effect, 1), "{file}: {error}");
+        }
+        rotator.revoke(&call(), &current, &candidate, how).await.expect("again");
+        assert!(slots.accepts(&candidate).await && !slots.accepts(&current).await);
+    }
 }

@@ -65,18 +65,16 @@ pub enum Question {
     Nobody,
     /// The secret store: which versions does it hold, and where are the labels?
     Store,
-    /// The target: does it accept the candidate?
+    /// The target: does it accept the candidate, then current?
     Target,
 }
 
 /// Whom to ask about `step`.
 pub const fn question(step: Step) -> Question {
     match step {
-        // Restoring proves itself and may be repeated. A refusal now would say less: where looking is not fenced, what `apply` sent
-        // may only be late, and a second `restore` ends it.
-        Step::Generate | Step::Verify | Step::Restore => Question::Nobody,
+        Step::Generate | Step::Verify => Question::Nobody,
         Step::Stage | Step::Promote | Step::Revoke | Step::Discard => Question::Store,
-        Step::Apply => Question::Target,
+        Step::Apply | Step::Restore => Question::Target,
     }
 }
 
@@ -104,8 +102,8 @@ pub enum Evidence {
         /// The version that was `CURRENT` at the start is held.
         previous_held: bool,
     },
-    /// The target's answer.
-    Target { candidate: Accepts },
+    /// The target's answer. `current` is `None` where there is no such credential or the shape does not ask.
+    Target { candidate: Accepts, current: Option<Accepts> },
 }
 
 /// What an attempt in doubt turned out to be.
@@ -124,7 +122,7 @@ pub enum Verdict {
 /// Reads the evidence for a step in doubt.
 pub const fn settle(step: Step, shape: Shape, evidence: Evidence) -> Verdict {
     match (step, evidence) {
-        (Step::Generate | Step::Verify | Step::Restore, Evidence::None) => Verdict::NotDone,
+        (Step::Generate | Step::Verify, Evidence::None) => Verdict::NotDone,
         (Step::Stage, Evidence::Store { candidate_held, .. }) => {
             if candidate_held {
                 Verdict::Done
@@ -156,10 +154,20 @@ pub const fn settle(step: Step, shape: Shape, evidence: Evidence) -> Verdict {
                 Verdict::Done
             }
         }
-        (Step::Apply, Evidence::Target { candidate }) => match candidate {
+        (Step::Apply, Evidence::Target { candidate, .. }) => match candidate {
             Accepts::Yes => Verdict::Done,
             Accepts::No | Accepts::Partly => Verdict::NotDone,
             Accepts::Unknown => Verdict::Unknown,
+        },
+        (Step::Restore, Evidence::Target { candidate, current }) => match (candidate, current, shape) {
+            (Accepts::Yes | Accepts::Partly, _, _) => Verdict::NotDone,
+            (Accepts::No, Some(Accepts::Yes) | None, _) => Verdict::Done,
+            (Accepts::No, Some(Accepts::No | Accepts::Partly), Shape::InPlace) => Verdict::NotDone,
+            // Another account: restoring does not touch it.
+            (Accepts::No, Some(Accepts::No | Accepts::Partly), Shape::Alternating | Shape::Overlapping) => {
+                Verdict::Done
+            }
+            (Accepts::Unknown, _, _) | (_, Some(Accepts::Unknown), _) => Verdict::Unknown,
         },
         // The question was not the step's own: no conclusion.
         (_, _) => Verdict::Unknown,

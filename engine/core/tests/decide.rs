@@ -78,7 +78,7 @@ fn what_evidence_means() {
         candidate_current,
         previous_held,
     };
-    let target = |candidate| Evidence::Target { candidate };
+    let target = |candidate, current| Evidence::Target { candidate, current };
     use Accepts::{No, Partly, Unknown, Yes};
     let table = [
         (Step::Generate, Shape::InPlace, Evidence::None, Verdict::NotDone),
@@ -92,14 +92,20 @@ fn what_evidence_means() {
         (Step::Revoke, Shape::Alternating, store(true, false, false), Verdict::NotDone),
         (Step::Discard, Shape::InPlace, store(true, false, true), Verdict::NotDone),
         (Step::Discard, Shape::InPlace, store(false, false, true), Verdict::Done),
-        (Step::Apply, Shape::InPlace, target(Yes), Verdict::Done),
-        (Step::Apply, Shape::InPlace, target(No), Verdict::NotDone),
-        (Step::Apply, Shape::InPlace, target(Unknown), Verdict::Unknown),
-        (Step::Apply, Shape::InPlace, target(Partly), Verdict::NotDone),
-        // Whatever the target says now: what `apply` sent may only be late.
-        (Step::Restore, Shape::InPlace, Evidence::None, Verdict::NotDone),
-        (Step::Restore, Shape::Alternating, Evidence::None, Verdict::NotDone),
-        (Step::Restore, Shape::Overlapping, Evidence::None, Verdict::NotDone),
+        (Step::Apply, Shape::InPlace, target(Yes, None), Verdict::Done),
+        (Step::Apply, Shape::InPlace, target(No, None), Verdict::NotDone),
+        (Step::Apply, Shape::InPlace, target(Unknown, None), Verdict::Unknown),
+        (Step::Apply, Shape::InPlace, target(Partly, None), Verdict::NotDone),
+        (Step::Restore, Shape::InPlace, target(Partly, Some(Yes)), Verdict::NotDone),
+        (Step::Restore, Shape::InPlace, target(No, Some(Partly)), Verdict::NotDone),
+        (Step::Restore, Shape::Alternating, target(No, Some(Partly)), Verdict::Done),
+        (Step::Restore, Shape::InPlace, target(Yes, None), Verdict::NotDone),
+        (Step::Restore, Shape::InPlace, target(No, Some(Yes)), Verdict::Done),
+        (Step::Restore, Shape::InPlace, target(No, Some(No)), Verdict::NotDone),
+        (Step::Restore, Shape::Alternating, target(No, Some(No)), Verdict::Done),
+        (Step::Restore, Shape::InPlace, target(No, None), Verdict::Done),
+        (Step::Restore, Shape::InPlace, target(No, Some(Unknown)), Verdict::Unknown),
+        (Step::Restore, Shape::InPlace, target(Unknown, Some(Yes)), Verdict::Unknown),
     ];
     for (step, shape, evidence, expected) in table {
         assert_eq!(settle(step, shape, evidence), expected, "{step} {shape:?} {evidence:?}");
@@ -109,7 +115,7 @@ fn what_evidence_means() {
 #[test]
 fn evidence_for_another_question_settles_nothing() {
     let store = Evidence::Store { candidate_held: true, candidate_current: true, previous_held: true };
-    let target = Evidence::Target { candidate: Accepts::Yes };
+    let target = Evidence::Target { candidate: Accepts::Yes, current: Some(Accepts::Yes) };
     for step in Step::ALL {
         for (asked, evidence) in
             [(Question::Nobody, Evidence::None), (Question::Store, store), (Question::Target, target)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use keywheel_core::decide::{self, Accepts, Evidence, Question, Verdict};
 use keywheel_core::handle::{Finish, InDoubt};
 use keywheel_core::{After, Failure, Retry, State, Step};
-use keywheel_sdk::{Answer, Bundle};
+use keywheel_sdk::{Answer, Bundle, Call};
 
 use crate::context::{Context, failure_of, reading_failed, within};
 use crate::driver::limits_at;
@@ -25,7 +25,7 @@ pub(crate) async fn settle(
     let evidence = match decide::question(step) {
         Question::Nobody => Evidence::None,
         Question::Store => store_evidence(cx, state, step).await?,
-        Question::Target => target_evidence(cx, state).await?,
+        Question::Target => target_evidence(cx, state, step).await?,
     };
     let verdict = decide::settle(step, cx.fixed.shape, evidence);
     tracing::info!(step = step.name(), ?verdict, "settled by looking");
@@ -85,18 +85,34 @@ async fn store_evidence(cx: &Context<'_>, state: &State, step: Step) -> Result<E
     })
 }
 
-async fn target_evidence(cx: &Context<'_>, state: &State) -> Result<Evidence, Failure> {
+/// Candidate first, then `CURRENT`: most doubts end with the first answer.
+async fn target_evidence(cx: &Context<'_>, state: &State, step: Step) -> Result<Evidence, Failure> {
     let candidate = cx.candidate(state.candidate).await?;
     let current = cx.current().await?.map(|(_, bundle)| bundle);
     let target = cx.target().await?;
     let rotation = cx.fixed.id.to_string();
     let call = cx.call(&target, &rotation);
     let others: Vec<&Bundle> = current.iter().collect();
-    let candidate = match within(cx, async { Ok(cx.rotator.probe(&call, &candidate, &others).await) }).await {
-        Ok(Answer::Yes) => Accepts::Yes,
-        Ok(Answer::No { .. }) => Accepts::No,
-        Ok(Answer::Partly { .. }) => Accepts::Partly,
-        Ok(Answer::Unknown(error)) | Err(error) => return Err(failure_of(&error)),
+    let accepts_candidate = accepts(cx, &call, &candidate, &others).await?;
+    let accepts_current = match &current {
+        Some(current) if step == Step::Restore && accepts_candidate == Accepts::No => {
+            Some(accepts(cx, &call, current, &[&candidate]).await?)
+        }
+        Some(_) | None => None,
     };
-    Ok(Evidence::Target { candidate })
+    Ok(Evidence::Target { candidate: accepts_candidate, current: accepts_current })
+}
+
+async fn accepts(
+    cx: &Context<'_>,
+    call: &Call<'_>,
+    credential: &Bundle,
+    others: &[&Bundle],
+) -> Result<Accepts, Failure> {
+    match within(cx, async { Ok(cx.rotator.probe(call, credential, others).await) }).await {
+        Ok(Answer::Yes) => Ok(Accepts::Yes),
+        Ok(Answer::No { .. }) => Ok(Accepts::No),
+        Ok(Answer::Partly { .. }) => Ok(Accepts::Partly),
+        Ok(Answer::Unknown(error)) | Err(error) => Err(failure_of(&error)),
+    }
 }

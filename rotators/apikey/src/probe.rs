@@ -25,8 +25,8 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(4 * 60);
 
 /// Uses the key as an application would, once.
 ///
-/// What the engine makes it asks about while it is a candidate or was one. What signs nothing is refused before it is put, so that
-/// nobody can have taken it from us, and a doubt about it ends.
+/// A candidate of the engine's that signs nothing is refused before it is put, so that nobody can have taken it from us, and a doubt
+/// about it ends with a No. A live one that was put by hand is a No, too: restoring it is tried again, and says why it cannot be.
 pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: &Bundle) -> Answer {
     let access = match Access::of(rotator, call) {
         Ok(access) => access,
@@ -34,6 +34,12 @@ pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: 
     };
     match (ask(&access, credential).await, &access.provider.made) {
         (Answer::Unknown(error), Made::Engine(_)) if error.code == UNFIT => Answer::No { reason: error.message },
+        // What put it may have been answered to nobody, and need its whole time to show: until then it is no No.
+        (Answer::No { reason }, Made::Engine(_)) => match stays_refused(&access, credential).await {
+            Ok(true) => Answer::No { reason },
+            Ok(false) => Answer::Yes,
+            Err(error) => Answer::Unknown(error),
+        },
         (answer, Made::Engine(_) | Made::Provider(_)) => answer,
     }
 }

@@ -131,27 +131,6 @@ async fn an_apply_in_doubt_can_be_rolled_back_and_is_restored() {
     world.assert_one_credential().await;
 }
 
-/// A refusal proves nothing of a restore: what `apply` sent may only be late where nothing fences it off.
-#[tokio::test]
-async fn a_restore_in_doubt_is_taken_again_and_nobody_is_asked() {
-    for (policy, user, trouble) in [
-        (in_place(), "app", Trouble::LostAnswer),
-        (in_place(), "app", Trouble::LostRequest),
-        (alternating(), "app_a", Trouble::LostAnswer),
-        (alternating(), "app_a", Trouble::LostRequest),
-    ] {
-        let world = World::new(&[(user, Some("first"))]).await;
-        let mut policy = policy;
-        policy.on_failure.attempts = 1;
-        world.bank.plan("verify", 0..9, Trouble::Refused);
-        world.bank.plan("restore", [0], trouble);
-        let stop = world.to_the_end(&policy, now()).await;
-        assert!(matches!(stop, Stop::RolledBack { .. }), "{stop:?}");
-        assert_eq!((world.bank.count("restore"), world.bank.count("probe")), (2, 0));
-        world.assert_one_credential().await;
-    }
-}
-
 #[tokio::test]
 async fn a_promotion_cannot_be_rolled_back() {
     let world = World::alternating().await;

@@ -181,6 +181,20 @@ async fn in_place_a_refusal_counts_after_the_time_that_a_candidate_may_take() {
     assert_eq!(fake.scene().log, ["verify", "verify", "verify", "put", "verify"]);
 }
 
+/// Nor is a doubt about it settled before.
+#[tokio::test]
+async fn a_probe_says_no_after_the_time_that_a_candidate_may_take() {
+    let fake = Fake::with(&format!("{DECLARATION}propagation: 2s\n")).await;
+    let target = in_place(&fake);
+    fake.scene().accounts = pairs(&[("app", "canary-new")]);
+    fake.scene().lag = 2;
+    assert_eq!(fake.rotator.probe(&call(&target), &login("app", "canary-new"), &[]).await, Answer::Yes);
+    assert_eq!(fake.count("verify"), 3);
+    let never = fake.rotator.probe(&call(&target), &login("app", "canary-other"), &[]).await;
+    assert!(matches!(never, Answer::No { .. }), "{never:?}");
+    assert!(fake.count("verify") > 5, "asked for two seconds");
+}
+
 /// A receiver refuses a webhook of another time, and does not say why.
 #[expect(clippy::disallowed_methods, reason = "a provider dates its answers by the world's time")]
 #[tokio::test]

@@ -100,7 +100,7 @@ mod tests {
         }
         let closed = root.join("0/2/3");
         fs::create_dir_all(&closed).expect("the folder is ours");
-        fs::set_permissions(root.join("0/2"), PermissionsExt::from_mode(0)).expect("the folder is ours");
+        fs::set_permissions(root.join("0/2"), PermissionsExt::from_mode(0o000)).expect("the folder is ours");
         let outside = TempDir::new().expect("a temporary folder");
         std::os::unix::fs::symlink(outside.path(), root.join("link")).expect("the folder is ours");
         drop(work);

@@ -1,6 +1,8 @@
 //! Plugins: rotators of others, in processes of their own.
 
 mod exam;
+mod leaks;
+mod log;
 mod zoo;
 
 use std::ffi::OsString;
@@ -36,6 +38,7 @@ fn plugin(name: &str, file: &Path, confinement: Confinement) -> Plugin {
         let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
         arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
         arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
+        arguments.extend(confinement.read.iter().flat_map(|path| ["--read".into(), path.into()]));
         arguments.extend(confinement.connect.iter().flat_map(|port| ["--connect".into(), port.to_string().into()]));
         (PathBuf::from(env!("CARGO_BIN_EXE_keywheel")), arguments)
     };

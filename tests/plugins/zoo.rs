@@ -10,16 +10,16 @@ use tempfile::TempDir;
 
 use super::plugin;
 
-const GREETING: &str = r#"{"type":"rotator","format":1,"descriptor":{"kind":"zoo","version":"1.0.0","shapes":["in_place"],"origin":"engine"}}"#;
+pub const GREETING: &str = r#"{"type":"rotator","format":1,"descriptor":{"kind":"zoo","version":"1.0.0","shapes":["in_place"],"origin":"engine"}}"#;
 
 /// An animal in its cage.
-struct Caged {
-    rotator: PluginRotator,
+pub struct Caged {
+    pub rotator: PluginRotator,
     _folder: TempDir,
 }
 
 /// A script that greets with `greeting`, does `apply` when it is to apply, and answers each probe with yes.
-fn script(greeting: &str, apply: &str) -> String {
+pub fn script(greeting: &str, apply: &str) -> String {
     format!(
         "#!/bin/sh\nn=0\nwhile IFS= read -r line; do\n    case $line in\n        *'\"type\":\"hello\"'*) echo '{greeting}' ;;\n\
          \x20       *'\"call\":\"apply\"'*) n=$((n + 1)); {apply} ;;\n\
@@ -28,7 +28,19 @@ fn script(greeting: &str, apply: &str) -> String {
     )
 }
 
-fn open(text: &str, confinement: Confinement) -> Result<Caged, OpenError> {
+/// Answers the call, with this beside its number.
+pub fn reply(more: &str) -> String {
+    format!("echo '{{\"type\":\"reply\",\"id\":'$n'{more}}}'")
+}
+
+/// Answers that it did nothing, and this: what the shell makes of `code`.
+pub fn refuses(code: &str) -> String {
+    reply(&format!(
+        ",\"error\":{{\"effect\":\"none\",\"retry\":\"never\",\"code\":\"found\",\"message\":\"'\"{code}\"'\"}}"
+    ))
+}
+
+pub fn open(text: &str, confinement: Confinement) -> Result<Caged, OpenError> {
     let folder = TempDir::new().expect("a temporary folder");
     let file = folder.path().join("animal.sh");
     std::fs::write(&file, text).expect("the folder is writable");
@@ -36,15 +48,15 @@ fn open(text: &str, confinement: Confinement) -> Result<Caged, OpenError> {
     PluginRotator::open(plugin("zoo", &file, confinement)).map(|rotator| Caged { rotator, _folder: folder })
 }
 
-fn caged(apply: &str) -> Caged {
+pub fn caged(apply: &str) -> Caged {
     open(&script(GREETING, apply), Confinement::default()).expect("it greets")
 }
 
-fn login(password: &str) -> Bundle {
+pub fn login(password: &str) -> Bundle {
     Bundle::login("app", Secret::new(password.to_owned()))
 }
 
-fn target() -> Target {
+pub fn target() -> Target {
     Target {
         settings: Map::new(),
         strategy: Strategy::InPlace { user: "app".to_owned() },
@@ -54,13 +66,13 @@ fn target() -> Target {
 }
 
 /// Lets it apply, with so long to do it.
-async fn applied(caged: &Caged, patience: Duration) -> Result<(), RotatorError> {
+pub async fn applied(caged: &Caged, patience: Duration) -> Result<(), RotatorError> {
     let target = target();
     let call = Call { target: &target, rotation: "r-1", fence: 1, until: Instant::now() + patience };
     caged.rotator.apply(&call, &login("canary-new"), Some(&login("canary-old"))).await
 }
 
-async fn probed(caged: &Caged) -> Answer {
+pub async fn probed(caged: &Caged) -> Answer {
     let target = target();
     let call = Call { target: &target, rotation: "r-1", fence: 1, until: Instant::now() + Duration::from_secs(20) };
     caged.rotator.probe(&call, &login("canary-new"), &[]).await
@@ -74,7 +86,7 @@ async fn costs_one_call(caged: Caged, patience: Duration, code: &str, words: &st
     assert_eq!(probed(&caged).await, Answer::Yes);
 }
 
-const PATIENT: Duration = Duration::from_secs(20);
+pub const PATIENT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,6 +150,17 @@ async fn who_answers_what_was_not_asked() {
     assert_eq!(probed(&twice).await, Answer::Yes);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_written_before_it_is_asked() {
+    // The first answer fills our buffer to the last byte, so that the second is still in the pipe.
+    let answers = r#"/usr/bin/python3 -c 'import os, sys
+reply = "{\"type\":\"reply\",\"id\":" + sys.argv[1] + "}"
+os.write(1, (reply.ljust(8191) + "\n" + reply + "\n").encode())' $n"#;
+    let twice = caged(answers);
+    applied(&twice, PATIENT).await.expect("the first answer counts");
+    assert_eq!(probed(&twice).await, Answer::Yes);
+}
+
 fn is_other_call(answer: &Answer) -> bool {
     matches!(answer, Answer::Unknown(error) if error.code == "plugin-other-call")
 }
@@ -164,12 +187,35 @@ async fn who_leaves_a_child_behind() {
 
 /// What it found it could do, by an error.
 async fn finds(what: &str, confinement: Confinement) -> String {
+    let tries = format!("{{ {what}; }} >/dev/null 2>&1 && r=done || r=refused; {}", refuses("$r"));
+    found(&tries, confinement).await
+}
+
+/// The same of what Python does: `refused` is only what is refused for want of rights.
+async fn does(what: &str, confinement: Confinement) -> String {
     let tries = format!(
-        "{{ {what}; }} 2>/dev/null && r=done || r=refused; echo '{{\"type\":\"reply\",\"id\":'$n',\"error\":{{\"effect\":\"none\",\
-         \"retry\":\"never\",\"code\":\"'$r'\",\"message\":\"\"}}}}'"
+        r#"r=$(/usr/bin/python3 -c '
+import ctypes, os, resource, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def check(result):
+    if result == -1:
+        raise OSError(ctypes.get_errno(), "")
+try:
+    {what}
+    print("done")
+except OSError as error:
+    print("refused" if error.errno in (1, 13) else "errno %d" % error.errno)
+' 2>/dev/null || echo broken); {}"#,
+        refuses("$r")
     );
-    let caged = open(&script(GREETING, &tries), confinement).expect("it greets");
-    applied(&caged, PATIENT).await.expect_err("it says what it found").code
+    found(&tries, confinement).await
+}
+
+async fn found(tries: &str, confinement: Confinement) -> String {
+    let caged = open(&script(GREETING, tries), confinement).expect("it greets");
+    let error = applied(&caged, PATIENT).await.expect_err("it says what it found");
+    assert_eq!(error.code, "found", "{error}");
+    error.message
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,24 +225,105 @@ async fn who_reaches_further_than_it_may() {
     std::fs::write(&secret, "key").expect("the folder is writable");
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("it listens").port();
-    let connects = format!("/usr/bin/python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'");
+    let connects = format!("socket.create_connection((\"127.0.0.1\", {port}))");
     let none = Confinement::default;
-    let read = format!("read -r x < {}", secret.display());
+    let read = format!("cat {}", secret.display());
     let write = format!("echo x > {}/new", outside.path().display());
     assert_eq!(finds(&read, none()).await, "refused");
-    assert_eq!(finds("read -r x < /etc/passwd", none()).await, "refused");
-    assert_eq!(finds("read -r x < /proc/1/environ", none()).await, "refused");
+    assert_eq!(finds(&read, Confinement { read: vec![secret.clone()], ..none() }).await, "done");
+    assert_eq!(finds("cat /etc/passwd", none()).await, "refused");
+    assert_eq!(finds("cat /etc/passwd", Confinement { read: vec!["/etc/passwd".into()], ..none() }).await, "done");
+    assert_eq!(finds("cat /proc/1/environ", none()).await, "refused");
+    assert_eq!(finds("cat /proc/self/environ", none()).await, "refused");
+    assert_eq!(finds("ls /etc/ssl/private", none()).await, "refused");
+    assert_eq!(finds("ls /etc/ssl/certs", none()).await, "done");
     assert_eq!(finds(&write, none()).await, "refused");
     assert_eq!(finds("echo x > here", none()).await, "done", "its own folder");
-    assert_eq!(finds(&connects, none()).await, "refused");
-    assert_eq!(finds(&connects, Confinement { connect: vec![port], ..none() }).await, "done");
+    assert_eq!(does(&connects, none()).await, "refused");
+    assert_eq!(does(&connects, Confinement { connect: vec![port], ..none() }).await, "done");
     let other = if port == 1 { 2 } else { port - 1 };
-    assert_eq!(finds(&connects, Confinement { connect: vec![other], ..none() }).await, "refused");
-    let local = "/usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX)'";
-    assert_eq!(finds(local, Confinement { connect: vec![port], ..none() }).await, "refused");
+    assert_eq!(does(&connects, Confinement { connect: vec![other], ..none() }).await, "refused");
     // But for what the shell itself adds.
-    let empty = "[ \"$(/usr/bin/env | grep -cv -e ^PWD= -e ^_=)\" = 0 ]";
+    let empty = "list=$(/usr/bin/env) && [ \"$(echo \"$list\" | grep -cv -e ^PWD= -e ^_=)\" = 0 ]";
     assert_eq!(finds(empty, none()).await, "done", "no environment");
+    assert_eq!(finds(&format!("export X=1; {empty}"), none()).await, "refused", "the test sees one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_around_its_ports() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    for what in [
+        "socket.socket(socket.AF_UNIX)",
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)",
+        // Multipath TCP, ping, whole packets, and another protocol in the place of TCP.
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1)",
+        "socket.socket(socket.AF_INET, socket.SOCK_RAW, 255)",
+        "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+        "socket.socket().setsockopt(6, 31, b\"smc\")",
+        "socket.socket().listen()",
+        &format!("socket.socket().sendto(b\"x\", 0x20000000, (\"127.0.0.1\", {port}))"),
+        &format!("socket.socket().sendmsg([b\"x\"], [], 0x20000000, (\"127.0.0.1\", {port}))"),
+    ] {
+        let other = Confinement { connect: vec![if port == 1 { 2 } else { port - 1 }], ..Confinement::default() };
+        assert_eq!(does(what, other).await, "refused", "{what}");
+    }
+    for what in ["socket.socketpair()", "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)"] {
+        let some = Confinement { connect: vec![port], ..Confinement::default() };
+        assert_eq!(does(what, some).await, "done", "{what}");
+    }
+    let sends = "a, b = socket.socketpair(); a.send(b\"x\"); check(-(b.recv(1) != b\"x\"))";
+    assert_eq!(does(sends, Confinement::default()).await, "done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_acts_on_what_is_not_its_own() {
+    let outside = TempDir::new().expect("a temporary folder");
+    let file = outside.path().join("file");
+    std::fs::write(&file, "text").expect("the folder is writable");
+    let (file, us) = (file.display(), std::process::id());
+    for what in [
+        &format!("os.chmod(\"{file}\", 0o777)"),
+        &format!("os.chown(\"{file}\", os.getuid(), os.getgid())"),
+        &format!("os.utime(\"{file}\")"),
+        &format!("os.setxattr(\"{file}\", \"user.x\", b\"x\")"),
+        &format!("check(libc.inotify_add_watch(libc.inotify_init(), b\"{file}\", 2))"),
+        &format!("resource.prlimit({us}, resource.RLIMIT_NOFILE)"),
+        &format!("os.setpriority(os.PRIO_PROCESS, {us}, 19)"),
+        &format!("os.sched_setaffinity({us}, {{0}})"),
+        &format!("check(libc.ptrace(16, {us}, 0, 0))"),
+        "os.kill(-1, 0)",
+        "check(libc.shmget(4711, 4096, 0o1600))",
+        // A namespace of its own, in which it would be root; and a device.
+        "check(libc.unshare(0x10000000))",
+        "os.chroot(\".\")",
+        "os.mknod(\"device\", 0o060600, os.makedev(7, 0))",
+        "check(libc.setuid(65533))",
+        // Out of the group that is killed, and on after the daemon's end.
+        "os.setsid()",
+        "os.setpgid(0, 0)",
+        "check(libc.prctl(1, 0))",
+    ] {
+        assert_eq!(does(what, Confinement::default()).await, "refused", "{what}");
+    }
+    for what in ["os.mkfifo(\"fifo\")", "resource.prlimit(0, resource.RLIMIT_NOFILE)", "os.kill(os.getpid(), 0)"] {
+        assert_eq!(does(what, Confinement::default()).await, "done", "{what}");
+    }
+    let threads = "import subprocess, threading; thread = threading.Thread(target=int); thread.start(); thread.join(); \
+                   check(-subprocess.call([\"/bin/true\"]))";
+    assert_eq!(does(threads, Confinement::default()).await, "done");
+    if of_linux(6, 12) {
+        assert_eq!(does(&format!("os.kill({us}, 0)"), Confinement::default()).await, "refused");
+    }
+}
+
+/// Whether the kernel is at least this old.
+fn of_linux(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
 #[test]

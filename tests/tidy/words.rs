@@ -37,7 +37,7 @@ const REFUSED_PAIRS: [(&str, &str, &str); 5] = [
 ];
 
 /// Names that others chose: the identifier, and what stands right before it.
-const FOREIGN: [(&str, &str, &str); 15] = [
+const FOREIGN: [(&str, &str, &str); 16] = [
     ("", "macro_rules", "the language's"),
     ("rustls::", "ServerConfig", "rustls's"),
     ("rustls::", "ClientConfig", "rustls's"),
@@ -50,6 +50,7 @@ const FOREIGN: [(&str, &str, &str); 15] = [
     (".", "is_cancelled", "CancellationToken's method, and JoinError's"),
     ("rustix::process::", "Resource", "what a limit of the system is on"),
     ("seccompiler::", "SeccompRule", "seccompiler's"),
+    (".", "add_rule", "Landlock's"),
     ("Error::", "Configuration", "a variant of sqlx's error"),
     ("", "ProptestConfig", "proptest's"),
     ("", "proptest_config", "proptest's"),

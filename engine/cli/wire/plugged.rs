@@ -47,8 +47,11 @@ fn plugin(spec: &PluginSpec) -> Plugin {
 
 /// This program as the host of a plugin.
 fn host(file: &Path, work: &Path, confinement: &Confinement) -> (PathBuf, Vec<OsString>) {
-    // Where the system does not say what this program is, starting the plugin fails, and that is told.
-    let program = std::env::current_exe().unwrap_or_default();
+    // Linux has this program under this name also when an upgrade has put another file in its place. Elsewhere, where the system does
+    // not say what this program is, starting the plugin fails, and that is told.
+    let itself = Path::new("/proc/self/exe");
+    let program =
+        if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
     let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
     arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
     arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);

@@ -1,20 +1,21 @@
 //! One running process of a plugin, and the talk with it.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, LONGEST, Malformed, Reply, Request};
+use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, LONGEST, Malformed, Reply, Request, Verb};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::fault::Fault;
-use crate::log::{Given, pass_on};
+use crate::file::Checked;
+use crate::log::Log;
 use crate::rotator::Plugin;
+use crate::work::Work;
 
 /// How long a plugin may take to greet.
 const GREETING: Duration = Duration::from_secs(10);
@@ -28,9 +29,9 @@ pub(crate) struct Child {
     process: tokio::process::Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    given: Given,
+    log: Log,
     next: u64,
-    _work: TempDir,
+    _work: Work,
 }
 
 /// A call that has no answer.
@@ -42,9 +43,14 @@ pub(crate) struct Unanswered {
 
 impl Child {
     /// Starts a process and exchanges greetings.
-    pub async fn start(plugin: &Plugin, file: &Path) -> Result<(Self, Greeting), Fault> {
-        let work = TempDir::with_prefix("keywheel-plugin-").map_err(Fault::NotStarted)?;
-        let (program, arguments) = (plugin.host)(file, work.path(), &plugin.confinement);
+    ///
+    /// It ends with the thread that starts it: what the kernel tells of a parent's death it tells of that thread's. So who starts one
+    /// must be a thread that lives as long as the child is used: one of the runtime's, which end with it, and none that the runtime
+    /// gives up in between, as it does with one that blocks in place.
+    pub async fn start(plugin: &Plugin, file: &Checked) -> Result<(Self, Greeting), Fault> {
+        let file = file.path(plugin).map_err(|error| Fault::NotStarted(std::io::Error::other(error)))?;
+        let work = Work::new().map_err(Fault::NotStarted)?;
+        let (program, arguments) = (plugin.host)(&file, work.path(), &plugin.confinement);
         let mut process = Command::new(program)
             .args(arguments)
             .env_clear()
@@ -61,12 +67,16 @@ impl Child {
         else {
             return Err(Fault::Closed);
         };
-        let given = Given::default();
-        tokio::spawn(pass_on(plugin.name.clone(), errors, given.clone()));
-        let mut child = Child { process, input, output: BufReader::new(output), given, next: 1, _work: work };
-        match timeout(GREETING, child.greet()).await {
-            Ok(greeting) => greeting.map(|greeting| (child, greeting)),
-            Err(_) => Err(Fault::NoGreeting(GREETING)),
+        let log = Log::of(plugin.name.clone(), errors);
+        let mut child = Child { process, input, output: BufReader::new(output), log, next: 1, _work: work };
+        match timeout(GREETING, child.greet()).await.unwrap_or(Err(Fault::NoGreeting(GREETING))) {
+            Ok(greeting) => Ok((child, greeting)),
+            Err(fault) => {
+                // Why may stand in what it wrote last.
+                child.kill();
+                child.log.last(ENDING).await;
+                Err(fault)
+            }
         }
     }
 
@@ -90,8 +100,11 @@ impl Child {
     /// Asks one call and waits for its answer.
     pub async fn ask(&mut self, request: &Request, until: Instant) -> Result<Reply, Unanswered> {
         self.next = request.id + 1;
-        self.given.add(request.bundles());
+        self.log.given(request.bundles());
         let line = message::write(request).map_err(|malformed| Unanswered { fault: malformed.into(), sent: false })?;
+        if matches!(request.call, Verb::Generate | Verb::DeriveField) {
+            self.log.making(true);
+        }
         let mut sent = false;
         let talk = async {
             // All but its end first: what is not ended was not asked.
@@ -108,7 +121,11 @@ impl Child {
         };
         let answered = timeout_at(Moment::from_std(until), talk).await.unwrap_or(Err(Fault::Late));
         let reply = answered.map_err(|fault| Unanswered { fault, sent })?;
-        self.given.add(&reply.made);
+        self.log.given(&reply.made);
+        if let Some(value) = &reply.value {
+            self.log.given_value(value);
+        }
+        self.log.making(false);
         Ok(reply)
     }
 
@@ -116,7 +133,13 @@ impl Child {
     pub fn is_quiet(&mut self) -> bool {
         let Some(process) = self.group() else { return false };
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        matches!(waitid(WaitId::Pid(process), look), Ok(None)) && self.output.buffer().is_empty()
+        matches!(waitid(WaitId::Pid(process), look), Ok(None)) && self.output.buffer().is_empty() && self.is_silent()
+    }
+
+    /// Whether nothing is in the pipe, which the kernel knows before the runtime does.
+    fn is_silent(&self) -> bool {
+        let mut polled = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+        matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
@@ -177,6 +200,13 @@ impl Child {
         }
     }
 
+    /// Kills it and all that it started.
+    fn kill(&self) {
+        if let Some(group) = self.group() {
+            kill(group);
+        }
+    }
+
     /// The number of its process, which is that of its group; none if it ended and that was seen.
     fn group(&self) -> Option<Pid> {
         self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
@@ -185,9 +215,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if let Some(group) = self.group() {
-            kill(group);
-        }
+        self.kill();
     }
 }
 

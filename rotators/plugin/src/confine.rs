@@ -37,8 +37,14 @@ pub enum EnterError {
     Files(String),
     #[error("`{}` is not there to be read by a plugin: {why}", path.display())]
     NoSuchPath { path: PathBuf, why: String },
-    #[error("the kernel does not confine the network: {0}")]
-    Network(String),
+    #[error("the kernel does not refuse calls: {0}")]
+    Calls(String),
+    #[error("its capabilities cannot be dropped: {0}")]
+    Capabilities(String),
+    #[error("the open files that it has from others cannot be closed: {0}")]
+    OpenFiles(#[source] std::io::Error),
+    #[error("the process that started it has ended")]
+    Abandoned,
     #[error("the file does not start: {0}")]
     Exec(#[source] std::io::Error),
     /// Plugins run where they can be confined.
@@ -48,8 +54,9 @@ pub enum EnterError {
 
 /// Confines this process for good, and lets it become `plugin`. To be called before there are threads. Returns only if that fails.
 ///
-/// The process ends with the one that started it. It can gain no rights (`no_new_privs`), writes nowhere but in `work`, and reads and
-/// connects to what `confinement` says (Landlock; where the kernel is too old for that, this fails).
+/// The process ends with the thread that started it. It has no capabilities and can gain no rights (`no_new_privs`), not if it is root
+/// either; it has no open files but its pipes, writes nowhere but in `work`, and reads and connects to what `confinement` says
+/// (Landlock; where the kernel is too old for that, this fails). Calls to the kernel that act on what is not its own are refused.
 ///
 /// # Errors
 /// See [`EnterError`]. Nothing of the plugin has run.

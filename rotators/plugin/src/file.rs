@@ -1,11 +1,15 @@
 //! The file of a plugin, and the copy that runs.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tempfile::TempDir;
+
+use crate::rotator::Plugin;
 
 /// Why a plugin's file is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +22,41 @@ pub enum FileError {
     NotCopied { file: PathBuf, source: io::Error },
 }
 
-/// A copy of a plugin's file in a folder that only we can write to: what was hashed is what runs, whatever becomes of the file.
-#[derive(Debug)]
+/// A plugin's file, of which a copy runs that only we can write to: what was hashed is what runs, whatever becomes of the file.
 pub(crate) struct Copy {
-    pub path: PathBuf,
+    pub path: Checked,
+}
+
+/// Where the copy is.
+pub(crate) struct Checked(Mutex<Made>);
+
+/// One copy, in a folder of its own.
+struct Made {
+    path: PathBuf,
+    /// Held open, so that no other file can be taken for it.
+    file: File,
     _folder: TempDir,
+}
+
+impl Checked {
+    /// The path of the copy. Systems sweep their temporary folders after days: if it is gone, or another file is in its place, the
+    /// plugin's file is checked and copied once more.
+    pub fn path(&self, plugin: &Plugin) -> Result<PathBuf, FileError> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.is_there() {
+            *made = copied(&plugin.file, &plugin.sha256)?;
+        }
+        Ok(made.path.clone())
+    }
+}
+
+impl Made {
+    fn is_there(&self) -> bool {
+        match (self.path.symlink_metadata(), self.file.metadata()) {
+            (Ok(there), Ok(ours)) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
+            _ => false,
+        }
+    }
 }
 
 /// The SHA-256 of a file in hexadecimal digits.
@@ -37,6 +71,10 @@ pub fn sha256_of(file: &Path) -> Result<String, FileError> {
 
 /// Copies a file whose hash is the expected one.
 pub(crate) fn checked(file: &Path, expected: &str) -> Result<Copy, FileError> {
+    copied(file, expected).map(|made| Copy { path: Checked(Mutex::new(made)) })
+}
+
+fn copied(file: &Path, expected: &str) -> Result<Made, FileError> {
     let unreadable = |source| FileError::Unreadable { file: file.to_owned(), source };
     let not_copied = |source| FileError::NotCopied { file: file.to_owned(), source };
     let opened = std::fs::File::open(file).map_err(unreadable)?;
@@ -50,7 +88,10 @@ pub(crate) fn checked(file: &Path, expected: &str) -> Result<Copy, FileError> {
     if !found.eq_ignore_ascii_case(expected) {
         return Err(FileError::Changed { file: file.to_owned(), found, expected: expected.to_owned() });
     }
-    Ok(Copy { path, _folder: folder })
+    // Not the one that was written to: what is open for writing cannot be started.
+    drop(copy);
+    let file = File::open(&path).map_err(not_copied)?;
+    Ok(Made { path, file, _folder: folder })
 }
 
 /// Copies, and gives the hash of what went through.

@@ -12,6 +12,7 @@ mod fault;
 mod file;
 mod log;
 mod rotator;
+mod work;
 
 pub use confine::{Confinement, EnterError, enter};
 pub use fault::Fault;

@@ -14,8 +14,9 @@ use crate::confine::Confinement;
 use crate::fault::Fault;
 use crate::file::{Copy, FileError, checked};
 
-/// So many calls are asked of one process; then another takes its place, so that what it piled up goes.
-const CALLS: u64 = 256;
+/// So many calls are asked of one process; then another takes its place, so that what it piled up goes, and none is killed in a call
+/// for the processor time of all those before.
+const CALLS: u64 = 64;
 /// So many processes wait for calls. More may be at work.
 const IDLE: usize = 4;
 /// Of what a plugin says in words, so many bytes are kept.

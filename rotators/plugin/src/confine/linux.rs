@@ -1,4 +1,7 @@
-//! On Linux: Landlock for files and ports, seccomp for sockets.
+//! On Linux: Landlock for files and ports, seccomp for calls to the kernel that it does not see.
+
+mod calls;
+mod rights;
 
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
@@ -7,15 +10,15 @@ use std::process::Command;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr,
+    RulesetCreatedAttr, Scope,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Rlimit, Signal};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter};
 
 use super::{Confinement, EnterError};
 
 /// What interpreters and libraries need, where it exists. No folder where people keep secrets.
-const SYSTEM: [&str; 13] = [
+const SYSTEM: [&str; 18] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -23,8 +26,13 @@ const SYSTEM: [&str; 13] = [
     "/lib32",
     "/lib64",
     "/etc/ld.so.cache",
-    "/etc/ssl",
-    "/etc/pki",
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/pki/ca-trust",
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -43,11 +51,20 @@ const OPEN_FILES: u64 = 256;
 /// See [`super::enter`].
 pub(super) fn enter(plugin: &Path, work: &Path, confinement: &Confinement) -> Result<Infallible, EnterError> {
     let limit = |error: rustix::io::Errno| EnterError::Limit(error.to_string());
+    let calls = |error: &dyn std::fmt::Display| EnterError::Calls(error.to_string());
+    rights::close_files().map_err(EnterError::OpenFiles)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(limit)?;
+    if abandoned().map_err(limit)? {
+        return Err(EnterError::Abandoned);
+    }
     rustix::thread::set_no_new_privs(true).map_err(limit)?;
+    rights::drop_capabilities().map_err(|error| EnterError::Capabilities(error.to_string()))?;
     restrict(plugin, work, confinement)?;
-    let filter = filter(!confinement.connect.is_empty()).map_err(|error| EnterError::Network(error.to_string()))?;
-    seccompiler::apply_filter(&filter).map_err(|error| EnterError::Network(error.to_string()))?;
+    let refused = calls::refused(!confinement.connect.is_empty()).map_err(|error| calls(&error))?;
+    let unknown = calls::unknown().map_err(|error| calls(&error))?;
+    for filter in [&unknown, &refused] {
+        seccompiler::apply_filter(filter).map_err(|error| calls(&error))?;
+    }
     // Last, since what came before needs some memory.
     for (what, most) in [
         (rustix::process::Resource::As, confinement.memory_mib << 20),
@@ -61,36 +78,50 @@ pub(super) fn enter(plugin: &Path, work: &Path, confinement: &Confinement) -> Re
     Err(EnterError::Exec(Command::new(plugin).env_clear().exec()))
 }
 
-/// Files, and ports of TCP.
+/// Whether the one that started this process was gone before its death would have been told. It alone holds the other end of our input.
+fn abandoned() -> Result<bool, rustix::io::Errno> {
+    let input = std::io::stdin();
+    let mut polled = [PollFd::new(&input, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(polled[0].revents().contains(PollFlags::HUP))
+}
+
+/// Files, and ports of TCP; where the kernel knows them (Linux 6.10 and 6.12), also devices, and signals and sockets of others.
 fn restrict(plugin: &Path, work: &Path, confinement: &Confinement) -> Result<(), EnterError> {
     let abi = ABI::V4;
     let read = AccessFs::from_read(abi);
+    // In its own folder: all but what leads out of it.
+    let own = AccessFs::from_all(abi) & !(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock);
     let open = |path: &Path| {
         PathFd::new(path).map_err(|why| EnterError::NoSuchPath { path: path.to_owned(), why: why.to_string() })
     };
-    let mut rules = Ruleset::default()
+    let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))?
         .handle_access(AccessNet::from_all(abi))?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::IoctlDev)?
+        .scope(Scope::Signal | Scope::AbstractUnixSocket)?
         .create()?
+        .set_compatibility(CompatLevel::HardRequirement)
         .add_rule(PathBeneath::new(open(plugin)?, AccessFs::from_file(abi) & read))?
-        .add_rule(PathBeneath::new(open(work)?, AccessFs::from_all(abi)))?;
+        .add_rule(PathBeneath::new(open(work)?, own))?;
     for path in SYSTEM.iter().map(Path::new).filter(|path| path.exists()) {
         let access = if path.is_dir() { read } else { AccessFs::from_file(abi) & read };
-        rules = rules.add_rule(PathBeneath::new(open(path)?, access))?;
+        ruleset = ruleset.add_rule(PathBeneath::new(open(path)?, access))?;
     }
     for path in DEVICES.iter().map(Path::new).filter(|path| path.exists()) {
-        rules = rules.add_rule(PathBeneath::new(open(path)?, AccessFs::ReadFile | AccessFs::WriteFile))?;
+        ruleset = ruleset.add_rule(PathBeneath::new(open(path)?, AccessFs::ReadFile | AccessFs::WriteFile))?;
     }
     for path in &confinement.read {
         let access = AccessFs::ReadFile | AccessFs::ReadDir;
         let access = if path.is_dir() { access } else { AccessFs::ReadFile.into() };
-        rules = rules.add_rule(PathBeneath::new(open(path)?, access))?;
+        ruleset = ruleset.add_rule(PathBeneath::new(open(path)?, access))?;
     }
     for port in &confinement.connect {
-        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
-    rules.restrict_self()?;
+    ruleset.restrict_self()?;
     Ok(())
 }
 
@@ -98,22 +129,4 @@ impl From<landlock::RulesetError> for EnterError {
     fn from(error: landlock::RulesetError) -> Self {
         EnterError::Files(error.to_string())
     }
-}
-
-/// Refuses sockets: all of them, or all but those of the internet where some ports may be connected to. A socket of another family
-/// may lead to a service that does what the plugin may not. `io_uring` would go around the filter.
-fn filter(internet: bool) -> Result<BpfProgram, seccompiler::BackendError> {
-    let other_than = |family: i32| {
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()))
-    };
-    let rules = if internet {
-        vec![seccompiler::SeccompRule::new(vec![other_than(libc::AF_INET)?, other_than(libc::AF_INET6)?])?]
-    } else {
-        Vec::new()
-    };
-    let calls = [(libc::SYS_socket, rules), (libc::SYS_io_uring_setup, Vec::new())];
-    let refused = SeccompAction::Errno(libc::EACCES.unsigned_abs());
-    let architecture = std::env::consts::ARCH.try_into()?;
-    let filter = SeccompFilter::new(calls.into_iter().collect(), SeccompAction::Allow, refused, architecture)?;
-    filter.try_into()
 }

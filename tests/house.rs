@@ -76,6 +76,8 @@ impl House {
     pub fn keywheel(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keywheel"));
         command.current_dir(self.root()).args(arguments).env_remove("FAILPOINTS").env_remove("RUST_LOG");
+        // What a killed one leaves behind goes with the house, and is searched for secrets with it.
+        command.env("TMPDIR", self.root());
         command
     }
 

@@ -102,7 +102,7 @@ impl Child {
         self.next = request.id + 1;
         self.log.given(request.bundles());
         let line = message::write(request).map_err(|malformed| Unanswered { fault: malformed.into(), sent: false })?;
-        if matches!(request.call, Verb::Generate | Verb::DeriveField) {
+        if request.call == Verb::Generate {
             self.log.making(true);
         }
         let mut sent = false;
@@ -122,9 +122,6 @@ impl Child {
         let answered = timeout_at(Moment::from_std(until), talk).await.unwrap_or(Err(Fault::Late));
         let reply = answered.map_err(|fault| Unanswered { fault, sent })?;
         self.log.given(&reply.made);
-        if let Some(value) = &reply.value {
-            self.log.given_value(value);
-        }
         self.log.making(false);
         Ok(reply)
     }

@@ -52,11 +52,6 @@ impl Log {
         fields.for_each(|(_, value)| self.given.add(value));
     }
 
-    /// It may write this from now on.
-    pub fn given_value(&self, value: &Secret) {
-        self.given.add(value);
-    }
-
     /// Whether it makes a value that we do not know yet. What it writes meanwhile is held; it is shown when that ends, and not at all
     /// if the value never comes.
     pub fn making(&self, making: bool) {

@@ -9,7 +9,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keywheel_keyservice::KeyService;
 use keywheel_plugin::{Confinement, Plugin, sha256_of};
 
 fn example(name: &str) -> PathBuf {
@@ -17,13 +16,14 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// The example in Python.
+#[cfg(feature = "failpoints")]
 pub fn slots_in_python() -> PathBuf {
     example("slots.py")
 }
 
 /// The settings' lines about this plugin, which may connect to the service and nowhere else.
 #[cfg(feature = "failpoints")]
-pub fn plugged(file: &Path, service: &KeyService) -> String {
+pub fn plugged(file: &Path, service: &keywheel_keyservice::KeyService) -> String {
     format!(
         "plugins: {{ slots: {{ file: \"{}\", sha256: \"{}\", connect: [{}] }} }}\n",
         file.display(),

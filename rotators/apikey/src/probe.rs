@@ -32,10 +32,11 @@ pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: 
         Ok(access) => access,
         Err(error) => return Answer::Unknown(error),
     };
+    let lags = !access.provider.propagation.is_zero();
     match (ask(&access, credential).await, &access.provider.made) {
         (Answer::Unknown(error), Made::Engine(_)) if error.code == UNFIT => Answer::No { reason: error.message },
         // What put it may have been answered to nobody, and need its whole time to show: until then it is no No.
-        (Answer::No { reason }, Made::Engine(_)) => match stays_refused(&access, credential).await {
+        (Answer::No { reason }, Made::Engine(_)) if lags => match stays_refused(&access, credential).await {
             Ok(true) => Answer::No { reason },
             Ok(false) => Answer::Yes,
             Err(error) => Answer::Unknown(error),

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use keywheel_sdk::message::{Greeting, Reply, Request, Verb};
-use keywheel_sdk::{Answer, Bundle, Call, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, Usage};
+use keywheel_sdk::{
+    Answer, Bundle, Call, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, USERNAME, Usage, mask,
+};
 
 use crate::child::{Child, Unanswered};
 use crate::confine::Confinement;
@@ -105,11 +107,7 @@ impl PluginRotator {
             .await
             .map_err(|Unanswered { fault, sent }| if sent { fault.after(name) } else { fault.before(name) })?;
         self.keep(child);
-        reply.into_done().map_err(|error| RotatorError {
-            code: words(&error.code),
-            message: words(&error.message),
-            ..error
-        })
+        told(reply, &request).into_done()
     }
 
     fn waiting(&self) -> Option<Child> {
@@ -143,7 +141,21 @@ impl PluginRotator {
     }
 }
 
-/// What a plugin says in words, as far as it can be kept and shown.
+/// The reply with its words as they can be kept and shown. Secrets are masked first: half of one would not be found any more.
+fn told(mut reply: Reply, request: &Request) -> Reply {
+    let fields = || request.bundles().flat_map(Bundle::fields).filter(|(name, _)| *name != USERNAME);
+    let told = |text: &str| words(&mask(text, fields().map(|(_, secret)| secret)));
+    if let Some(error) = &mut reply.error {
+        (error.code, error.message) = (told(&error.code), told(&error.message));
+    }
+    reply.reason = reply.reason.as_deref().map(told);
+    for found in reply.findings.iter_mut().flatten() {
+        (found.what, found.hint) = (told(&found.what), told(&found.hint));
+    }
+    reply
+}
+
+/// As far as it can be kept and shown.
 fn words(text: &str) -> String {
     let end = text.floor_char_boundary(WORDS);
     text[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
@@ -166,19 +178,14 @@ impl Rotator for PluginRotator {
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
         let reply = self.ask(Verb::Preflight, call, |request| request.current(current)).await?;
         let findings = reply.findings.ok_or_else(|| self.lacks("findings"))?;
-        let told = |found: Finding| Finding { what: words(&found.what), hint: words(&found.hint), ..found };
-        Ok(findings.into_iter().take(FINDINGS).map(told).collect())
+        Ok(findings.into_iter().take(FINDINGS).collect())
     }
 
     async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer {
         let others = others.iter().map(|other| other.duplicate()).collect();
         let fill = |request: Request| Request { others, ..request.credential(credential) };
         match self.ask(Verb::Probe, call, fill).await {
-            Ok(reply) => match reply.into_answer() {
-                Answer::No { reason } => Answer::No { reason: words(&reason) },
-                Answer::Partly { reason } => Answer::Partly { reason: words(&reason) },
-                answer @ (Answer::Yes | Answer::Unknown(_)) => answer,
-            },
+            Ok(reply) => reply.into_answer(),
             Err(error) => Answer::Unknown(error),
         }
     }

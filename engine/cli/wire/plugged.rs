@@ -1,10 +1,8 @@
 //! Plugins: rotators in processes of their own, which this program starts as `keywheel plugin-host`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use keywheel_plugin::{Confinement, OpenError, Plugin, PluginRotator};
+use keywheel_plugin::{Confinement, Form, OpenError, Plugin, PluginRotator};
 use keywheel_policies::{BrokenRotator, PluginSpec};
 use keywheel_runtime::Registry;
 use keywheel_sdk::{Descriptor, Rotator};
@@ -32,6 +30,7 @@ pub fn opened(spec: &PluginSpec) -> Result<Descriptor, OpenError> {
 fn plugin(spec: &PluginSpec) -> Plugin {
     Plugin {
         name: spec.name.clone(),
+        form: Form::Executable,
         file: spec.file.clone(),
         sha256: spec.sha256.clone(),
         confinement: Confinement {
@@ -41,21 +40,14 @@ fn plugin(spec: &PluginSpec) -> Plugin {
             read: spec.read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect(),
             connect: spec.connect.clone(),
         },
-        host: Arc::new(host),
+        host: host(),
     }
 }
 
-/// This program as the host of a plugin.
-fn host(file: &Path, work: &Path, confinement: &Confinement) -> (PathBuf, Vec<OsString>) {
+/// This program, which is the host of a plugin as `keywheel plugin-host`.
+fn host() -> PathBuf {
     // Linux has this program under this name also when an upgrade has put another file in its place. Elsewhere, where the system does
     // not say what this program is, starting the plugin fails, and that is told.
     let itself = Path::new("/proc/self/exe");
-    let program =
-        if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
-    let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
-    arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
-    arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
-    arguments.extend(confinement.read.iter().flat_map(|path| ["--read".into(), path.into()]));
-    arguments.extend(confinement.connect.iter().flat_map(|port| ["--connect".into(), port.to_string().into()]));
-    (program, arguments)
+    if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() }
 }

@@ -1,8 +1,6 @@
 //! A plugin as a rotator.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -11,10 +9,12 @@ use keywheel_sdk::{
     Answer, Bundle, Call, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, USERNAME, Usage, mask,
 };
 
-use crate::child::{Child, Unanswered};
-use crate::confine::Confinement;
+use crate::child::Unanswered;
 use crate::fault::Fault;
-use crate::file::{Copy, FileError, checked};
+use crate::file::{FileError, checked};
+use crate::instance::{Instance, Source};
+use crate::library::Library;
+use crate::plugin::{Form, Plugin};
 
 /// So many calls are asked of one process; then another takes its place, so that what it piled up goes, and none is killed in a call
 /// for the processor time of all those before.
@@ -25,22 +25,6 @@ const IDLE: usize = 4;
 const WORDS: usize = 2000;
 /// So many of its findings.
 const FINDINGS: usize = 100;
-
-/// A program and its arguments that confine themselves and become the plugin: made from its file, its folder to work in, and what it may.
-pub type Host = dyn Fn(&Path, &Path, &Confinement) -> (PathBuf, Vec<OsString>) + Send + Sync;
-
-/// Which file is a plugin, and what it may.
-#[derive(Clone)]
-pub struct Plugin {
-    /// The word after `rotator:`.
-    pub name: String,
-    pub file: PathBuf,
-    /// What the file's SHA-256 must be, in hexadecimal digits.
-    pub sha256: String,
-    pub confinement: Confinement,
-    /// How its processes are started; see [`crate::enter`].
-    pub host: Arc<Host>,
-}
 
 /// Why a plugin is no rotator.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +49,9 @@ pub enum OpenError {
 /// A rotator whose calls are answered by processes of a plugin.
 pub struct PluginRotator {
     plugin: Plugin,
-    file: Copy,
+    source: Source,
     greeting: Greeting,
-    idle: Mutex<Vec<Child>>,
+    idle: Mutex<Vec<Instance>>,
 }
 
 impl PluginRotator {
@@ -76,17 +60,24 @@ impl PluginRotator {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(plugin: Plugin) -> Result<Self, OpenError> {
+        let fault = |fault| OpenError::Fault { plugin: plugin.name.clone(), fault };
         let file = checked(&plugin.file, &plugin.sha256)?;
-        let greeting = apart(async { Child::start(&plugin, &file.path).await.map(|(_, greeting)| greeting) });
-        let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?;
-        let greeting = greeting.map_err(|fault| OpenError::Fault { plugin: plugin.name.clone(), fault })?;
+        let source = match plugin.form {
+            Form::Executable | Form::Library => Source::File(file),
+            Form::InProcess => {
+                let loaded = Library::load(&file.path(&plugin)?);
+                Source::Loaded(loaded.map_err(|error| fault(error.into()))?)
+            }
+        };
+        let greeting = apart(async { source.start(&plugin).await.map(|(_, greeting)| greeting) });
+        let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
         }
         if greeting.descriptor.origin == Origin::Engine && !greeting.descriptor.derived_fields.is_empty() {
             return Err(OpenError::Fields(plugin.name));
         }
-        Ok(PluginRotator { plugin, file, greeting, idle: Mutex::default() })
+        Ok(PluginRotator { plugin, source, greeting, idle: Mutex::default() })
     }
 
     /// Asks a call of a process that waits, or of a new one. Dropped, the process is killed.
@@ -97,41 +88,41 @@ impl PluginRotator {
         fill: impl FnOnce(Request) -> Request,
     ) -> Result<Reply, RotatorError> {
         let name = &self.plugin.name;
-        let mut child = match self.waiting() {
-            Some(child) => child,
+        let mut instance = match self.waiting() {
+            Some(instance) => instance,
             None => self.start().await.map_err(|fault| fault.before(name))?,
         };
-        let request = fill(Request::of(child.next(), verb, call, Instant::now()));
-        let reply = child
+        let request = fill(Request::of(instance.next(), verb, call, Instant::now()));
+        let reply = instance
             .ask(&request, call.until)
             .await
             .map_err(|Unanswered { fault, sent }| if sent { fault.after(name) } else { fault.before(name) })?;
-        self.keep(child);
+        self.keep(instance);
         told(reply, &request).into_done()
     }
 
-    fn waiting(&self) -> Option<Child> {
+    fn waiting(&self) -> Option<Instance> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut child) = idle.pop() {
-            if child.is_quiet() {
-                return Some(child);
+        while let Some(mut instance) = idle.pop() {
+            if instance.is_quiet() {
+                return Some(instance);
             }
             tracing::warn!(target: "keywheel::plugin", plugin = self.plugin.name, "a process ended, or wrote unasked, and is not used again");
         }
         None
     }
 
-    fn keep(&self, child: Child) {
+    fn keep(&self, instance: Instance) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if child.next() <= CALLS && idle.len() < IDLE {
-            idle.push(child);
+        if instance.next() <= CALLS && idle.len() < IDLE {
+            idle.push(instance);
         }
     }
 
-    async fn start(&self) -> Result<Child, Fault> {
-        let (child, greeting) = Child::start(&self.plugin, &self.file.path).await?;
+    async fn start(&self) -> Result<Instance, Fault> {
+        let (instance, greeting) = self.source.start(&self.plugin).await?;
         // The file is the same, so it says the same, unless it is not to be trusted.
-        if greeting == self.greeting { Ok(child) } else { Err(Fault::Changed) }
+        if greeting == self.greeting { Ok(instance) } else { Err(Fault::Changed) }
     }
 
     /// An answer without what was asked for is none.
@@ -156,7 +147,7 @@ fn told(mut reply: Reply, request: &Request) -> Reply {
 }
 
 /// As far as it can be kept and shown.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     let end = text.floor_char_boundary(WORDS);
     text[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }

@@ -9,6 +9,7 @@ mod bundle;
 mod call;
 mod descriptor;
 mod error;
+pub mod library;
 mod mask;
 pub mod message;
 mod rotator;

@@ -23,6 +23,21 @@ pub struct Greeting {
     pub descriptor: Descriptor,
 }
 
+/// Instead of a greeting: why there is none. The rotator ends after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Always `failure`.
+    pub r#type: String,
+    /// For people, without secrets.
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(message: &str) -> Self {
+        Failure { r#type: "failure".to_owned(), message: message.to_owned() }
+    }
+}
+
 /// The answer to one call. Without an `error` it was done; the other members are what was asked for.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Reply {

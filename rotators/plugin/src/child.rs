@@ -105,7 +105,7 @@ impl Child {
         self.next = request.id + 1;
         self.log.given(request.bundles());
         let line = message::write(request).map_err(|malformed| Unanswered { fault: malformed.into(), sent: false })?;
-        if request.call == Verb::Generate {
+        if matches!(request.call, Verb::Generate | Verb::DeriveField) {
             self.log.making(true);
         }
         let mut sent = false;

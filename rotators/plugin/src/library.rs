@@ -238,7 +238,10 @@ mod tests {
             match word.as_str() {
                 "panic" => panic!("on purpose"),
                 "hang" => std::future::pending().await,
-                "wait" => tokio::time::sleep(Duration::from_millis(1)).await,
+                "wait" => {
+                    let never = std::future::pending::<()>();
+                    assert!(tokio::time::timeout(Duration::from_millis(1), never).await.is_err());
+                }
                 _ => {}
             }
             Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use keywheel_sdk::message::{Greeting, Reply, Request, Verb};
 use keywheel_sdk::{
-    Answer, Bundle, Call, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, USERNAME, Usage, mask,
+    Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, USERNAME, Usage, mask,
 };
 
 use crate::child::Unanswered;
@@ -36,11 +36,6 @@ pub enum OpenError {
     /// It is another rotator than the settings say.
     #[error("the plugin `{plugin}` says that it is `{kind}`: give it that name in the settings, or another file")]
     OtherKind { plugin: String, kind: String },
-    /// It claims fields that are made of others, and no message asks for one.
-    #[error(
-        "the plugin `{0}` claims fields that it cannot be asked for: `derived_fields` is for what a provider makes"
-    )]
-    Fields(String),
     /// The system has no thread for it.
     #[error("cannot ask the plugin `{0}`: the system gives no thread")]
     NoThread(String),
@@ -73,9 +68,6 @@ impl PluginRotator {
         let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
-        }
-        if greeting.descriptor.origin == Origin::Engine && !greeting.descriptor.derived_fields.is_empty() {
-            return Err(OpenError::Fields(plugin.name));
         }
         Ok(PluginRotator { plugin, source, greeting, idle: Mutex::default() })
     }
@@ -170,6 +162,22 @@ impl Rotator for PluginRotator {
         let reply = self.ask(Verb::Preflight, call, |request| request.current(current)).await?;
         let findings = reply.findings.ok_or_else(|| self.lacks("findings"))?;
         Ok(findings.into_iter().take(FINDINGS).collect())
+    }
+
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        let fill = |request: Request| Request { field: Some(field.to_owned()), ..request.credential(credential) };
+        let reply = self.ask(Verb::DeriveField, call, fill).await?;
+        let value = |made: Bundle| made.get(field).ok().map(Secret::duplicate);
+        match reply.made.map(value) {
+            None => Ok(None),
+            Some(Some(value)) => Ok(Some(value)),
+            Some(None) => Err(self.lacks("the field")),
+        }
     }
 
     async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer {

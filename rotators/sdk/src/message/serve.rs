@@ -24,6 +24,11 @@ async fn called(rotator: &dyn Rotator, request: Request, now: Instant) -> Result
     let current = request.current.as_ref();
     match request.call {
         Verb::Preflight => Ok(Reply { findings: Some(rotator.preflight(&call()?, current).await?), ..done }),
+        Verb::DeriveField => {
+            let field = request.field.as_deref().ok_or_else(|| lacks("field"))?;
+            let derived = rotator.derive_field(&call()?, credential()?, field).await?;
+            Ok(Reply { made: derived.map(|value| Bundle::new().with(field, value)), ..done })
+        }
         Verb::Probe => {
             let others: Vec<&Bundle> = request.others.iter().collect();
             let (answer, reason) = match rotator.probe(&call()?, credential()?, &others).await {

@@ -129,7 +129,7 @@ impl Rotator for Redacted {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use keywheel_sdk::Strategy;
+    use keywheel_sdk::{Strategy, Target};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use zeroize::Zeroizing;
 
 use keywheel_sdk::Rotator;
-use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, LONGEST, Malformed};
+use keywheel_sdk::message::{self, Hello, LONGEST, Malformed};
 
 /// Why an executable ends before its input does.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,8 @@ pub enum RunError {
     Pipe(#[from] io::Error),
     #[error("{0}")]
     Malformed(#[from] Malformed),
+    #[error("{0} speaks no format of the messages that this rotator does")]
+    Format(String),
 }
 
 /// Answers what comes on standard input on standard output, until the input ends. The whole of a plugin's `main`.
@@ -38,9 +40,8 @@ pub fn run(rotator: &dyn Rotator) -> Result<(), RunError> {
         let came = Instant::now();
         let answer = match message::kind_of(&line)?.as_str() {
             "hello" => {
-                message::read::<Hello>(&line)?;
-                let descriptor = rotator.describe();
-                message::write(&Greeting { r#type: "rotator".to_owned(), format: FORMAT, descriptor })?
+                let hello: Hello = message::read(&line)?;
+                message::write(&message::greet(rotator, &hello).ok_or(RunError::Format(hello.engine))?)?
             }
             "call" => message::write(&runtime.block_on(message::answer(rotator, message::read(&line)?, came)))?,
             // Of a later version, or there to see that it is ignored.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use zeroize::Zeroize;
 
 use keywheel_sdk::library::{ABI, Bytes, DONE, FAILED, MAGIC, Table};
-use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, Reply, Request};
+use keywheel_sdk::message::{self, Hello, Reply, Request};
 use keywheel_sdk::{Rotator, RotatorError};
 
 /// What a library says that it was built with.
@@ -79,8 +79,8 @@ unsafe extern "C" fn describe<R: Rotator + Default>(request: *const u8, length: 
     guarded(|| {
         // SAFETY: the host lends `length` bytes until this returns.
         let line = unsafe { lent(request, length) };
-        message::read::<Hello>(line).ok()?;
-        let greeting = Greeting { r#type: "rotator".to_owned(), format: FORMAT, descriptor: R::default().describe() };
+        let hello: Hello = message::read(line).ok()?;
+        let greeting = message::greet(&R::default(), &hello)?;
         // SAFETY: the host gives a place for one `Bytes`.
         unsafe { give(&greeting, reply) }
     })

@@ -230,7 +230,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
-    use keywheel_sdk::{Admin, Capabilities, Origin, Shape, Strategy};
+    use keywheel_sdk::{Admin, Capabilities, Origin, Shape, Strategy, Target};
 
     use super::*;
 

@@ -33,7 +33,7 @@ mod serve;
 pub use line::{LONGEST, Malformed, kind_of, read, write};
 pub use reply::{Failure, Greeting, Refusal, Reply, RetryWord};
 pub use request::{Hello, OnTarget, Request, Verb};
-pub use serve::answer;
+pub use serve::{answer, greet};
 
 /// The format of messages that this version speaks.
 pub const FORMAT: u32 = 1;

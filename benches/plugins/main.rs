@@ -84,7 +84,7 @@ fn plugin(folder: &Path, name: &str, text: &str) -> Plugin {
         (PathBuf::from(env!("CARGO_BIN_EXE_keywheel")), arguments)
     };
     let confinement = Confinement::default();
-    Plugin { name: "bench".to_owned(), file, sha256, confinement, host: Arc::new(host) }
+    Plugin { name: "bench".to_owned(), file, sha256, signature: None, confinement, host: Arc::new(host) }
 }
 
 async fn probe(rotator: &dyn Rotator) {

@@ -16,5 +16,5 @@ mod work;
 
 pub use confine::{Confinement, EnterError, enter};
 pub use fault::Fault;
-pub use file::{FileError, sha256_of};
-pub use rotator::{OpenError, Plugin, PluginRotator};
+pub use file::{FileError, Signature, sha256_of, verify};
+pub use rotator::{OpenError, Plugin, PluginRotator, introduce};

@@ -14,7 +14,7 @@ use keywheel_sdk::{
 use crate::child::{Child, Unanswered};
 use crate::confine::Confinement;
 use crate::fault::Fault;
-use crate::file::{Copy, FileError, checked};
+use crate::file::{Copy, FileError, Signature, checked};
 
 /// So many calls are asked of one process; then another takes its place, so that what it piled up goes, and none is killed in a call
 /// for the processor time of all those before.
@@ -37,6 +37,8 @@ pub struct Plugin {
     pub file: PathBuf,
     /// What the file's SHA-256 must be, in hexadecimal digits.
     pub sha256: String,
+    /// Whose signature it must have, if any.
+    pub signature: Option<Signature>,
     pub confinement: Confinement,
     /// How its processes are started; see [`crate::enter`].
     pub host: Arc<Host>,
@@ -70,21 +72,34 @@ pub struct PluginRotator {
     idle: Mutex<Vec<Child>>,
 }
 
+/// Checks a file, and starts it once to hear what it is, whatever name it was given. Waits for that, for ten seconds at most.
+///
+/// # Errors
+/// See [`OpenError`]; [`OpenError::OtherKind`] is none of them.
+pub fn introduce(plugin: &Plugin) -> Result<Descriptor, OpenError> {
+    greeted(plugin).map(|(_, greeting)| greeting.descriptor)
+}
+
+fn greeted(plugin: &Plugin) -> Result<(Copy, Greeting), OpenError> {
+    let file = checked(plugin)?;
+    let greeting = apart(async { Child::start(plugin, &file.path).await.map(|(_, greeting)| greeting) });
+    let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?;
+    let greeting = greeting.map_err(|fault| OpenError::Fault { plugin: plugin.name.clone(), fault })?;
+    if greeting.descriptor.origin == Origin::Engine && !greeting.descriptor.derived_fields.is_empty() {
+        return Err(OpenError::Fields(plugin.name.clone()));
+    }
+    Ok((file, greeting))
+}
+
 impl PluginRotator {
     /// Checks the file, and starts it once to hear what it is. Waits for that, for ten seconds at most.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(plugin: Plugin) -> Result<Self, OpenError> {
-        let file = checked(&plugin.file, &plugin.sha256)?;
-        let greeting = apart(async { Child::start(&plugin, &file.path).await.map(|(_, greeting)| greeting) });
-        let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?;
-        let greeting = greeting.map_err(|fault| OpenError::Fault { plugin: plugin.name.clone(), fault })?;
+        let (file, greeting) = greeted(&plugin)?;
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
-        }
-        if greeting.descriptor.origin == Origin::Engine && !greeting.descriptor.derived_fields.is_empty() {
-            return Err(OpenError::Fields(plugin.name));
         }
         Ok(PluginRotator { plugin, file, greeting, idle: Mutex::default() })
     }

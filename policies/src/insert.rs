@@ -21,9 +21,10 @@ pub struct NewPlugin {
 }
 
 impl NewPlugin {
-    /// What the settings lack, to be added by hand.
-    pub fn lines(&self) -> String {
-        let entry = self.entry(2).concat();
+    /// What the settings lack, to be added by hand: as the one file of its name, or as one more `beside` others.
+    pub fn lines(&self, beside: bool) -> String {
+        let entry =
+            if beside { format!("  {}:\n{}", self.name, self.item(4).concat()) } else { self.entry(2).concat() };
         format!("plugins:\n{entry}")
     }
 
@@ -94,6 +95,10 @@ fn inserted(lines: &[&str], text: &str, root: &Node, new: &NewPlugin) -> Option<
         }
         let mut all = owned(lines);
         if all.last().is_some_and(|last| !last.ends_with('\n')) {
+            all.push("\n".to_owned());
+        }
+        // A comment at the end is about something else.
+        if all.last().is_some_and(|last| last.trim_start().starts_with('#')) {
             all.push("\n".to_owned());
         }
         all.push("plugins:\n".to_owned());
@@ -234,6 +239,7 @@ mod tests {
     fn the_first_plugin_comes_at_the_end() {
         let lamp = "plugins:\n  lamp:\n    file: \"plugins/lamp-2.0.0\"\n    sha256: \"C…\"\n    connect: [443]\n";
         becomes("", lamp);
+        becomes("# limits: {}\n", &format!("# limits: {{}}\n\n{lamp}"));
         becomes(
             "limits: { rotations: 2, per_target: 1 }",
             &format!("limits: {{ rotations: 2, per_target: 1 }}\n{lamp}"),
@@ -313,6 +319,7 @@ mod tests {
         };
         let text = added(HEAD, &new).unwrap();
         assert!(text.ends_with("    read: [\"/etc/lamp: \\\"it's\\\" #1\", \"/srv\"]\n"), "{text}");
-        assert!(new.lines().starts_with("plugins:\n  lamp:\n    library: \"plugins/lamp-2.0.0\"\n"));
+        assert!(new.lines(false).starts_with("plugins:\n  lamp:\n    library: \"plugins/lamp-2.0.0\"\n"));
+        assert!(new.lines(true).starts_with("plugins:\n  lamp:\n    - library: \"plugins/lamp-2.0.0\"\n      sha256"));
     }
 }

@@ -125,7 +125,10 @@ async fn a_version_with_another_idea_of_the_target_rests() {
     pin(&case, "slots@1");
     let output = case.house.keywheel(&["rotate", "elsewhere"]).output().expect("the binary runs");
     let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && err.contains("bring the earlier policy back until it has ended"), "{err}");
+    assert!(
+        output.status.code() == Some(2) && err.contains("bring the earlier policy back until it has ended"),
+        "{err}"
+    );
     case.check("resting").await;
     assert_eq!(case.house.json(&["show", "latest:elsewhere"])["plugins"], json!([hash(&first)]));
 

@@ -118,7 +118,8 @@ fn a_second_version_stands_beside_the_first() {
     let folder = Folder::new("");
     folder.json(0, &["install", &slots()]);
     let second = folder.variant("next", "\"version\": \"1.0.0\"", "\"version\": \"1.1.0\"");
-    folder.json(0, &["install", &second, "--name", "slots"]);
+    let installed = folder.json(0, &["install", &second, "--name", "slots"]);
+    assert_eq!(installed["beside_others"], true);
     let (first, second) = (hash(&example("slots.py")), hash(&folder.path(&second)));
     let lines = format!(
         "plugins:\n  slots:\n    - file: \"plugins/slots-1.0.0\"\n      sha256: \"{first}\"\n    \
@@ -142,6 +143,7 @@ fn a_second_version_stands_beside_the_first() {
 fn what_cannot_be_installed_changes_nothing() {
     let folder = Folder::new("");
     folder.refuses(&["install", &slots(), "--name", "lamp"], "it says that it is `slots`, and not `lamp`");
+    folder.refuses(&["install", "/dev/zero"], "`/dev/zero` is no regular file");
     folder.refuses(&["install", "nothing"], "cannot read `nothing`");
     folder.refuses(&["install", &slots(), "--library"], "is a library, which this version does not load");
     std::fs::write(folder.path("silent"), "#!/bin/sh\nexit 3\n").expect("ours");
@@ -168,6 +170,9 @@ fn settings_in_flow_style_are_for_a_person() {
     let lines =
         format!("plugins:\n  slots:\n    file: \"plugins/slots-1.0.0\"\n    sha256: \"{sha256}\"\n    connect: [80]\n");
     folder.refuses(&["install", &slots(), "--connect", "80"], &lines);
+    let folder = Folder::new(&format!("plugins:\n  slots: {{ file: lamp, sha256: \"{}\" }}\n", "0".repeat(64)));
+    let lines = format!("plugins:\n  slots:\n    - file: \"plugins/slots-1.0.0\"\n      sha256: \"{sha256}\"\n");
+    folder.refuses(&["install", &slots()], &lines);
 }
 
 #[test]

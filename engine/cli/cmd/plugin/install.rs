@@ -49,17 +49,31 @@ struct Installed {
     sha256: String,
     /// `installed`, `there-already` or `dry-run`.
     outcome: &'static str,
+    /// Other files have its name, so that policies must say which version they take.
+    beside_others: bool,
 }
 
 pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let path = cx.globals.settings.clone();
     let settings = wire::settings(&path)?;
+    if args.file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::input(format!("`{}` is no regular file", args.file.display())).into());
+    }
     let sha256 = wire::hashed(&args.file).map_err(|error| Failure::input(error.to_string()))?;
     let is_it =
         |plugin: &&PluginSpec| plugin.sha256 == sha256 && args.name.as_ref().is_none_or(|name| *name == plugin.name);
-    if let Some(there) = settings.plugins.iter().find(is_it).filter(|there| there.file.exists()) {
-        let (name, file) = (there.name.clone(), there.file.display().to_string());
-        return print(cx, Installed { name, descriptor: None, file, sha256, outcome: "there-already" });
+    if let Some(there) =
+        settings.plugins.iter().find(is_it).filter(|there| wire::hashed(&there.file).is_ok_and(|found| found == sha256))
+    {
+        let installed = Installed {
+            name: there.name.clone(),
+            descriptor: None,
+            file: there.file.display().to_string(),
+            beside_others: has_others(&settings, &there.name, &sha256),
+            sha256,
+            outcome: "there-already",
+        };
+        return print(cx, installed);
     }
     let spec = spec(args, &sha256);
     let descriptor = wire::heard(&spec).map_err(|why| Failure::input(why).hint("a plugin answers lines of JSON"))?;
@@ -67,18 +81,19 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
 
     let name = descriptor.kind.clone();
     let end = if args.library { ".so" } else { "" };
-    let beside = format!("plugins/{name}-{}{end}", descriptor.version);
-    let copy = folder(&path).join(&beside);
+    let relative = format!("plugins/{name}-{}{end}", descriptor.version);
+    let copy = folder(&path).join(&relative);
     let is_listed = settings.plugins.iter().any(|plugin| plugin.sha256 == sha256 && plugin.file == copy);
     let new = NewPlugin {
         name,
         form: spec.form,
-        file: beside,
+        file: relative,
         sha256,
         read: spec.read.clone(),
         connect: spec.connect.clone(),
     };
-    let text = if is_listed { None } else { Some(listed(&path, &new)?) };
+    let beside_others = has_others(&settings, &new.name, &new.sha256);
+    let text = if is_listed { None } else { Some(listed(&path, &new, beside_others)?) };
     placing::look(&copy, &new.sha256)?;
     if !args.dry_run {
         placing::copy(&args.file, &copy, &new.sha256)?;
@@ -86,9 +101,19 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
             placing::replace(&path, &before, &after)?;
         }
     }
-    let outcome = if args.dry_run { "dry-run" } else { "installed" };
-    let NewPlugin { name, sha256, .. } = new;
-    print(cx, Installed { name, descriptor: Some(descriptor), file: copy.display().to_string(), sha256, outcome })
+    let installed = Installed {
+        name: new.name,
+        descriptor: Some(descriptor),
+        file: copy.display().to_string(),
+        sha256: new.sha256,
+        outcome: if args.dry_run { "dry-run" } else { "installed" },
+        beside_others,
+    };
+    print(cx, installed)
+}
+
+fn has_others(settings: &Settings, name: &str, sha256: &str) -> bool {
+    settings.plugins.iter().any(|other| other.name == name && other.sha256 != sha256)
 }
 
 /// The file as it would be listed. It has no name yet but that of its file, under which its log is written.
@@ -138,7 +163,7 @@ fn is_part(word: &str) -> bool {
 }
 
 /// The text of the settings as it is, and with the plugin in it.
-fn listed(path: &Path, new: &NewPlugin) -> Result<(String, String), Failure> {
+fn listed(path: &Path, new: &NewPlugin, beside: bool) -> Result<(String, String), Failure> {
     let before = std::fs::read_to_string(path)
         .map_err(|error| Failure::input(format!("cannot read `{}`: {error}", path.display())))?;
     match with_plugin(path, &before, new) {
@@ -146,7 +171,7 @@ fn listed(path: &Path, new: &NewPlugin) -> Result<(String, String), Failure> {
         None => {
             talk("add these lines to the settings, and say the same again:");
             // Line by line: what is printed is to be copied.
-            new.lines().lines().for_each(talk);
+            new.lines(beside).lines().for_each(talk);
             Err(Failure::input(format!("`{}` is not written line by line where this belongs", path.display())))
         }
     }
@@ -171,6 +196,11 @@ fn print(cx: &mut Session, installed: Installed) -> anyhow::Result<Exit> {
         "there-already" => talk(&format!("`{name}` is there with this file; {NOTHING_CHANGED}")),
         "dry-run" => talk(&format!("`{name}` would be installed; {NOTHING_CHANGED}")),
         _ => talk(&format!("`{name}` is installed; a policy uses it by `rotator: {name}`")),
+    }
+    if let (true, Some(Descriptor { version, .. })) = (installed.beside_others, &installed.descriptor) {
+        talk(&format!(
+            "it stands beside others: policies must say which version, such as `rotator: {name}@^{version}`"
+        ));
     }
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use keywheel_plugin::sha256_of;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::example;
+use super::{example, library};
 
 const SETTINGS: &str = "# Ours.\nversion: 1\nstate: { sqlite: state.db }   # the journal\n\
     secrets: { local: { path: secrets.db, master_key: { file: master.key } } }\npolicies: []\n";
@@ -145,7 +145,7 @@ fn what_cannot_be_installed_changes_nothing() {
     folder.refuses(&["install", &slots(), "--name", "lamp"], "it says that it is `slots`, and not `lamp`");
     folder.refuses(&["install", "/dev/zero"], "`/dev/zero` is no regular file");
     folder.refuses(&["install", "nothing"], "cannot read `nothing`");
-    folder.refuses(&["install", &slots(), "--library"], "is a library, which this version does not load");
+    folder.refuses(&["install", &slots(), "--library"], "does not start as it should");
     std::fs::write(folder.path("silent"), "#!/bin/sh\nexit 3\n").expect("ours");
     folder.refuses(&["install", "silent"], "its process ended");
     let outside = folder.variant("outside", "\"version\": \"1.0.0\"", "\"version\": \"../../1\"");
@@ -161,6 +161,28 @@ fn what_cannot_be_installed_changes_nothing() {
     folder.json(0, &["install", &slots()]);
     let twin = folder.variant("twin", "\"version\": \"1.0.0\"", "\"version\":  \"1.0.0\"");
     folder.refuses(&["install", &twin], "version 1.0.0 of `slots` is listed already, and it is another file");
+}
+
+#[test]
+fn a_library_is_heard_in_its_confinement() {
+    let folder = Folder::new("");
+    let library = library::compile(folder.0.path(), "NONE", &library::todays_header());
+    let library = library.display().to_string();
+    assert_eq!(folder.json(0, &["install", &library, "--library"])["name"], "zoo");
+    let copy = folder.path("plugins/zoo-1.0.0.so");
+    assert!(folder.settings().ends_with(&format!(
+        "plugins:\n  zoo:\n    library: \"plugins/zoo-1.0.0.so\"\n    sha256: \"{}\"\n",
+        hash(&copy)
+    )));
+    // As a program it is none, and in the daemon's own process it is what it is elsewhere.
+    folder.refuses(&["install", &library, "--name", "other", "--library"], "it says that it is `zoo`, and not `other`");
+    let in_process = format!("{}    in_process: true\n", folder.settings());
+    for settings in [folder.settings(), in_process] {
+        std::fs::write(folder.path("keywheel.yaml"), &settings).expect("ours");
+        let listed = folder.json(0, &["list"]);
+        assert_eq!((&listed[0]["form"], &listed[0]["version"]), (&"library".into(), &"1.0.0".into()));
+        assert_eq!(listed[0]["in_process"], settings.contains("in_process"));
+    }
 }
 
 #[test]

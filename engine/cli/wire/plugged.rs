@@ -1,10 +1,8 @@
 //! Plugins: rotators in processes of their own, which this program starts as `keywheel plugin-host`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use keywheel_plugin::{Confinement, FileError, Plugin, PluginRotator, Signature};
+use keywheel_plugin::{Confinement, FileError, Form, Plugin, PluginRotator, Signature};
 use keywheel_policies::{BrokenRotator, PluginForm, PluginSpec};
 use keywheel_runtime::{PluginFile, Registry};
 use keywheel_sdk::{Descriptor, Rotator};
@@ -29,15 +27,7 @@ pub fn with(registry: Registry, spec: &PluginSpec, beside: bool) -> Registry {
 }
 
 fn open(spec: &PluginSpec) -> Result<PluginRotator, String> {
-    is_startable(spec)?;
     PluginRotator::open(plugin(spec)).map_err(|error| error.to_string())
-}
-
-fn is_startable(spec: &PluginSpec) -> Result<(), String> {
-    match spec.form {
-        PluginForm::Executable => Ok(()),
-        PluginForm::Library => Err(format!("`{}` is a library, which this version does not load", spec.file.display())),
-    }
 }
 
 /// Starts a plugin, to hear what it is.
@@ -53,7 +43,6 @@ pub fn opened(spec: &PluginSpec) -> Result<Descriptor, String> {
 /// # Errors
 /// Why it is no rotator, as a sentence.
 pub fn heard(spec: &PluginSpec) -> Result<Descriptor, String> {
-    is_startable(spec)?;
     keywheel_plugin::introduce(&plugin(spec)).map_err(|error| error.to_string())
 }
 
@@ -77,6 +66,11 @@ pub fn hashed(file: &Path) -> Result<String, FileError> {
 fn plugin(spec: &PluginSpec) -> Plugin {
     Plugin {
         name: spec.name.clone(),
+        form: match spec.form {
+            PluginForm::Executable => Form::Executable,
+            PluginForm::Library if spec.in_process => Form::InProcess,
+            PluginForm::Library => Form::Library,
+        },
         file: spec.file.clone(),
         sha256: spec.sha256.clone(),
         signature: spec
@@ -90,21 +84,14 @@ fn plugin(spec: &PluginSpec) -> Plugin {
             read: spec.read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect(),
             connect: spec.connect.clone(),
         },
-        host: Arc::new(host),
+        host: host(),
     }
 }
 
-/// This program as the host of a plugin.
-fn host(file: &Path, work: &Path, confinement: &Confinement) -> (PathBuf, Vec<OsString>) {
+/// This program, which is the host of a plugin as `keywheel plugin-host`.
+fn host() -> PathBuf {
     // Linux has this program under this name also when an upgrade has put another file in its place. Elsewhere, where the system does
     // not say what this program is, starting the plugin fails, and that is told.
     let itself = Path::new("/proc/self/exe");
-    let program =
-        if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
-    let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
-    arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
-    arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
-    arguments.extend(confinement.read.iter().flat_map(|path| ["--read".into(), path.into()]));
-    arguments.extend(confinement.connect.iter().flat_map(|port| ["--connect".into(), port.to_string().into()]));
-    (program, arguments)
+    if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() }
 }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, LONGEST, Malformed, Reply, Request, Verb};
+use keywheel_sdk::message::{self, FORMAT, Failure, Greeting, Hello, LONGEST, Malformed, Reply, Request, Verb};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -13,10 +13,14 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::fault::Fault;
 use crate::file::Checked;
+use crate::host;
 use crate::log::Log;
-use crate::rotator::Plugin;
+use crate::plugin::Plugin;
+use crate::rotator::words;
 use crate::work::Work;
 
+/// What the engine calls itself.
+pub(crate) const ENGINE: &str = concat!("keywheel ", env!("CARGO_PKG_VERSION"));
 /// How long a plugin may take to greet.
 const GREETING: Duration = Duration::from_secs(10);
 /// So many messages of unknown types may come before an answer.
@@ -50,9 +54,8 @@ impl Child {
     pub async fn start(plugin: &Plugin, file: &Checked) -> Result<(Self, Greeting), Fault> {
         let file = file.path(plugin).map_err(|error| Fault::NotStarted(std::io::Error::other(error)))?;
         let work = Work::new().map_err(Fault::NotStarted)?;
-        let (program, arguments) = (plugin.host)(&file, work.path(), &plugin.confinement);
-        let mut process = Command::new(program)
-            .args(arguments)
+        let mut process = Command::new(&plugin.host)
+            .args(host::arguments(plugin, &file, work.path()))
             .env_clear()
             .current_dir(work.path())
             .process_group(0)
@@ -81,7 +84,7 @@ impl Child {
     }
 
     async fn greet(&mut self) -> Result<Greeting, Fault> {
-        let hello = Hello::new(concat!("keywheel ", env!("CARGO_PKG_VERSION")));
+        let hello = Hello::new(ENGINE);
         self.write(&message::write(&hello)?).await?;
         let line = self.message("rotator").await?;
         let greeting: Greeting = message::read(&line)?;
@@ -102,7 +105,7 @@ impl Child {
         self.next = request.id + 1;
         self.log.given(request.bundles());
         let line = message::write(request).map_err(|malformed| Unanswered { fault: malformed.into(), sent: false })?;
-        if request.call == Verb::Generate {
+        if matches!(request.call, Verb::Generate | Verb::DeriveField) {
             self.log.making(true);
         }
         let mut sent = false;
@@ -155,8 +158,10 @@ impl Child {
     async fn message(&mut self, kind: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
         for _ in 0..STRAY {
             let line = self.line().await?;
-            if message::kind_of(&line)? == kind {
-                return Ok(line);
+            match message::kind_of(&line)?.as_str() {
+                found if found == kind => return Ok(line),
+                "failure" => return Err(Fault::Said(words(&message::read::<Failure>(&line)?.message))),
+                _ => {}
             }
         }
         Err(Fault::Flood(STRAY))

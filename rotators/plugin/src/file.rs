@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use minisign_verify::{Error as NotSigned, PublicKey, Signature as Signed};
 use tempfile::TempDir;
 
-use crate::rotator::Plugin;
+use crate::plugin::Plugin;
 
 /// Why a plugin's file is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +40,6 @@ pub struct Signature {
 }
 
 /// A plugin's file, of which a copy runs that only we can write to: what was hashed is what runs, whatever becomes of the file.
-pub(crate) struct Copy {
-    pub path: Checked,
-}
-
-/// Where the copy is.
 pub(crate) struct Checked(Mutex<Made>);
 
 /// One copy, in a folder of its own.
@@ -98,8 +93,8 @@ pub fn verify(plugin: &Plugin) -> Result<(), FileError> {
 }
 
 /// Copies the file that is meant.
-pub(crate) fn checked(plugin: &Plugin) -> Result<Copy, FileError> {
-    copied(plugin).map(|made| Copy { path: Checked(Mutex::new(made)) })
+pub(crate) fn checked(plugin: &Plugin) -> Result<Checked, FileError> {
+    copied(plugin).map(|made| Checked(Mutex::new(made)))
 }
 
 fn copied(plugin: &Plugin) -> Result<Made, FileError> {

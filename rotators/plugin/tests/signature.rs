@@ -2,11 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "tests")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use keywheel_plugin::{Confinement, FileError, OpenError, Plugin, PluginRotator, Signature, sha256_of, verify};
+use keywheel_plugin::{Confinement, FileError, Form, OpenError, Plugin, PluginRotator, Signature, sha256_of, verify};
 
 fn signed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signed").join(name)
@@ -17,42 +16,45 @@ fn public_key() -> String {
     text.lines().nth(1).expect("minisign writes two lines").to_owned()
 }
 
-/// A plugin of this file with this signature, and whether anybody was about to start it.
-fn plugin(file: &Path, signature: &Path, public_key: &str) -> (Plugin, Arc<AtomicBool>) {
-    let started = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&started);
-    let host = move |_: &Path, _: &Path, _: &Confinement| {
-        seen.store(true, Ordering::SeqCst);
-        (PathBuf::from("/bin/false"), Vec::new())
-    };
+/// A plugin of this file with this signature, and a file that is there when somebody has started it.
+fn plugin(folder: &Path, file: &Path, signature: &Path, public_key: &str) -> (Plugin, PathBuf) {
+    let (host, started) = (folder.join("host"), folder.join("started"));
+    std::fs::write(&host, format!("#!/bin/sh\n: > '{}'\n", started.display())).expect("the folder is ours");
+    std::fs::set_permissions(&host, PermissionsExt::from_mode(0o755)).expect("the folder is ours");
     let plugin = Plugin {
         name: "lamp".to_owned(),
+        form: Form::Executable,
         file: file.to_owned(),
         sha256: sha256_of(file).expect("it is readable"),
         signature: Some(Signature { file: signature.to_owned(), public_key: public_key.to_owned() }),
         confinement: Confinement::default(),
-        host: Arc::new(host),
+        host,
     };
     (plugin, started)
 }
 
 fn refusal(file: &Path, signature: &Path, public_key: &str) -> FileError {
-    let (plugin, started) = plugin(file, signature, public_key);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut plugin, started) = plugin(folder.path(), file, signature, public_key);
     let error = verify(&plugin).expect_err("it is not signed");
-    let Err(OpenError::File(opened)) = PluginRotator::open(plugin) else { panic!("it was opened") };
-    assert_eq!(opened.to_string(), error.to_string());
-    assert!(!started.load(Ordering::SeqCst), "what is not signed is not started");
+    for form in [Form::Executable, Form::Library, Form::InProcess] {
+        plugin.form = form;
+        let Err(OpenError::File(opened)) = PluginRotator::open(plugin.clone()) else { panic!("{form:?} was opened") };
+        assert_eq!(opened.to_string(), error.to_string());
+        assert!(!started.exists(), "what is not signed is not started");
+    }
     error
 }
 
 #[test]
 fn a_signed_file_is_started() {
     for signature in ["lamp.minisig", "lamp.legacy.minisig"] {
-        let (plugin, started) = plugin(&signed("lamp"), &signed(signature), &public_key());
+        let folder = tempfile::tempdir().expect("a folder");
+        let (plugin, started) = plugin(folder.path(), &signed("lamp"), &signed(signature), &public_key());
         verify(&plugin).unwrap_or_else(|error| panic!("{signature}: {error}"));
         // It is no plugin, and that is seen when it runs.
         assert!(matches!(PluginRotator::open(plugin), Err(OpenError::Fault { .. })), "{signature}");
-        assert!(started.load(Ordering::SeqCst), "{signature}");
+        assert!(started.exists(), "{signature}");
     }
 }
 
@@ -89,7 +91,8 @@ fn a_signature_that_is_another_is_none() {
 
 #[test]
 fn a_hash_that_is_another_is_told_first() {
-    let (mut plugin, _) = plugin(&signed("lamp"), &signed("lamp.other.minisig"), &public_key());
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut plugin, _) = plugin(folder.path(), &signed("lamp"), &signed("lamp.other.minisig"), &public_key());
     plugin.sha256 = "00".repeat(32);
     assert!(matches!(verify(&plugin), Err(FileError::Changed { .. })));
 }

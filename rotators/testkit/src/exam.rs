@@ -9,6 +9,7 @@ mod cases;
 mod provider;
 mod report;
 mod sitting;
+mod through;
 
 use async_trait::async_trait;
 use keywheel_sdk::{Bundle, Rotator, Target, USERNAME};
@@ -18,6 +19,7 @@ use sitting::Sitting;
 pub use cases::{CASES, Case};
 pub use provider::{KeyDouble, KeyOwner, ProviderSubject};
 pub use report::{Outcome, Report};
+pub use through::Through;
 
 /// What is examined: a rotator with a target where the exam may make accounts.
 #[async_trait]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use keywheel_sdk::{
     Answer, Bundle, Call, Capabilities, Check, Descriptor, Effect, Finding, RevokeHow, Rotator, RotatorError, Secret,
-    Target, Usage,
+    Usage,
 };
 use serde_json::{Map, Value};
 
@@ -75,8 +75,13 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
         self.inner.place(settings)
     }
 
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        self.inner.derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        self.inner.derive_field(call, credential, field).await
     }
 
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {

@@ -2,37 +2,81 @@
 
 use std::path::{Path, PathBuf};
 
-use keywheel_plugin::{Confinement, Form, OpenError, Plugin, PluginRotator};
-use keywheel_policies::{BrokenRotator, PluginSpec};
-use keywheel_runtime::Registry;
+use keywheel_plugin::{Confinement, FileError, Form, Plugin, PluginRotator, Signature};
+use keywheel_policies::{BrokenRotator, PluginForm, PluginSpec};
+use keywheel_runtime::{PluginFile, Registry};
 use keywheel_sdk::{Descriptor, Rotator};
 
 use super::guarded;
 
-/// The registry with this plugin, which is started when a policy first names it.
-pub fn with(registry: Registry, spec: &PluginSpec) -> Registry {
-    let (plugin, file) = (plugin(spec), spec.file.display().to_string());
-    registry.with_later(&spec.name, || match PluginRotator::open(plugin) {
+/// The registry with this plugin, which is started when a policy first names it. `beside`: there are others of its name.
+pub fn with(registry: Registry, spec: &PluginSpec, beside: bool) -> Registry {
+    let (spec, file) = (spec.clone(), spec.file.display().to_string());
+    let from = PluginFile { file: file.clone(), sha256: spec.sha256.clone() };
+    let name = spec.name.clone();
+    registry.with_plugin(&name, from, move || match open(&spec) {
         Ok(rotator) => Ok(guarded(rotator)),
-        Err(error) => Err(BrokenRotator { why: error.to_string(), file }),
+        Err(why) => {
+            // Another version may act instead, and then no policy tells of it.
+            if beside {
+                tracing::warn!(file, why, "one version of a plugin cannot be used");
+            }
+            Err(BrokenRotator { why, file })
+        }
     })
+}
+
+fn open(spec: &PluginSpec) -> Result<PluginRotator, String> {
+    PluginRotator::open(plugin(spec)).map_err(|error| error.to_string())
 }
 
 /// Starts a plugin, to hear what it is.
 ///
 /// # Errors
-/// Why it is no rotator.
-pub fn opened(spec: &PluginSpec) -> Result<Descriptor, OpenError> {
-    PluginRotator::open(plugin(spec)).map(|rotator| rotator.describe())
+/// Why it is no rotator, as a sentence.
+pub fn opened(spec: &PluginSpec) -> Result<Descriptor, String> {
+    open(spec).map(|rotator| rotator.describe())
+}
+
+/// The same of one that nobody has given a name yet: whatever it says that it is.
+///
+/// # Errors
+/// Why it is no rotator, as a sentence.
+pub fn heard(spec: &PluginSpec) -> Result<Descriptor, String> {
+    keywheel_plugin::introduce(&plugin(spec)).map_err(|error| error.to_string())
+}
+
+/// Looks whether the file is the one that is listed, and signed where it must be. Starts nothing.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn verified(spec: &PluginSpec) -> Result<(), FileError> {
+    keywheel_plugin::verify(&plugin(spec))
+}
+
+/// The SHA-256 of a file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hashed(file: &Path) -> Result<String, FileError> {
+    keywheel_plugin::sha256_of(file)
 }
 
 /// What the settings say of it.
 fn plugin(spec: &PluginSpec) -> Plugin {
     Plugin {
         name: spec.name.clone(),
-        form: Form::Executable,
+        form: match spec.form {
+            PluginForm::Executable => Form::Executable,
+            PluginForm::Library if spec.in_process => Form::InProcess,
+            PluginForm::Library => Form::Library,
+        },
         file: spec.file.clone(),
         sha256: spec.sha256.clone(),
+        signature: spec
+            .signature
+            .as_ref()
+            .map(|signature| Signature { file: signature.file.clone(), public_key: signature.public_key.clone() }),
         confinement: Confinement {
             memory_mib: spec.memory_mib,
             cpu_seconds: spec.cpu.as_secs(),

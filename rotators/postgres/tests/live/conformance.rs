@@ -133,6 +133,7 @@ async fn examine_as_plugin(name: &'static str, alternates: bool, who: Who, at_le
         sha256: sha256_of(&file).unwrap(),
         host: file.clone(),
         file,
+        signature: None,
         confinement,
     };
     let rotator = PluginRotator::open(plugin).unwrap();

@@ -131,6 +131,9 @@ impl Line for Wire {
     fn stall_next_change(&self) {
         self.arm(Effect::Stall);
     }
+    fn stall_after_next_change(&self) {
+        self.arm(Effect::ExecuteThenStall);
+    }
     fn strikes(&self) -> u64 {
         self.struck.lock().expect("no test panics with it").iter().map(Struck::count).sum()
     }

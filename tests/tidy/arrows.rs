@@ -7,7 +7,7 @@ use super::{all_files, must_be_empty, read, rust_files};
 
 /// Each crate with those of ours that it may depend on. `core` and `sdk` do not see each other: the API of those who write
 /// rotators does not move with our internals.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("policies", &[]),
     ("core", &["policies"]),
     ("sqlite", &[]),
@@ -15,7 +15,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("secrets", &["sdk", "sqlite"]),
     ("runtime", &["state", "secrets", "core", "sdk", "policies"]),
     ("sdk", &[]),
-    ("testkit", &["sdk"]),
+    ("exam", &["sdk"]),
+    ("testkit", &["sdk", "exam"]),
     ("sqlserver-double", &[]),
     ("postgres", &["sdk"]),
     ("sqlserver", &["sdk"]),

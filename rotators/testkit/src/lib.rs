@@ -9,8 +9,6 @@
 //! - [`CutProxy`]: a line that breaks at a chosen moment, such as after the effect and before the acknowledgement.
 
 mod certificates;
-mod cut_proxy;
-pub mod exam;
 mod habit;
 mod live_sqlserver;
 mod lying;
@@ -19,8 +17,9 @@ mod postgres_server;
 mod python;
 
 pub use certificates::Certificates;
-pub use cut_proxy::{CutProxy, Fault};
 pub use habit::{Habit, HabitualLiar};
+pub use keywheel_exam as exam;
+pub use keywheel_exam::{CutProxy, Fault};
 pub use live_sqlserver::LiveSqlServer;
 pub use lying::{Lie, LyingRotator, Verb};
 pub use postgres_server::{PostgresOptions, PostgresServer, StartError};

@@ -1,19 +1,18 @@
-//! What the border to a plugin costs: one call of a rotator that answers at once, in this process, in a process of Python and in one
-//! of sh; and how long plugins take to start. `./x bench plugins`.
+//! What the border to a plugin costs: one call of a rotator that answers at once, in Rust in this process, as a library in C in this
+//! process and in one of its own, and as executables in Python and sh; and how long plugins take to start. `./x bench plugins`.
 //!
 //! The answer takes no work and there is no target, so this is the border alone: two lines of JSON, two pipes, two switches of
 //! processes. A login to a server on the same machine takes some milliseconds.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use keywheel_plugin::{Confinement, Plugin, PluginRotator, sha256_of};
+use keywheel_plugin::{Confinement, Form, Plugin, PluginRotator, sha256_of};
 use keywheel_sdk::{
     Admin, Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Strategy,
     Target, Usage,
@@ -72,19 +71,32 @@ impl Rotator for Here {
     }
 }
 
-fn plugin(folder: &Path, name: &str, text: &str) -> Plugin {
+fn executable(folder: &Path, name: &str, text: &str) -> Plugin {
     let file = folder.join(name);
     std::fs::write(&file, text).expect("the folder is writable");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("the file is ours");
+    plugin(Form::Executable, file)
+}
+
+/// The well-behaved animal of the tests' zoo, under its own name.
+fn library(folder: &Path, form: Form) -> Plugin {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = folder.join("animal.so");
+    let done = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-O2", "-o"])
+        .arg(&file)
+        .arg("-I")
+        .arg(here.join("rotators/sdk/include"))
+        .arg(here.join("tests/plugins/zoo/animal.c"))
+        .status();
+    assert!(done.is_ok_and(|status| status.success()), "a C compiler");
+    Plugin { name: "zoo".to_owned(), ..plugin(form, file) }
+}
+
+fn plugin(form: Form, file: PathBuf) -> Plugin {
     let sha256 = sha256_of(&file).expect("the file is readable");
-    let host = |file: &Path, work: &Path, confinement: &Confinement| {
-        let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
-        arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
-        arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
-        (PathBuf::from(env!("CARGO_BIN_EXE_keywheel")), arguments)
-    };
-    let confinement = Confinement::default();
-    Plugin { name: "bench".to_owned(), file, sha256, confinement, host: Arc::new(host) }
+    let host = PathBuf::from(env!("CARGO_BIN_EXE_keywheel"));
+    Plugin { name: "bench".to_owned(), form, file, sha256, confinement: Confinement::default(), host }
 }
 
 async fn probe(rotator: &dyn Rotator) {
@@ -134,24 +146,30 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     println!("one call that answers at once, {CALLS} calls; then {TOGETHER} beside each other");
     let (base, rate) = measured(Arc::new(Here)).await;
-    println!("  in this process   {:>9.1} µs a call   {rate:>9.0} calls/s", base * 1e6);
-    for (name, text) in [("python", in_python()), ("sh", in_shell())] {
-        let rotator = PluginRotator::open(plugin(folder.path(), name, &text)).expect("it greets");
+    println!("  a rotator of this program  {:>9.1} µs a call   {rate:>9.0} calls/s", base * 1e6);
+    let python = executable(folder.path(), "python", &in_python());
+    let shell = executable(folder.path(), "sh", &in_shell());
+    for (name, plugin) in [
+        ("library in this process", library(folder.path(), Form::InProcess)),
+        ("library in its own process", library(folder.path(), Form::Library)),
+        ("executable in Python", python.clone()),
+        ("executable in sh", shell.clone()),
+    ] {
+        let rotator = PluginRotator::open(plugin).expect("it greets");
         let (one, rate) = measured(Arc::new(rotator)).await;
-        println!(
-            "  process of {name:<6}  {:>9.1} µs a call   {rate:>9.0} calls/s   {:+.1} µs",
-            one * 1e6,
-            (one - base) * 1e6
-        );
+        let more = (one - base) * 1e6;
+        println!("  {name:<27}{:>9.1} µs a call   {rate:>9.0} calls/s   {more:+.1} µs", one * 1e6);
     }
-    let spec = plugin(folder.path(), "start", &in_shell());
-    let begin = Instant::now();
-    for _ in 0..STARTS {
-        drop(PluginRotator::open(spec.clone()).expect("it greets"));
+    println!("{STARTS} plugins checked and started, one after the other:");
+    for (name, plugin) in [
+        ("library in its own process", library(folder.path(), Form::Library)),
+        ("executable in Python", python),
+        ("executable in sh", shell),
+    ] {
+        let begin = Instant::now();
+        let started: Vec<_> = (0..STARTS).map(|_| PluginRotator::open(plugin.clone()).expect("it greets")).collect();
+        let took = begin.elapsed().as_secs_f64();
+        drop(started);
+        println!("  {name:<27}{took:>9.2} s   {:>6.1} ms each", took * 1e3 / f64::from(STARTS));
     }
-    let took = begin.elapsed().as_secs_f64();
-    println!(
-        "{STARTS} plugins started one after the other: {took:.2} s, {:.1} ms each",
-        took * 1e3 / f64::from(STARTS)
-    );
 }

@@ -34,8 +34,8 @@ impl Hosted {
     /// A shell that does this, where `"$@"` is the host of the plugin.
     fn under(&self, shell: &str) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_keywheel"), "plugin-host"]).arg(self.file());
-        command.arg(self.folder.path().join("own")).args(["--memory-mib", "1024", "--cpu-seconds", "60"]);
+        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_keywheel"), "plugin-host", "executable"]);
+        command.arg(self.file()).arg(self.folder.path().join("own")).args(["1024", "60"]);
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -2,14 +2,16 @@
 
 mod exam;
 mod leaks;
+mod liars;
+mod library;
 mod log;
+mod newcomer;
+mod own_target;
 mod zoo;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use keywheel_plugin::{Confinement, Plugin, sha256_of};
+use keywheel_plugin::{Confinement, Form, Plugin, sha256_of};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plugins").join(name)
@@ -34,19 +36,17 @@ pub fn plugged(file: &Path, service: &keywheel_keyservice::KeyService) -> String
 
 /// A plugin under this name, hosted by the real program.
 fn plugin(name: &str, file: &Path, confinement: Confinement) -> Plugin {
-    let host = |file: &Path, work: &Path, confinement: &Confinement| {
-        let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
-        arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
-        arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
-        arguments.extend(confinement.read.iter().flat_map(|path| ["--read".into(), path.into()]));
-        arguments.extend(confinement.connect.iter().flat_map(|port| ["--connect".into(), port.to_string().into()]));
-        (PathBuf::from(env!("CARGO_BIN_EXE_keywheel")), arguments)
-    };
+    formed(Form::Executable, name, file, confinement)
+}
+
+/// The same of any form.
+fn formed(form: Form, name: &str, file: &Path, confinement: Confinement) -> Plugin {
     Plugin {
         name: name.to_owned(),
+        form,
         file: file.to_owned(),
         sha256: sha256_of(file).expect("the plugin is readable"),
         confinement,
-        host: Arc::new(host),
+        host: PathBuf::from(env!("CARGO_BIN_EXE_keywheel")),
     }
 }

@@ -87,7 +87,7 @@ async fn costs_one_call(caged: Caged, patience: Duration, code: &str, words: &st
 }
 
 pub const PATIENT: Duration = Duration::from_secs(20);
-const SHORT: Duration = Duration::from_secs(1);
+pub const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_crashes() {

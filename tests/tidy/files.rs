@@ -77,6 +77,29 @@ fn lints_are_expected_not_silenced() {
     must_be_empty("use #[expect(…, reason = \"…\")]; a test that cannot run says so when it runs", offences);
 }
 
+/// Cargo looks for examples in documentation only where it is told nothing else: looking takes seconds for each crate.
+#[test]
+fn examples_in_documentation_are_run() {
+    let mut offences = Vec::new();
+    for manifest in all_files().iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+        if !manifest.text.contains("\ndoctest = false\n") {
+            continue;
+        }
+        let sources = format!("{}src/", manifest.path.trim_end_matches("Cargo.toml"));
+        for file in rust_files().iter().filter(|file| file.path.starts_with(&sources)) {
+            let fences = file.lines().filter_map(|(number, line)| {
+                let comment = line.trim_start();
+                let text = comment.strip_prefix("///").or_else(|| comment.strip_prefix("//!"))?;
+                text.trim().strip_prefix("```").map(|kind| (number, kind.to_owned()))
+            });
+            for (number, kind) in fences.step_by(2).filter(|(_, kind)| !kind.starts_with("text")) {
+                offences.push(format!("{}:{number}: ```{kind}", file.path));
+            }
+        }
+    }
+    must_be_empty("examples that nobody runs: see `doctest` in the manifest", offences);
+}
+
 #[test]
 fn no_machine_is_named() {
     let mut offences = Vec::new();

@@ -37,7 +37,7 @@ const REFUSED_PAIRS: [(&str, &str, &str); 5] = [
 ];
 
 /// Names that others chose: the identifier, and what stands right before it.
-const FOREIGN: [(&str, &str, &str); 16] = [
+const FOREIGN: [(&str, &str, &str); 18] = [
     ("", "macro_rules", "the language's"),
     ("rustls::", "ServerConfig", "rustls's"),
     ("rustls::", "ClientConfig", "rustls's"),
@@ -48,6 +48,8 @@ const FOREIGN: [(&str, &str, &str); 16] = [
     (".", "cancel", "CancellationToken's method"),
     (".", "cancelled", "CancellationToken's method"),
     (".", "is_cancelled", "CancellationToken's method, and JoinError's"),
+    ("pub ", "cancel", "a member of a library's table, as C knows it"),
+    ("    ", "cancel", "a member of a library's table, as C knows it"),
     ("rustix::process::", "Resource", "what a limit of the system is on"),
     ("seccompiler::", "SeccompRule", "seccompiler's"),
     (".", "add_rule", "Landlock's"),

@@ -1,10 +1,9 @@
 //! Plugins: rotators in processes of their own, which this program starts as `keywheel plugin-host`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keywheel_plugin::{Confinement, OpenError, Plugin, PluginRotator};
+use keywheel_plugin::{Confinement, Form, OpenError, Plugin, PluginRotator, sha256_of};
 use keywheel_policies::{BrokenRotator, PluginSpec};
 use keywheel_runtime::Registry;
 use keywheel_sdk::{Descriptor, Rotator};
@@ -32,6 +31,7 @@ pub fn opened(spec: &PluginSpec) -> Result<Descriptor, OpenError> {
 fn plugin(spec: &PluginSpec) -> Plugin {
     Plugin {
         name: spec.name.clone(),
+        form: Form::Executable,
         file: spec.file.clone(),
         sha256: spec.sha256.clone(),
         confinement: Confinement {
@@ -41,21 +41,48 @@ fn plugin(spec: &PluginSpec) -> Plugin {
             read: spec.read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect(),
             connect: spec.connect.clone(),
         },
-        host: Arc::new(host),
+        host: host(),
     }
 }
 
-/// This program as the host of a plugin.
-fn host(file: &Path, work: &Path, confinement: &Confinement) -> (PathBuf, Vec<OsString>) {
+/// This program, which is the host of a plugin as `keywheel plugin-host`.
+fn host() -> PathBuf {
     // Linux has this program under this name also when an upgrade has put another file in its place. Elsewhere, where the system does
     // not say what this program is, starting the plugin fails, and that is told.
     let itself = Path::new("/proc/self/exe");
-    let program =
-        if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
-    let mut arguments: Vec<OsString> = vec!["plugin-host".into(), file.into(), work.into()];
-    arguments.extend(["--memory-mib".into(), confinement.memory_mib.to_string().into()]);
-    arguments.extend(["--cpu-seconds".into(), confinement.cpu_seconds.to_string().into()]);
-    arguments.extend(confinement.read.iter().flat_map(|path| ["--read".into(), path.into()]));
-    arguments.extend(confinement.connect.iter().flat_map(|port| ["--connect".into(), port.to_string().into()]));
-    (program, arguments)
+    if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() }
+}
+
+/// A plugin that is open for its exam.
+pub struct Examined {
+    pub rotator: Arc<PluginRotator>,
+    /// What its file's SHA-256 is.
+    pub sha256: String,
+}
+
+/// Opens a file as the plugin that it says it is, with the hash that it has now.
+///
+/// # Errors
+/// Why it is no rotator.
+pub fn examined(file: &Path, read: &[PathBuf], connect: Vec<u16>) -> Result<Examined, OpenError> {
+    let sha256 = sha256_of(file)?;
+    let library = file.extension().is_some_and(|extension| extension == "so" || extension == "dylib");
+    let read = read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
+    let confinement = Confinement { read, connect, ..Confinement::default() };
+    let named = |name: String| {
+        PluginRotator::open(Plugin {
+            name,
+            form: if library { Form::Library } else { Form::Executable },
+            file: file.to_owned(),
+            sha256: sha256.clone(),
+            confinement: confinement.clone(),
+            host: host(),
+        })
+    };
+    // Nobody has told its name yet but itself.
+    let rotator = match named(String::new()) {
+        Err(OpenError::OtherKind { kind, .. }) => named(kind)?,
+        opened => opened?,
+    };
+    Ok(Examined { rotator: Arc::new(rotator), sha256 })
 }

@@ -12,9 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
 use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
-use keywheel_sdk::{
-    Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Target, Usage,
-};
+use keywheel_sdk::{Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Usage};
 use keywheel_secrets::{Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo};
 use keywheel_state::{Claim, History, Lease, StateError, StateStore};
 
@@ -210,8 +208,13 @@ impl Rotator for PointedRotator {
     fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> keywheel_sdk::Place {
         self.0.place(settings)
     }
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        self.0.derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        self.0.derive_field(call, credential, field).await
     }
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
         self.0.preflight(call, current).await

@@ -5,8 +5,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
-    Admin, Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Target,
-    USERNAME, Usage,
+    Admin, Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, USERNAME, Usage,
 };
 
 /// Passes calls through, and masks in errors and findings each secret value that it passed in.
@@ -44,8 +43,14 @@ impl Rotator for Redacted {
         self.0.check_settings(settings)
     }
 
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        self.0.derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        let derived = self.0.derive_field(call, credential, field).await;
+        derived.map_err(|error| clean(error, call, &[Some(credential)]))
     }
 
     fn place(&self, settings: &serde_json::Map<String, serde_json::Value>) -> keywheel_sdk::Place {
@@ -124,7 +129,7 @@ impl Rotator for Redacted {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use keywheel_sdk::Strategy;
+    use keywheel_sdk::{Strategy, Target};
 
     use super::*;
 

@@ -15,6 +15,7 @@ mod practice;
 mod provider;
 mod report;
 mod sitting;
+mod through;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use cut_proxy::{CutProxy, Fault};
 pub use practice::{PracticeSubject, PracticeTarget};
 pub use provider::{KeyDouble, KeyOwner, ProviderSubject};
 pub use report::{Outcome, Report, Row};
+pub use through::Through;
 
 /// No case takes so long, on a busy machine either.
 const LONGEST: Duration = Duration::from_secs(180);

@@ -5,8 +5,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use keywheel_sdk::{
-    Admin, Answer, Bundle, Call, Check, Descriptor, Finding, Place, RevokeHow, Rotator, RotatorError, Secret, Target,
-    Usage,
+    Admin, Answer, Bundle, Call, Check, Descriptor, Finding, Place, RevokeHow, Rotator, RotatorError, Secret, Usage,
 };
 use serde_json::{Map, Value};
 
@@ -150,8 +149,14 @@ impl Rotator for Listened<'_> {
         self.inner().place(settings)
     }
 
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        self.inner().derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        let derived = self.inner().derive_field(call, credential, field).await;
+        self.heard("derive_field", call, [credential], derived)
     }
 
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {

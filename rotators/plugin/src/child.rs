@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use keywheel_sdk::message::{self, FORMAT, Greeting, Hello, LONGEST, Malformed, Reply, Request, Verb};
+use keywheel_sdk::message::{self, FORMAT, Failure, Greeting, Hello, LONGEST, Malformed, Reply, Request, Verb};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -13,10 +13,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::fault::Fault;
 use crate::file::Checked;
+use crate::host;
+use crate::leaks::Leaks;
 use crate::log::Log;
-use crate::rotator::Plugin;
+use crate::plugin::Plugin;
+use crate::rotator::words;
 use crate::work::Work;
 
+/// What the engine calls itself.
+pub(crate) const ENGINE: &str = concat!("keywheel ", env!("CARGO_PKG_VERSION"));
 /// How long a plugin may take to greet.
 const GREETING: Duration = Duration::from_secs(10);
 /// So many messages of unknown types may come before an answer.
@@ -47,12 +52,11 @@ impl Child {
     /// It ends with the thread that starts it: what the kernel tells of a parent's death it tells of that thread's. So who starts one
     /// must be a thread that lives as long as the child is used: one of the runtime's, which end with it, and none that the runtime
     /// gives up in between, as it does with one that blocks in place.
-    pub async fn start(plugin: &Plugin, file: &Checked) -> Result<(Self, Greeting), Fault> {
+    pub async fn start(plugin: &Plugin, file: &Checked, leaks: &Leaks) -> Result<(Self, Greeting), Fault> {
         let file = file.path(plugin).map_err(|error| Fault::NotStarted(std::io::Error::other(error)))?;
         let work = Work::new().map_err(Fault::NotStarted)?;
-        let (program, arguments) = (plugin.host)(&file, work.path(), &plugin.confinement);
-        let mut process = Command::new(program)
-            .args(arguments)
+        let mut process = Command::new(&plugin.host)
+            .args(host::arguments(plugin, &file, work.path()))
             .env_clear()
             .current_dir(work.path())
             .process_group(0)
@@ -67,7 +71,7 @@ impl Child {
         else {
             return Err(Fault::Closed);
         };
-        let log = Log::of(plugin.name.clone(), errors);
+        let log = Log::of(plugin.name.clone(), leaks.clone(), errors);
         let mut child = Child { process, input, output: BufReader::new(output), log, next: 1, _work: work };
         match timeout(GREETING, child.greet()).await.unwrap_or(Err(Fault::NoGreeting(GREETING))) {
             Ok(greeting) => Ok((child, greeting)),
@@ -81,7 +85,7 @@ impl Child {
     }
 
     async fn greet(&mut self) -> Result<Greeting, Fault> {
-        let hello = Hello::new(concat!("keywheel ", env!("CARGO_PKG_VERSION")));
+        let hello = Hello::new(ENGINE);
         self.write(&message::write(&hello)?).await?;
         let line = self.message("rotator").await?;
         let greeting: Greeting = message::read(&line)?;
@@ -102,7 +106,7 @@ impl Child {
         self.next = request.id + 1;
         self.log.given(request.bundles());
         let line = message::write(request).map_err(|malformed| Unanswered { fault: malformed.into(), sent: false })?;
-        if request.call == Verb::Generate {
+        if matches!(request.call, Verb::Generate | Verb::DeriveField) {
             self.log.making(true);
         }
         let mut sent = false;
@@ -155,8 +159,10 @@ impl Child {
     async fn message(&mut self, kind: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
         for _ in 0..STRAY {
             let line = self.line().await?;
-            if message::kind_of(&line)? == kind {
-                return Ok(line);
+            match message::kind_of(&line)?.as_str() {
+                found if found == kind => return Ok(line),
+                "failure" => return Err(Fault::Said(words(&message::read::<Failure>(&line)?.message))),
+                _ => {}
             }
         }
         Err(Fault::Flood(STRAY))

@@ -4,7 +4,9 @@
 mod linux;
 
 use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +63,14 @@ pub enum EnterError {
 /// # Errors
 /// See [`EnterError`]. Nothing of the plugin has run.
 pub fn enter(plugin: &Path, work: &Path, confinement: &Confinement) -> Result<Infallible, EnterError> {
+    confine(plugin, work, confinement)?;
+    Err(EnterError::Exec(Command::new(plugin).env_clear().exec()))
+}
+
+/// All of [`enter`] but that the process becomes the plugin.
+pub(crate) fn confine(plugin: &Path, work: &Path, confinement: &Confinement) -> Result<(), EnterError> {
     #[cfg(target_os = "linux")]
-    return linux::enter(plugin, work, confinement);
+    return linux::confine(plugin, work, confinement);
     #[cfg(not(target_os = "linux"))]
     {
         let _ = (plugin, work, confinement);

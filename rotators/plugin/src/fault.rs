@@ -6,6 +6,8 @@ use std::time::Duration;
 use keywheel_sdk::message::Malformed;
 use keywheel_sdk::{Retry, RotatorError};
 
+use crate::library::{LoadError, NoReply};
+
 /// What a plugin's process did wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -15,6 +17,15 @@ pub enum Fault {
     /// It said nothing in this time.
     #[error("it did not greet within {} s", .0.as_secs())]
     NoGreeting(Duration),
+    /// It is a library that does not load.
+    #[error(transparent)]
+    NotLoaded(#[from] LoadError),
+    /// Its library did not do what each must.
+    #[error(transparent)]
+    NoReply(#[from] NoReply),
+    /// It said itself why it cannot go on.
+    #[error("{0}")]
+    Said(String),
     /// It speaks a format that was not offered.
     #[error("it speaks format {0} of the messages, which this version does not")]
     Format(u32),
@@ -50,6 +61,9 @@ impl Fault {
         match self {
             Fault::NotStarted(_) => "plugin-not-started",
             Fault::NoGreeting(_) => "plugin-no-greeting",
+            Fault::NotLoaded(_) => "plugin-not-loaded",
+            Fault::NoReply(_) => "plugin-no-reply",
+            Fault::Said(_) => "plugin-failure",
             Fault::Format(_) => "plugin-format",
             Fault::Changed => "plugin-changed",
             Fault::Ended(_) => "plugin-ended",

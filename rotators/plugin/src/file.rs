@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::digest::{Context, SHA256};
 use tempfile::TempDir;
 
-use crate::rotator::Plugin;
+use crate::plugin::Plugin;
 
 /// Why a plugin's file is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +23,6 @@ pub enum FileError {
 }
 
 /// A plugin's file, of which a copy runs that only we can write to: what was hashed is what runs, whatever becomes of the file.
-pub(crate) struct Copy {
-    pub path: Checked,
-}
-
-/// Where the copy is.
 pub(crate) struct Checked(Mutex<Made>);
 
 /// One copy, in a folder of its own.
@@ -70,8 +65,8 @@ pub fn sha256_of(file: &Path) -> Result<String, FileError> {
 }
 
 /// Copies a file whose hash is the expected one.
-pub(crate) fn checked(file: &Path, expected: &str) -> Result<Copy, FileError> {
-    copied(file, expected).map(|made| Copy { path: Checked(Mutex::new(made)) })
+pub(crate) fn checked(file: &Path, expected: &str) -> Result<Checked, FileError> {
+    copied(file, expected).map(|made| Checked(Mutex::new(made)))
 }
 
 fn copied(file: &Path, expected: &str) -> Result<Made, FileError> {

@@ -1,20 +1,21 @@
 //! A plugin as a rotator.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use keywheel_sdk::message::{Greeting, Reply, Request, Verb};
 use keywheel_sdk::{
-    Answer, Bundle, Call, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, USERNAME, Usage, mask,
+    Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, USERNAME, Usage, mask,
 };
 
-use crate::child::{Child, Unanswered};
-use crate::confine::Confinement;
+use crate::child::Unanswered;
 use crate::fault::Fault;
-use crate::file::{Copy, FileError, checked};
+use crate::file::{FileError, checked};
+use crate::instance::{Instance, Source};
+use crate::leaks::Leaks;
+use crate::library::Library;
+use crate::plugin::{Form, Plugin};
 
 /// So many calls are asked of one process; then another takes its place, so that what it piled up goes, and none is killed in a call
 /// for the processor time of all those before.
@@ -26,22 +27,6 @@ const WORDS: usize = 2000;
 /// So many of its findings.
 const FINDINGS: usize = 100;
 
-/// A program and its arguments that confine themselves and become the plugin: made from its file, its folder to work in, and what it may.
-pub type Host = dyn Fn(&Path, &Path, &Confinement) -> (PathBuf, Vec<OsString>) + Send + Sync;
-
-/// Which file is a plugin, and what it may.
-#[derive(Clone)]
-pub struct Plugin {
-    /// The word after `rotator:`.
-    pub name: String,
-    pub file: PathBuf,
-    /// What the file's SHA-256 must be, in hexadecimal digits.
-    pub sha256: String,
-    pub confinement: Confinement,
-    /// How its processes are started; see [`crate::enter`].
-    pub host: Arc<Host>,
-}
-
 /// Why a plugin is no rotator.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -52,11 +37,6 @@ pub enum OpenError {
     /// It is another rotator than the settings say.
     #[error("the plugin `{plugin}` says that it is `{kind}`: give it that name in the settings, or another file")]
     OtherKind { plugin: String, kind: String },
-    /// It claims fields that are made of others, and no message asks for one.
-    #[error(
-        "the plugin `{0}` claims fields that it cannot be asked for: `derived_fields` is for what a provider makes"
-    )]
-    Fields(String),
     /// The system has no thread for it.
     #[error("cannot ask the plugin `{0}`: the system gives no thread")]
     NoThread(String),
@@ -65,9 +45,10 @@ pub enum OpenError {
 /// A rotator whose calls are answered by processes of a plugin.
 pub struct PluginRotator {
     plugin: Plugin,
-    file: Copy,
+    source: Source,
     greeting: Greeting,
-    idle: Mutex<Vec<Child>>,
+    idle: Mutex<Vec<Instance>>,
+    leaks: Leaks,
 }
 
 impl PluginRotator {
@@ -76,17 +57,28 @@ impl PluginRotator {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(plugin: Plugin) -> Result<Self, OpenError> {
+        let fault = |fault| OpenError::Fault { plugin: plugin.name.clone(), fault };
         let file = checked(&plugin.file, &plugin.sha256)?;
-        let greeting = apart(async { Child::start(&plugin, &file.path).await.map(|(_, greeting)| greeting) });
-        let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?;
-        let greeting = greeting.map_err(|fault| OpenError::Fault { plugin: plugin.name.clone(), fault })?;
+        let source = match plugin.form {
+            Form::Executable | Form::Library => Source::File(file),
+            Form::InProcess => {
+                let loaded = Library::load(&file.path(&plugin)?);
+                Source::Loaded(loaded.map_err(|error| fault(error.into()))?)
+            }
+        };
+        let leaks = Leaks::default();
+        let greeting = apart(async { source.start(&plugin, &leaks).await.map(|(_, greeting)| greeting) });
+        let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
         }
-        if greeting.descriptor.origin == Origin::Engine && !greeting.descriptor.derived_fields.is_empty() {
-            return Err(OpenError::Fields(plugin.name));
-        }
-        Ok(PluginRotator { plugin, file, greeting, idle: Mutex::default() })
+        Ok(PluginRotator { plugin, source, greeting, idle: Mutex::default(), leaks })
+    }
+
+    /// How often a secret stood in what it answered in words, or wrote to its standard error. It was hidden there, but a plugin
+    /// should write none. What one in this process writes is not seen.
+    pub fn leaks(&self) -> u64 {
+        self.leaks.count()
     }
 
     /// Asks a call of a process that waits, or of a new one. Dropped, the process is killed.
@@ -97,41 +89,41 @@ impl PluginRotator {
         fill: impl FnOnce(Request) -> Request,
     ) -> Result<Reply, RotatorError> {
         let name = &self.plugin.name;
-        let mut child = match self.waiting() {
-            Some(child) => child,
+        let mut instance = match self.waiting() {
+            Some(instance) => instance,
             None => self.start().await.map_err(|fault| fault.before(name))?,
         };
-        let request = fill(Request::of(child.next(), verb, call, Instant::now()));
-        let reply = child
+        let request = fill(Request::of(instance.next(), verb, call, Instant::now()));
+        let reply = instance
             .ask(&request, call.until)
             .await
             .map_err(|Unanswered { fault, sent }| if sent { fault.after(name) } else { fault.before(name) })?;
-        self.keep(child);
-        told(reply, &request).into_done()
+        self.keep(instance);
+        told(reply, &request, &self.leaks).into_done()
     }
 
-    fn waiting(&self) -> Option<Child> {
+    fn waiting(&self) -> Option<Instance> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut child) = idle.pop() {
-            if child.is_quiet() {
-                return Some(child);
+        while let Some(mut instance) = idle.pop() {
+            if instance.is_quiet() {
+                return Some(instance);
             }
             tracing::warn!(target: "keywheel::plugin", plugin = self.plugin.name, "a process ended, or wrote unasked, and is not used again");
         }
         None
     }
 
-    fn keep(&self, child: Child) {
+    fn keep(&self, instance: Instance) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if child.next() <= CALLS && idle.len() < IDLE {
-            idle.push(child);
+        if instance.next() <= CALLS && idle.len() < IDLE {
+            idle.push(instance);
         }
     }
 
-    async fn start(&self) -> Result<Child, Fault> {
-        let (child, greeting) = Child::start(&self.plugin, &self.file.path).await?;
+    async fn start(&self) -> Result<Instance, Fault> {
+        let (instance, greeting) = self.source.start(&self.plugin, &self.leaks).await?;
         // The file is the same, so it says the same, unless it is not to be trusted.
-        if greeting == self.greeting { Ok(child) } else { Err(Fault::Changed) }
+        if greeting == self.greeting { Ok(instance) } else { Err(Fault::Changed) }
     }
 
     /// An answer without what was asked for is none.
@@ -142,9 +134,13 @@ impl PluginRotator {
 }
 
 /// The reply with its words as they can be kept and shown. Secrets are masked first: half of one would not be found any more.
-fn told(mut reply: Reply, request: &Request) -> Reply {
+fn told(mut reply: Reply, request: &Request, leaks: &Leaks) -> Reply {
     let fields = || request.bundles().flat_map(Bundle::fields).filter(|(name, _)| *name != USERNAME);
-    let told = |text: &str| words(&mask(text, fields().map(|(_, secret)| secret)));
+    let told = |text: &str| {
+        let masked = mask(text, fields().map(|(_, secret)| secret));
+        leaks.note(text, &masked);
+        words(&masked)
+    };
     if let Some(error) = &mut reply.error {
         (error.code, error.message) = (told(&error.code), told(&error.message));
     }
@@ -156,7 +152,7 @@ fn told(mut reply: Reply, request: &Request) -> Reply {
 }
 
 /// As far as it can be kept and shown.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     let end = text.floor_char_boundary(WORDS);
     text[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
@@ -179,6 +175,22 @@ impl Rotator for PluginRotator {
         let reply = self.ask(Verb::Preflight, call, |request| request.current(current)).await?;
         let findings = reply.findings.ok_or_else(|| self.lacks("findings"))?;
         Ok(findings.into_iter().take(FINDINGS).collect())
+    }
+
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        let fill = |request: Request| Request { field: Some(field.to_owned()), ..request.credential(credential) };
+        let reply = self.ask(Verb::DeriveField, call, fill).await?;
+        let value = |made: Bundle| made.get(field).ok().map(Secret::duplicate);
+        match reply.made.map(value) {
+            None => Ok(None),
+            Some(Some(value)) => Ok(Some(value)),
+            Some(None) => Err(self.lacks("the field")),
+        }
     }
 
     async fn probe(&self, call: &Call<'_>, credential: &Bundle, others: &[&Bundle]) -> Answer {

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use keywheel_sdk::{Retry, RotatorError, Setting, SettingKind};
+use keywheel_sdk::settings::wrong;
+use keywheel_sdk::{RotatorError, Setting, Settings as _};
 use serde_json::{Map, Value};
 
 /// How the line to the server is protected. Meanings as in libpq's `sslmode`
@@ -22,8 +23,6 @@ pub(crate) enum Tls {
 }
 
 impl Tls {
-    const ALL: [Tls; 4] = [Tls::Disable, Tls::Require, Tls::VerifyCa, Tls::VerifyFull];
-
     /// The word in policies, which is also libpq's.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -33,6 +32,39 @@ impl Tls {
             Tls::VerifyFull => "verify-full",
         }
     }
+}
+
+/// What a policy may write, before anybody asked whether it fits together.
+#[derive(keywheel_sdk::Settings)]
+struct Given {
+    /// host name, address, or folder of the Unix socket
+    #[setting(names_target)]
+    host: String,
+    /// port, 5432 unless given
+    #[setting(names_target, min = 1, default = 5432)]
+    port: u16,
+    /// database to log in to, `postgres` unless given
+    #[setting(names_target, default = "postgres")]
+    database: String,
+    /// how the line is protected, `verify-full` unless given; less needs loopback or `insecure: true`
+    #[setting(
+        choice = [
+            "disable" => Tls::Disable,
+            "require" => Tls::Require,
+            "verify-ca" => Tls::VerifyCa,
+            "verify-full" => Tls::VerifyFull,
+        ],
+        default = Tls::VerifyFull
+    )]
+    tls: Tls,
+    /// PEM file of authorities to trust beside the system's
+    ca_file: Option<PathBuf>,
+    /// accept an unverified line beyond loopback
+    #[setting(default = false)]
+    insecure: bool,
+    /// most admin sessions at one time, 4 unless given
+    #[setting(min = 1, max = 100, default = 4)]
+    max_connections: u32,
 }
 
 /// Where the server is and how to speak to it. Two equal settings may share connections.
@@ -53,51 +85,14 @@ pub(crate) struct Settings {
 impl Settings {
     /// What a policy may write, for its schema and messages.
     pub(crate) fn schema() -> Vec<Setting> {
-        let words = Tls::ALL.iter().map(|tls| tls.word().to_owned()).collect();
-        vec![
-            setting("host", SettingKind::Text, true, "host name, address, or folder of the Unix socket"),
-            setting("port", SettingKind::Integer { min: 1, max: 65535 }, false, "port, 5432 unless given"),
-            setting("database", SettingKind::Text, false, "database to log in to, `postgres` unless given"),
-            setting(
-                "tls",
-                SettingKind::Choice(words),
-                false,
-                "how the line is protected, `verify-full` unless given; less needs loopback or `insecure: true`",
-            ),
-            setting("ca_file", SettingKind::Text, false, "PEM file of authorities to trust beside the system's"),
-            setting("insecure", SettingKind::Boolean, false, "accept an unverified line beyond loopback"),
-            setting(
-                "max_connections",
-                SettingKind::Integer { min: 1, max: 100 },
-                false,
-                "most admin sessions at one time, 4 unless given",
-            ),
-        ]
+        Given::schema()
     }
 
     /// Reads and checks the map. The error names the setting and what to write instead.
     pub(crate) fn read(map: &Map<String, Value>) -> Result<Self, RotatorError> {
-        if let Some(unknown) = map.keys().find(|key| !Self::schema().iter().any(|known| known.name == **key)) {
-            return Err(wrong(format!("`target.{unknown}` is not a setting of this rotator")));
-        }
-        let host = text(map, "host")?.ok_or_else(|| wrong("`target.host` is missing".to_owned()))?;
-        let port = integer(map, "port", 1, 65535)?.unwrap_or(5432);
-        let tls = match text(map, "tls")? {
-            None => Tls::VerifyFull,
-            Some(word) => Tls::ALL.into_iter().find(|tls| tls.word() == word).ok_or_else(|| {
-                wrong("`target.tls` must be one of disable, require, verify-ca, verify-full".to_owned())
-            })?,
-        };
-        let settings = Settings {
-            port: u16::try_from(port).expect("checked against 65535"),
-            database: text(map, "database")?.unwrap_or_else(|| "postgres".to_owned()),
-            tls,
-            ca_file: text(map, "ca_file")?.map(PathBuf::from),
-            max_connections: u32::try_from(integer(map, "max_connections", 1, 100)?.unwrap_or(4))
-                .expect("checked against 100"),
-            host,
-        };
-        settings.check_line(boolean(map, "insecure")?.unwrap_or(false))?;
+        let Given { host, port, database, tls, ca_file, insecure, max_connections } = Given::read(map)?;
+        let settings = Settings { host, port, database, tls, ca_file, max_connections };
+        settings.check_line(insecure)?;
         Ok(settings)
     }
 
@@ -124,7 +119,7 @@ impl Settings {
 
     fn check_line(&self, insecure: bool) -> Result<(), RotatorError> {
         if self.is_socket() && self.tls != Tls::Disable {
-            return Err(wrong("a Unix socket has no TLS: write `tls: disable`".to_owned()));
+            return Err(wrong("a Unix socket has no TLS: write `tls: disable`"));
         }
         if self.is_verified() || insecure || self.is_local() {
             return Ok(());
@@ -135,41 +130,6 @@ impl Settings {
             self.tls.word(),
             self.host,
         )))
-    }
-}
-
-fn setting(name: &str, kind: SettingKind, required: bool, help: &str) -> Setting {
-    let names_target = matches!(name, "host" | "port" | "database");
-    Setting { name: name.to_owned(), kind, required, help: help.to_owned(), names_target }
-}
-
-fn wrong(message: String) -> RotatorError {
-    RotatorError::not_done(Retry::Never, "settings", message)
-}
-
-fn text(map: &Map<String, Value>, name: &str) -> Result<Option<String>, RotatorError> {
-    match map.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() && !text.contains('\0') => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(format!("`target.{name}` must be a text that is not empty"))),
-    }
-}
-
-fn boolean(map: &Map<String, Value>, name: &str) -> Result<Option<bool>, RotatorError> {
-    match map.get(name) {
-        None => Ok(None),
-        Some(Value::Bool(value)) => Ok(Some(*value)),
-        Some(_) => Err(wrong(format!("`target.{name}` must be true or false"))),
-    }
-}
-
-fn integer(map: &Map<String, Value>, name: &str, min: i64, max: i64) -> Result<Option<i64>, RotatorError> {
-    match map.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
-            _ => Err(wrong(format!("`target.{name}` must be a whole number from {min} to {max}"))),
-        },
     }
 }
 
@@ -192,6 +152,35 @@ mod tests {
             (settings.port, settings.database.as_str(), settings.tls, settings.max_connections),
             (5432, "postgres", Tls::VerifyFull, 4)
         );
+    }
+
+    #[test]
+    fn each_word_of_tls_is_read_as_what_it_says() {
+        let words = ["disable", "require", "verify-ca", "verify-full"].map(str::to_owned).to_vec();
+        let schema = Settings::schema();
+        let tls = schema.iter().find(|setting| setting.name == "tls").unwrap();
+        assert_eq!(tls.kind, keywheel_sdk::SettingKind::Choice(words.clone()));
+        for word in words {
+            assert_eq!(read(json!({ "host": "127.0.0.1", "tls": word })).unwrap().tls.word(), word);
+        }
+    }
+
+    #[test]
+    fn the_schema_is_what_policies_were_written_for() {
+        let schema: Vec<_> = Settings::schema()
+            .into_iter()
+            .map(|setting| (setting.name, setting.required, setting.names_target))
+            .collect();
+        let expected = [
+            ("host", true, true),
+            ("port", false, true),
+            ("database", false, true),
+            ("tls", false, false),
+            ("ca_file", false, false),
+            ("insecure", false, false),
+            ("max_connections", false, false),
+        ];
+        assert_eq!(schema, expected.map(|(name, required, names)| (name.to_owned(), required, names)));
     }
 
     #[test]
@@ -223,6 +212,12 @@ mod tests {
             (json!({ "host": 5 }), "`target.host` must be a text"),
             (json!({ "host": "h", "port": 0 }), "`target.port` must be a whole number from 1 to 65535"),
             (json!({ "host": "h", "tls": "maybe" }), "`target.tls` must be one of"),
+            (json!({ "host": "h", "tls": 5 }), "`target.tls` must be a text"),
+            (
+                json!({ "host": "h", "max_connections": 101 }),
+                "`target.max_connections` must be a whole number from 1 to 100",
+            ),
+            (json!({ "host": "h", "ca_file": "" }), "`target.ca_file` must be a text that is not empty"),
             (json!({ "host": "h", "databse": "x" }), "`target.databse` is not a setting"),
             (json!({ "host": "h", "insecure": "yes" }), "`target.insecure` must be true or false"),
         ] {

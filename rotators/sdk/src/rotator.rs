@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Bundle, Call, Check, Descriptor, RevokeHow, RotatorError, Secret, Target};
+use crate::{Bundle, Call, Check, Descriptor, RevokeHow, RotatorError, Secret};
 
 /// The answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,15 +88,21 @@ pub trait Rotator: Send + Sync {
         Place::default()
     }
 
-    /// A further field made from the others, such as `dsn`. `None` for a field that it does not know.
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        let _ = (target, bundle, field);
-        None
-    }
-
     /// Read-only. Can the admin connect, has it the rights, do the accounts exist? All findings, not the first.
     /// `current` is the live credential, where there is one.
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError>;
+
+    /// One of [`crate::Descriptor::derived_fields`] where the engine makes the value: a field made of the others, such as `dsn`. `None`
+    /// for a field that it does not know. It asks nothing of the target.
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        let _ = (call, credential, field);
+        Ok(None)
+    }
 
     /// Read-only: does the target accept `credential` now? Costs no failed login where the admin can be asked instead.
     /// `others` are credentials of the same account that may work (for `admin: self`).

@@ -42,7 +42,7 @@ mod verify;
 use async_trait::async_trait;
 use keywheel_sdk::{
     Answer, Bundle, Call, Capabilities, Check, Descriptor, Finding, Origin, RevokeHow, Rotator, RotatorError, Secret,
-    Shape, Target, Usage,
+    Shape, Usage,
 };
 use serde_json::{Map, Value};
 
@@ -83,8 +83,13 @@ impl Rotator for SqlServerRotator {
         settings::Settings::read(settings).map(drop).map_err(|error| error.message)
     }
 
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        derive::derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        Ok(derive::derive_field(call.target, credential, field))
     }
 
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {

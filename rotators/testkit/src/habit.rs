@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use keywheel_sdk::{
     Answer, Bundle, Call, Capabilities, Check, Descriptor, Effect, Finding, Retry, RevokeHow, Rotator, RotatorError,
-    Secret, Severity, Target, Usage,
+    Secret, Severity, Usage,
 };
 use serde_json::{Map, Value};
 
@@ -139,8 +139,13 @@ impl<R: Rotator> Rotator for HabitualLiar<R> {
         self.inner.place(settings)
     }
 
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        self.inner.derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        self.inner.derive_field(call, credential, field).await
     }
 
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {

@@ -5,9 +5,11 @@
 //! - [`HabitualLiar`]: a rotator around another one with one bad habit, for tests of the exam, which must find it out.
 //! - [`PostgresServer`]: a real, throwaway server.
 //! - [`LiveSqlServer`]: real servers of SQL Server, where somebody names one.
+//! - [`built_example`]: programs that Cargo builds beside a test.
 //! - [`python_with`]: clients that others wrote.
 //! - [`CutProxy`]: a line that breaks at a chosen moment, such as after the effect and before the acknowledgement.
 
+mod built;
 mod certificates;
 mod habit;
 mod live_sqlserver;
@@ -16,6 +18,7 @@ mod postgres_binaries;
 mod postgres_server;
 mod python;
 
+pub use built::built_example;
 pub use certificates::Certificates;
 pub use habit::{Habit, HabitualLiar};
 pub use keywheel_exam as exam;

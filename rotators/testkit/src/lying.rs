@@ -5,9 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use keywheel_sdk::{
-    Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Target, Usage,
-};
+use keywheel_sdk::{Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Usage};
 use tokio::sync::watch;
 
 /// One call of [`Rotator`].
@@ -148,8 +146,13 @@ impl<R: Rotator> Rotator for LyingRotator<R> {
         self.inner.place(settings)
     }
 
-    fn derive_field(&self, target: &Target, bundle: &Bundle, field: &str) -> Option<Secret> {
-        self.inner.derive_field(target, bundle, field)
+    async fn derive_field(
+        &self,
+        call: &Call<'_>,
+        credential: &Bundle,
+        field: &str,
+    ) -> Result<Option<Secret>, RotatorError> {
+        self.inner.derive_field(call, credential, field).await
     }
 
     async fn preflight(&self, call: &Call<'_>, current: Option<&Bundle>) -> Result<Vec<Finding>, RotatorError> {
@@ -227,7 +230,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
-    use keywheel_sdk::{Admin, Capabilities, Origin, Shape, Strategy};
+    use keywheel_sdk::{Admin, Capabilities, Origin, Shape, Strategy, Target};
 
     use super::*;
 

@@ -5,10 +5,13 @@ use clap::Subcommand;
 use crate::Session;
 use crate::exit::Exit;
 
+mod exam;
 mod list;
+mod new;
+mod practice;
 mod show;
 
-/// Look at plugins: rotators that others wrote
+/// Look at plugins, rotators that others wrote; begin one, and examine it
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -19,11 +22,17 @@ pub struct Args {
 enum Verb {
     List(list::Args),
     Show(show::Args),
+    New(new::Args),
+    Exam(exam::Args),
+    Practice(practice::Args),
 }
 
-pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
+pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     match &args.verb {
         Verb::List(args) => list::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
+        Verb::New(args) => new::run(args, cx),
+        Verb::Exam(args) => exam::run(args, cx).await,
+        Verb::Practice(args) => practice::run(args, cx).await,
     }
 }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Read, Write};
+use std::time::{Duration, Instant};
 
 use keywheel_policies::Policy;
 use keywheel_runtime::{Engine, RunError, target_of};
-use keywheel_sdk::{Bundle, Secret, USERNAME};
+use keywheel_sdk::{Bundle, Call, Secret, USERNAME};
 use keywheel_state::{Claim, Lease, StateStore};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -33,6 +34,9 @@ pub struct Args {
 
 /// Larger values are no credentials.
 const LARGEST: u64 = 1024 * 1024;
+
+/// How long making a field of others may take.
+const DERIVING: Duration = Duration::from_secs(30);
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let settings = wire::settings(&cx.globals.settings)?;
@@ -221,10 +225,13 @@ async fn complete(engine: &Engine, policy: &Policy, mut bundle: Bundle) -> Bundl
         if bundle.get(field).is_ok() {
             continue;
         }
-        let made = rotator
-            .as_ref()
-            .zip(target.as_ref())
-            .and_then(|(rotator, target)| rotator.derive_field(target, &bundle, field));
+        let made = match (&rotator, &target) {
+            (Some(rotator), Some(target)) => {
+                let call = Call { target, rotation: "put", fence: 0, until: Instant::now() + DERIVING };
+                rotator.derive_field(&call, &bundle, field).await.ok().flatten()
+            }
+            _ => None,
+        };
         match made {
             Some(value) => bundle = bundle.with(field, value),
             None => talk(&format!(

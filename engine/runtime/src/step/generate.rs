@@ -6,7 +6,7 @@
 use keywheel_core::handle::{Attempt, Generate};
 use keywheel_core::{Failure, Retry};
 use keywheel_policies::{Policy, Strategy};
-use keywheel_sdk::{Bundle, Origin, PASSWORD, Target, USERNAME};
+use keywheel_sdk::{Bundle, Call, Origin, PASSWORD, USERNAME};
 use keywheel_secrets::generate_password;
 
 use super::{Outcome, ready, sweep_before};
@@ -53,7 +53,11 @@ async fn by_the_engine(cx: &Context<'_>, attempt: &Attempt<Generate>) -> Outcome
             Retry::Never
         ))
     );
-    let bundle = ready!(complete(cx, &target, Bundle::login(&username, password)));
+    let rotation = attempt.rotation().to_string();
+    let bundle = match complete(cx, &cx.call(&target, &rotation), Bundle::login(&username, password)).await {
+        Ok(bundle) => bundle,
+        Err(outcome) => return outcome,
+    };
     cx.keep_candidate(attempt.candidate(), bundle);
     Outcome::noted(format!("for `{username}`"))
 }
@@ -79,10 +83,12 @@ fn account(policy: &Policy, current: Option<&Bundle>) -> Result<String, Failure>
 }
 
 /// Adds the fields that the policy wants and the rotator derives.
-fn complete(cx: &Context<'_>, target: &Target, mut bundle: Bundle) -> Result<Bundle, Failure> {
+async fn complete(cx: &Context<'_>, call: &Call<'_>, mut bundle: Bundle) -> Result<Bundle, Outcome> {
     for field in cx.policy.secret.fields.iter().filter(|field| ![USERNAME, PASSWORD].contains(&field.as_str())) {
-        let Some(value) = cx.rotator.derive_field(target, &bundle, field) else {
-            return Err(Failure::new("field", format!("the rotator cannot make the field `{field}`"), Retry::Never));
+        let derived = within(cx, cx.rotator.derive_field(call, &bundle, field)).await;
+        let Some(value) = derived.map_err(|error| outcome_of(&error))? else {
+            let message = format!("the rotator cannot make the field `{field}`");
+            return Err(Outcome::NotApplied(Failure::new("field", message, Retry::Never)));
         };
         bundle = bundle.with(field, value);
     }

@@ -31,6 +31,13 @@ pub(super) async fn descriptor(sitting: &Sitting<'_>) -> Verdict {
     match origin {
         Origin::Engine => {
             not_done("generate where the engine makes the value", rotator.generate(&call, Some(current)).await)?;
+            for field in &described.derived_fields {
+                let derived = rotator.derive_field(&call, &candidate, field).await.map(|value| value.is_some());
+                expect(derived == Ok(true), || format!("the field `{field}`, which it claims, got {derived:?}"))?;
+            }
+            let other = rotator.derive_field(&call, &candidate, "no-such-field").await.map(|value| value.is_some());
+            let refused = matches!(&other, Err(error) if error.effect == Effect::None);
+            expect(refused || other == Ok(false), || format!("no field that it does not claim, got {other:?}"))?;
         }
         Origin::Provider => {
             let foreign = candidate.fields().find(|(field, _)| !described.derived_fields.iter().any(|f| f == field));

@@ -17,7 +17,7 @@ type Leaks = Box<dyn Fn() -> u64 + Send + Sync>;
 pub struct PracticeSubject {
     name: String,
     rotator: Arc<dyn Rotator>,
-    target: Arc<PracticeTarget>,
+    target: PracticeTarget,
     shape: Shape,
     leaks: Leaks,
     stages: AtomicU64,
@@ -25,7 +25,7 @@ pub struct PracticeSubject {
 
 impl PracticeSubject {
     /// In place for that shape, and else with two accounts that take turns.
-    pub fn new(name: &str, rotator: Arc<dyn Rotator>, target: Arc<PracticeTarget>, shape: Shape) -> Self {
+    pub fn new(name: &str, rotator: Arc<dyn Rotator>, target: PracticeTarget, shape: Shape) -> Self {
         let leaks = Box::new(|| 0);
         PracticeSubject { name: name.to_owned(), rotator, target, shape, leaks, stages: AtomicU64::new(0) }
     }

@@ -1,10 +1,13 @@
 //! The exam, for each shape and each kind of admin.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use keywheel_plugin::{Confinement, Form, Plugin, PluginRotator, sha256_of};
 use keywheel_postgres::PostgresRotator;
 use keywheel_sdk::{Admin, Bundle, GrantParity, Rotator, Strategy, Target};
-use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
-use keywheel_testkit::{CutProxy, Fault};
+use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, Through, sit};
+use keywheel_testkit::{CutProxy, Fault, built_example};
 
 use crate::scene::{
     accepts, alternating, create_role, fresh, in_place, login, role_admin, server, settings, superuser, target,
@@ -22,11 +25,13 @@ struct Postgres {
     alternates: bool,
     who: Who,
     rotator: PostgresRotator,
+    line: Arc<CutProxy>,
 }
 
 impl Postgres {
-    fn new(name: &'static str, alternates: bool, who: Who) -> Self {
-        Postgres { name, alternates, who, rotator: PostgresRotator::new() }
+    async fn new(name: &'static str, alternates: bool, who: Who) -> Self {
+        let line = Arc::new(CutProxy::start(([127, 0, 0, 1], server().port()).into()).await.unwrap());
+        Postgres { name, alternates, who, rotator: PostgresRotator::new(), line }
     }
 
     async fn admin(&self, accounts: &[&str]) -> Option<Bundle> {
@@ -39,7 +44,7 @@ impl Postgres {
 }
 
 /// The proxy breaks at the statement that changes a role.
-struct Wire(CutProxy);
+struct Wire(Arc<CutProxy>);
 
 impl Line for Wire {
     fn lose_next_acknowledgement(&self) {
@@ -81,9 +86,9 @@ impl Subject for Postgres {
             Some(bundle) => Admin::Credential(bundle.duplicate()),
             None => Admin::Own,
         };
-        let proxy = CutProxy::start(([127, 0, 0, 1], server().port()).into()).await.unwrap();
+        self.line.disarm();
         let through_proxy = Target {
-            settings: settings(proxy.port()),
+            settings: settings(self.line.port()),
             strategy: strategy(),
             admin: authorised(&admin),
             generates: None,
@@ -97,7 +102,7 @@ impl Subject for Postgres {
             current: login(&first, "current-password-1"),
             candidate: Candidate::Given(login(if self.alternates { &second } else { &first }, "candidate-password-3")),
             wrong_admin,
-            line: Some((through_proxy, Box::new(Wire(proxy)))),
+            line: Some((through_proxy, Box::new(Wire(Arc::clone(&self.line))))),
             odd_passwords: vec![
                 "it's \"quoted\" \\ and $$ and ; -- and :".to_owned(),
                 "pässwörd-ÅØ-пароль-密码".to_owned(),
@@ -115,9 +120,38 @@ impl Subject for Postgres {
 }
 
 async fn examine(name: &'static str, alternates: bool, who: Who, at_least: usize) {
-    let report = sit(&Postgres::new(name, alternates, who)).await;
+    let report = sit(&Postgres::new(name, alternates, who).await).await;
     report.assert_passed();
     assert!(report.passed() >= at_least, "too many cases were skipped\n{report}");
+}
+
+/// The same rotator as a plugin in a confined process.
+async fn examine_as_plugin(name: &'static str, alternates: bool, who: Who, at_least: usize) {
+    let subject = Postgres::new(name, alternates, who).await;
+    let confinement = Confinement { connect: vec![server().port(), subject.line.port()], ..Confinement::default() };
+    let file = built_example("keywheel-postgres", "postgres_plugin");
+    let plugin = Plugin {
+        name: "postgres".to_owned(),
+        form: Form::Executable,
+        sha256: sha256_of(&file).unwrap(),
+        host: file.clone(),
+        file,
+        confinement,
+    };
+    let rotator = PluginRotator::open(plugin).unwrap();
+    let report = sit(&Through::new(&subject, rotator, "as a plugin")).await;
+    report.assert_passed();
+    assert!(report.passed() >= at_least, "too many cases were skipped\n{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_place_as_a_plugin() {
+    examine_as_plugin("postgres, in place", false, Who::Superuser, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alternating_as_a_plugin() {
+    examine_as_plugin("postgres, alternating", true, Who::RoleAdmin, 21).await;
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@
 //! < {"type":"reply","id":3,"error":{"effect":"unknown","retry":"now","code":"cut","message":"the line was cut"}}
 //! ```
 //!
+//! A rotator that cannot begin writes `{"type":"failure","message":"…"}` instead, which says why, and ends.
+//!
 //! Whoever reads ignores members that it does not know, and messages whose `type` it does not know: that is how the protocol
 //! grows. The engine sends one such message on purpose after each greeting, so that no rotator comes to rely on its absence. A
 //! `call` that a rotator does not know is answered with an error of code `unsupported`, as [`crate::Rotator`] does for what it
@@ -29,9 +31,9 @@ mod request;
 mod serve;
 
 pub use line::{LONGEST, Malformed, kind_of, read, write};
-pub use reply::{Greeting, Refusal, Reply, RetryWord};
+pub use reply::{Failure, Greeting, Refusal, Reply, RetryWord};
 pub use request::{Hello, OnTarget, Request, Verb};
-pub use serve::answer;
+pub use serve::{answer, greet};
 
 /// The format of messages that this version speaks.
 pub const FORMAT: u32 = 1;

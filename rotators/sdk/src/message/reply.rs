@@ -18,9 +18,24 @@ pub struct Greeting {
     pub r#type: String,
     /// One of the formats that were offered.
     pub format: u32,
-    /// What a policy may say, as far as its settings tell. [`crate::Rotator::check_settings`], [`crate::Rotator::place`] and
-    /// [`crate::Rotator::derive_field`] have no message: a policy must be readable whatever a process does.
+    /// What a policy may say, as far as its settings tell. [`crate::Rotator::check_settings`] and [`crate::Rotator::place`] have no
+    /// message: a policy must be readable whatever a process does.
     pub descriptor: Descriptor,
+}
+
+/// Instead of a greeting: why there is none. The rotator ends after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Always `failure`.
+    pub r#type: String,
+    /// For people, without secrets.
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(message: &str) -> Self {
+        Failure { r#type: "failure".to_owned(), message: message.to_owned() }
+    }
 }
 
 /// The answer to one call. Without an `error` it was done; the other members are what was asked for.
@@ -41,7 +56,7 @@ pub struct Reply {
     /// To `preflight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
-    /// To `generate`.
+    /// To `generate`; to `derive_field` the one field, or nothing where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "fields::maybe")]
     pub made: Option<Bundle>,
     /// To `usage`: open sessions.

@@ -31,6 +31,7 @@ impl Hello {
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
     Preflight,
+    DeriveField,
     Probe,
     Generate,
     Sweep,
@@ -104,7 +105,10 @@ pub struct Request {
     pub fence: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<OnTarget>,
-    /// For `probe`, `usage` and `last_used`.
+    /// For `derive_field`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// For `derive_field`, `probe`, `usage` and `last_used`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "fields::maybe")]
     pub credential: Option<Bundle>,
     /// For `apply`, `verify` and `restore`.
@@ -145,6 +149,7 @@ impl Request {
             rotation: call.rotation.to_owned(),
             fence: call.fence,
             target: Some(OnTarget::of(call.target)),
+            field: None,
             credential: None,
             candidate: None,
             current: None,

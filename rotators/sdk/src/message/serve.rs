@@ -3,8 +3,14 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::reply::{NO, PARTLY, YES};
-use super::{OnTarget, Reply, Request, Verb};
+use super::{FORMAT, Greeting, Hello, OnTarget, Reply, Request, Verb};
 use crate::{Answer, Bundle, Call, Retry, Rotator, RotatorError};
+
+/// What `rotator` answers to the engine's first message; nothing where the engine speaks none of our formats.
+pub fn greet(rotator: &dyn Rotator, hello: &Hello) -> Option<Greeting> {
+    let greeting = || Greeting { r#type: "rotator".to_owned(), format: FORMAT, descriptor: rotator.describe() };
+    hello.formats.contains(&FORMAT).then(greeting)
+}
 
 /// Lets `rotator` answer one call. `now` is the moment at which the request came.
 pub async fn answer(rotator: &dyn Rotator, request: Request, now: Instant) -> Reply {
@@ -24,6 +30,11 @@ async fn called(rotator: &dyn Rotator, request: Request, now: Instant) -> Result
     let current = request.current.as_ref();
     match request.call {
         Verb::Preflight => Ok(Reply { findings: Some(rotator.preflight(&call()?, current).await?), ..done }),
+        Verb::DeriveField => {
+            let field = request.field.as_deref().ok_or_else(|| lacks("field"))?;
+            let derived = rotator.derive_field(&call()?, credential()?, field).await?;
+            Ok(Reply { made: derived.map(|value| Bundle::new().with(field, value)), ..done })
+        }
         Verb::Probe => {
             let others: Vec<&Bundle> = request.others.iter().collect();
             let (answer, reason) = match rotator.probe(&call()?, credential()?, &others).await {

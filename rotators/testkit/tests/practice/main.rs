@@ -15,7 +15,7 @@ use rotator::PracticeRotator;
 
 /// Lets a rotator sit the exam against a target of its own.
 async fn sat(name: &str, rotator: impl Rotator + 'static, shape: Shape) -> Report {
-    let target = Arc::new(PracticeTarget::start(0).await.unwrap());
+    let target = PracticeTarget::start(0).await.unwrap();
     sit(&PracticeSubject::new(name, Arc::new(rotator), target, shape)).await
 }
 

@@ -1,4 +1,4 @@
-//! A target that keeps passwords in memory: it goes wrong as planned, remembers each call, and refuses to be fooled.
+//! The SDK's target in memory behind a rotator of its own: it goes wrong as planned, remembers each call, and refuses to be fooled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use keywheel_sdk::double::DoubleTarget;
 use keywheel_sdk::{
     Answer, Bundle, Call, Capabilities, Check, Descriptor, Effect, Finding, Origin, Retry, RevokeHow, Rotator,
     RotatorError, Shape, Usage,
@@ -38,9 +39,7 @@ pub enum Trouble {
 #[derive(Default)]
 pub struct Bank {
     pub is_provider: bool,
-    /// The rotation for which a provider made the account.
-    tags: Mutex<BTreeMap<String, String>>,
-    pub accounts: Mutex<BTreeMap<String, Option<String>>>,
+    target: DoubleTarget,
     /// Trouble by the number of the call, counted from 0 over all calls.
     pub troubles: Mutex<BTreeMap<u64, Trouble>>,
     /// Trouble by the verb and the number of its call, counted from 0.
@@ -69,16 +68,13 @@ fn login(credential: &Bundle) -> (String, String) {
     (credential.username().expect("test bundles have one"), password)
 }
 
-fn login_of(account: &str) -> Bundle {
-    Bundle::login(account, keywheel_sdk::Secret::new(format!("value of {account}")))
-}
-
 impl Bank {
     pub fn open(accounts: &[(&str, Option<&str>)]) -> Arc<Self> {
-        let bank = Bank::default();
-        *lock(&bank.accounts) =
-            accounts.iter().map(|(user, password)| ((*user).to_owned(), password.map(str::to_owned))).collect();
-        Arc::new(bank)
+        let target = accounts.iter().fold(DoubleTarget::new(), |target, (user, password)| match password {
+            Some(password) => target.with(&super::login(user, password)),
+            None => target.with_idle(user),
+        });
+        Arc::new(Bank { target, ..Bank::default() })
     }
 
     /// Moves it elsewhere; says where it was.
@@ -100,24 +96,22 @@ impl Bank {
 
     /// A request of long ago gets there at last: a provider makes one more account for this rotation.
     pub fn arrives_late(&self, rotation: &str) {
-        self.set(&login_of("key-late"), true);
-        lock(&self.tags).insert("key-late".to_owned(), rotation.to_owned());
+        self.target.make_for(rotation);
     }
 
     /// The accounts that work and were made for this rotation.
     pub fn made_for(&self, rotation: &str) -> Vec<String> {
-        let accounts = lock(&self.accounts);
-        let works = |account: &String| accounts.get(account).is_some_and(Option::is_some);
-        lock(&self.tags)
-            .iter()
-            .filter(|(name, tag)| *tag == rotation && works(name))
-            .map(|(name, _)| name.clone())
-            .collect()
+        let working = self.working();
+        self.target.made_for(rotation).into_iter().filter(|name| working.contains(name)).collect()
+    }
+
+    /// The accounts that somebody can log in to.
+    pub fn working(&self) -> BTreeSet<String> {
+        self.target.accounts().into_iter().filter_map(|(name, credential)| credential.map(|_| name)).collect()
     }
 
     pub fn accepts(&self, credential: &Bundle) -> bool {
-        let (username, password) = login(credential);
-        lock(&self.accounts).get(&username) == Some(&Some(password))
+        self.target.accepts(credential)
     }
 
     /// Whether `verify` saw this very login work, and nobody changed the account since.
@@ -127,9 +121,13 @@ impl Bank {
 
     /// Sets or takes away an account's password; also what a person does by hand.
     pub fn set(&self, credential: &Bundle, on: bool) {
-        let (username, password) = login(credential);
+        let (username, _) = login(credential);
         lock(&self.verified).retain(|(account, _)| *account != username);
-        lock(&self.accounts).insert(username, on.then_some(password));
+        if on {
+            self.target.set(credential);
+        } else {
+            self.target.lock_out(&username);
+        }
     }
 
     /// Lets the call of this verb with this number, from 0, go wrong.
@@ -239,22 +237,19 @@ impl Rotator for Bank {
 
     async fn generate(&self, call: &Call<'_>, _: Option<&Bundle>) -> Result<Bundle, RotatorError> {
         assert!(self.made_for(call.rotation).is_empty(), "another is made before the earlier one was swept away");
-        let name = format!("key-{}", lock(&self.tags).len());
-        let made = login_of(&name);
-        self.call(call, "generate", &made, || {
-            self.set(&made, true);
-            lock(&self.tags).insert(name, call.rotation.to_owned());
-        })
-        .await?;
-        Ok(made)
+        let promised = super::login(&format!("key-{}", self.target.made()), "of a lie");
+        let mut made = None;
+        self.call(call, "generate", &promised, || made = Some(self.target.make_for(call.rotation))).await?;
+        Ok(made.unwrap_or(promised))
     }
 
     async fn sweep(&self, call: &Call<'_>, earlier: &[String], keep: &[&Bundle]) -> Result<(), RotatorError> {
         let kept: Vec<String> = keep.iter().map(|bundle| login(bundle).0).collect();
-        self.call(call, "sweep", &login_of("all"), || {
+        self.call(call, "sweep", &super::login("all", ""), || {
             let mut mine = self.made_for(call.rotation);
             earlier.iter().for_each(|rotation| mine.extend(self.made_for(rotation)));
-            lock(&self.accounts).retain(|account, _| !mine.contains(account) || kept.contains(account));
+            mine.retain(|account| !kept.contains(account));
+            self.target.delete(&mine);
         })
         .await
     }

@@ -205,8 +205,7 @@ impl World {
     /// The accounts whose password the store does not hold. While a rotation is under way, what a provider made for it is not
     /// lost: its tag is known.
     pub async fn lost(&self) -> Vec<String> {
-        let mut lost = self.bank.accounts.lock().expect("not poisoned").clone();
-        lost.retain(|_, password| password.is_some());
+        let mut lost = self.bank.working();
         for info in self.secrets.versions(SECRET).await.expect("in memory") {
             let held = self.held(Selector::Version(&info.version)).await.expect("it is listed");
             if self.bank.accepts(&held) {
@@ -218,14 +217,13 @@ impl World {
                 lost.remove(&made);
             }
         }
-        lost.into_keys().collect()
+        lost.into_iter().collect()
     }
 
     /// All is in order: the target accepts `CURRENT` and nothing else, and the store holds nothing else.
     pub async fn assert_one_credential(&self) {
         assert!(self.serves().await, "the target refuses CURRENT");
-        let accepted = self.bank.accounts.lock().expect("not poisoned").values().flatten().count();
-        assert_eq!(accepted, 1, "accounts with a password");
+        assert_eq!(self.bank.working().len(), 1, "accounts with a password");
         assert_eq!(self.secrets.versions(SECRET).await.expect("in memory").len(), 1, "the store holds CURRENT only");
     }
 

@@ -84,8 +84,6 @@ fn who_lets_the_one_before_live() {
         "revoke-killed-before",
         "revoke-killed-after",
         "wrong-admin-revoke",
-        "apply-killed-before",
-        "apply-killed-after",
     ];
     found_out(&[(honest, "            pass")], &cases, &[]);
 }

@@ -19,7 +19,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// One word, and why.
-    pub fn told(&self) -> (&'static str, Option<&str>) {
+    fn told(&self) -> (&'static str, Option<&str>) {
         match self {
             Outcome::Passed => ("passed", None),
             Outcome::Skipped(why) => ("skipped", Some(why)),

@@ -1,15 +1,16 @@
 //! `keywheel plugin exam`: does a plugin do what each rotator must?
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keywheel_exam::{PracticeSubject, PracticeTarget, Report, Row, sit};
+use keywheel_exam::{Outcome, PracticeSubject, PracticeTarget, Report, Row, sit};
 use keywheel_plugin::PluginRotator;
 use keywheel_sdk::{Descriptor, Origin, Rotator, Shape};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::output::talk;
+use crate::output::{printable, talk};
 use crate::wire::Examined;
 use crate::{Session, wire};
 
@@ -132,32 +133,48 @@ fn provider_made(described: &Descriptor) -> Result<(), Failure> {
 
 fn told(plugin: &Examined, reports: &[Report], cx: &mut Session) -> anyhow::Result<()> {
     let described = plugin.rotator.describe();
-    let passed = reports.iter().map(Report::passed).sum();
-    let fit = reports.iter().map(Report::fit).sum();
+    let passed: usize = reports.iter().map(Report::passed).sum();
+    let fit: usize = reports.iter().map(Report::fit).sum();
     if cx.out.is_json() {
         let Descriptor { kind, version, .. } = &described;
         cx.out.json(&Sat { plugin: kind, version, sha256: &plugin.sha256, passed, fit, exams: reports })?;
         return Ok(());
     }
     for report in reports {
-        let skipped = report.rows().len() - report.fit();
         let (passed, fit) = (report.passed(), report.fit());
-        let score = format!("{}: {passed} of {fit} passed, {skipped} do not fit", report.subject());
-        cx.out.line(&crate::output::printable(&score))?;
-        cx.out.table(&["", "CASE", "WHAT MUST BE TRUE"], &report.rows().iter().map(row).collect::<Vec<_>>())?;
+        cx.out.line(&printable(&format!("{}: {passed} of {fit} passed", report.subject())))?;
+        let rows: Vec<Vec<String>> = report.rows().iter().filter_map(row).collect();
+        cx.out.table(&["", "CASE", "WHAT MUST BE TRUE"], &rows)?;
+        for (why, cases) in skipped(report) {
+            cx.out.line(&format!("not asked, since {why}: {}", cases.join(", ")))?;
+        }
         cx.out.line("")?;
     }
     if passed == fit {
-        cx.out.line(&format!("passed: sha256 {}", plugin.sha256))?;
+        cx.out.line(&format!("PASSED: sha256 {}", plugin.sha256))?;
     } else {
-        cx.out.line(&format!("FAILED: {passed} of {fit}"))?;
+        cx.out.line(&format!("FAILED: {} of {fit}", fit - passed))?;
     }
     Ok(())
 }
 
-fn row(row: &Row) -> Vec<String> {
-    let (outcome, why) = row.outcome.told();
-    let mark = if outcome == "failed" { "FAILED" } else { outcome };
-    let what = why.map_or_else(|| row.name.to_owned(), |why| format!("{}: {why}", row.name));
-    vec![mark.to_owned(), row.id.to_owned(), what]
+/// The cases that do not fit, by the reason.
+fn skipped(report: &Report) -> BTreeMap<&str, Vec<&str>> {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in report.rows() {
+        if let Outcome::Skipped(why) = &row.outcome {
+            reasons.entry(why).or_default().push(row.id);
+        }
+    }
+    reasons
+}
+
+/// A case that was asked.
+fn row(row: &Row) -> Option<Vec<String>> {
+    let (mark, what) = match &row.outcome {
+        Outcome::Passed => ("passed", row.name.to_owned()),
+        Outcome::Failed(how) => ("FAILED", format!("{}: {how}", row.name)),
+        Outcome::Skipped(_) => return None,
+    };
+    Some(vec![mark.to_owned(), row.id.to_owned(), what])
 }

@@ -106,6 +106,10 @@ impl Subject for Slots {
     async fn keys(&self) -> Option<usize> {
         Some(self.service.slots(&self.user()).await.len())
     }
+
+    fn leaks(&self) -> u64 {
+        self.rotator.leaks()
+    }
 }
 
 /// Breaks at whatever puts or deletes.

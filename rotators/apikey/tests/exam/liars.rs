@@ -17,21 +17,52 @@ async fn found_out(habit: Habit, cases: &[&str]) {
 async fn who_makes_keys_without_the_tag() {
     found_out(
         Habit::MakesUntagged,
-        &["generate-lost", "generate-again", "sweep", "sweep-foreign", "sweep-earlier", "sweep-lost"],
+        &[
+            "generate-lost",
+            "generate-again",
+            "generate-late",
+            "generate-killed-after",
+            "sweep",
+            "sweep-foreign",
+            "sweep-earlier",
+            "sweep-lost",
+        ],
     )
     .await;
 }
 
 #[tokio::test]
 async fn who_says_that_nothing_happened_after_a_lost_answer() {
-    found_out(Habit::DeniesTheUnknown, &["generate-lost", "generate-cut", "generate-stalled"]).await;
+    found_out(
+        Habit::DeniesTheUnknown,
+        &[
+            "generate-lost",
+            "generate-cut",
+            "generate-stalled",
+            "generate-late",
+            "sweep-lost",
+            "restore-lost",
+            "revoke-lost",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn who_claims_to_have_swept() {
     found_out(
         Habit::SweepsNothing,
-        &["generate-lost", "generate-again", "sweep", "sweep-foreign", "sweep-earlier", "sweep-lost", "wrong-admin"],
+        &[
+            "generate-lost",
+            "generate-again",
+            "generate-late",
+            "generate-killed-after",
+            "sweep",
+            "sweep-foreign",
+            "sweep-earlier",
+            "sweep-lost",
+            "wrong-admin",
+        ],
     )
     .await;
 }
@@ -55,7 +86,19 @@ async fn who_sweeps_the_keys_of_others() {
 async fn who_restores_nothing() {
     found_out(
         Habit::RestoresNothing,
-        &["verify-refuses", "probe-true", "restore", "restore-early", "restore-bare", "restore-twice", "restore-lost"],
+        &[
+            "verify-refuses",
+            "probe-true",
+            "probe-silent",
+            "restore",
+            "restore-early",
+            "restore-bare",
+            "restore-twice",
+            "restore-lost",
+            "restore-killed-before",
+            "restore-killed-after",
+            "wrong-admin-probe",
+        ],
     )
     .await;
 }
@@ -64,7 +107,20 @@ async fn who_restores_nothing() {
 async fn who_revokes_nothing() {
     found_out(
         Habit::RevokesNothing,
-        &["rotation", "two-in-a-row", "generate-again", "revoke-twice", "revoke-hard", "revoke-current", "disable"],
+        &[
+            "rotation",
+            "two-in-a-row",
+            "all-twice",
+            "generate-again",
+            "revoke-twice",
+            "revoke-hard",
+            "revoke-current",
+            "revoke-lost",
+            "revoke-killed-before",
+            "revoke-killed-after",
+            "disable",
+            "wrong-admin-revoke",
+        ],
     )
     .await;
 }

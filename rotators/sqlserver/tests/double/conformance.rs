@@ -197,7 +197,9 @@ impl Line for Wire {
     fn stall_after_next_change(&self) {
         // The fault itself counts before the statement is executed, so this one's executions are counted instead.
         let silent = Arc::clone(&self.silent);
-        let count = move || drop(silent.fetch_add(1, Ordering::SeqCst));
+        let count = move || {
+            silent.fetch_add(1, Ordering::SeqCst);
+        };
         self.last.faults().arm(Fault::at_verb(self.verb, Effect::CallAfter(Arc::new(count))));
         self.last.faults().arm(Fault::at_verb(self.verb, Effect::ApplyThenStall));
     }

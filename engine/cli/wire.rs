@@ -26,7 +26,7 @@ mod plugged;
 use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
-pub use plugged::{hashed, heard, opened, verified};
+pub use plugged::{Examined, examined, hashed, heard, opened, verified};
 
 /// Policies and the engine over them.
 pub struct Wired {

@@ -106,6 +106,10 @@ impl Subject for Slots {
     async fn keys(&self) -> Option<usize> {
         Some(self.service.slots(&self.user()).await.len())
     }
+
+    fn leaks(&self) -> u64 {
+        self.rotator.leaks()
+    }
 }
 
 /// Breaks at whatever puts or deletes.
@@ -130,6 +134,9 @@ impl Line for Wire {
     }
     fn stall_next_change(&self) {
         self.arm(Effect::Stall);
+    }
+    fn stall_after_next_change(&self) {
+        self.arm(Effect::ExecuteThenStall);
     }
     fn strikes(&self) -> u64 {
         self.struck.lock().expect("no test panics with it").iter().map(Struck::count).sum()

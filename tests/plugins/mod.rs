@@ -3,8 +3,11 @@
 mod exam;
 mod installing;
 mod leaks;
+mod liars;
 mod library;
 mod log;
+mod newcomer;
+mod own_target;
 mod zoo;
 
 use std::path::{Path, PathBuf};

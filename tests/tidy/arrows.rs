@@ -7,7 +7,7 @@ use super::{all_files, must_be_empty, read, rust_files};
 
 /// Each crate with those of ours that it may depend on. `core` and `sdk` do not see each other: the API of those who write
 /// rotators does not move with our internals.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("policies", &[]),
     ("core", &["policies"]),
     ("sqlite", &[]),
@@ -17,7 +17,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("sdk-derive", &[]),
     ("sdk", &["sdk-derive"]),
     ("export", &["sdk"]),
-    ("testkit", &["sdk"]),
+    ("exam", &["sdk"]),
+    ("testkit", &["sdk", "exam"]),
     ("sqlserver-double", &[]),
     ("postgres", &["sdk"]),
     ("sqlserver", &["sdk"]),

@@ -61,7 +61,7 @@ impl Command {
             Command::Rollback(args) => rollback::run(args, cx).await,
             Command::Secret(args) => secret::run(args, cx).await,
             Command::Provider(args) => provider::run(args, cx).await,
-            Command::Plugin(args) => plugin::run(args, cx),
+            Command::Plugin(args) => plugin::run(args, cx).await,
             Command::PluginHost(args) => plugin_host::run(args),
             Command::Doctor(args) => doctor::run(args, cx).await,
             Command::Schema(args) => schema::run(args, cx),

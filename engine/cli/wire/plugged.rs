@@ -1,8 +1,9 @@
 //! Plugins: rotators in processes of their own, which this program starts as `keywheel plugin-host`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use keywheel_plugin::{Confinement, FileError, Form, Plugin, PluginRotator, Signature};
+use keywheel_plugin::{Confinement, FileError, Form, OpenError, Plugin, PluginRotator, Signature, sha256_of};
 use keywheel_policies::{BrokenRotator, PluginForm, PluginSpec};
 use keywheel_runtime::{PluginFile, Registry};
 use keywheel_sdk::{Descriptor, Rotator};
@@ -94,4 +95,35 @@ fn host() -> PathBuf {
     // not say what this program is, starting the plugin fails, and that is told.
     let itself = Path::new("/proc/self/exe");
     if cfg!(target_os = "linux") { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() }
+}
+
+/// A plugin that is open for its exam.
+pub struct Examined {
+    pub rotator: Arc<PluginRotator>,
+    /// What its file's SHA-256 is.
+    pub sha256: String,
+}
+
+/// Opens a file as the plugin that it says it is, with the hash that it has now.
+///
+/// # Errors
+/// Why it is no rotator.
+pub fn examined(file: &Path, read: &[PathBuf], connect: Vec<u16>) -> Result<Examined, OpenError> {
+    let sha256 = sha256_of(file)?;
+    let library = file.extension().is_some_and(|extension| extension == "so" || extension == "dylib");
+    let read = read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
+    let confinement = Confinement { read, connect, ..Confinement::default() };
+    let unnamed = Plugin {
+        name: String::new(),
+        form: if library { Form::Library } else { Form::Executable },
+        file: file.to_owned(),
+        sha256: sha256.clone(),
+        signature: None,
+        confinement,
+        host: host(),
+    };
+    // Nobody has told its name yet but itself.
+    let name = keywheel_plugin::introduce(&unnamed)?.kind;
+    let rotator = PluginRotator::open(Plugin { name, ..unnamed })?;
+    Ok(Examined { rotator: Arc::new(rotator), sha256 })
 }

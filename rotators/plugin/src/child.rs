@@ -14,6 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::fault::Fault;
 use crate::file::Checked;
 use crate::host;
+use crate::leaks::Leaks;
 use crate::log::Log;
 use crate::plugin::Plugin;
 use crate::rotator::words;
@@ -51,7 +52,7 @@ impl Child {
     /// It ends with the thread that starts it: what the kernel tells of a parent's death it tells of that thread's. So who starts one
     /// must be a thread that lives as long as the child is used: one of the runtime's, which end with it, and none that the runtime
     /// gives up in between, as it does with one that blocks in place.
-    pub async fn start(plugin: &Plugin, file: &Checked) -> Result<(Self, Greeting), Fault> {
+    pub async fn start(plugin: &Plugin, file: &Checked, leaks: &Leaks) -> Result<(Self, Greeting), Fault> {
         let file = file.path(plugin).map_err(|error| Fault::NotStarted(std::io::Error::other(error)))?;
         let work = Work::new().map_err(Fault::NotStarted)?;
         let mut process = Command::new(&plugin.host)
@@ -70,7 +71,7 @@ impl Child {
         else {
             return Err(Fault::Closed);
         };
-        let log = Log::of(plugin.name.clone(), errors);
+        let log = Log::of(plugin.name.clone(), leaks.clone(), errors);
         let mut child = Child { process, input, output: BufReader::new(output), log, next: 1, _work: work };
         match timeout(GREETING, child.greet()).await.unwrap_or(Err(Fault::NoGreeting(GREETING))) {
             Ok(greeting) => Ok((child, greeting)),

@@ -7,6 +7,7 @@ use keywheel_sdk::message::{Greeting, Reply, Request};
 use crate::child::{Child, Unanswered};
 use crate::fault::Fault;
 use crate::file::Checked;
+use crate::leaks::Leaks;
 use crate::library::Library;
 use crate::plugin::Plugin;
 use crate::resident::{self, Resident};
@@ -27,10 +28,10 @@ pub(crate) enum Instance {
 
 impl Source {
     /// Starts an instance; with what it says of itself.
-    pub async fn start(&self, plugin: &Plugin) -> Result<(Instance, Greeting), Fault> {
+    pub async fn start(&self, plugin: &Plugin, leaks: &Leaks) -> Result<(Instance, Greeting), Fault> {
         match self {
             Source::File(file) => {
-                let (child, greeting) = Child::start(plugin, file).await?;
+                let (child, greeting) = Child::start(plugin, file, leaks).await?;
                 Ok((Instance::Process(Box::new(child)), greeting))
             }
             Source::Loaded(library) => {

@@ -13,6 +13,7 @@ mod file;
 mod guest;
 mod host;
 mod instance;
+mod leaks;
 mod library;
 mod log;
 mod plugin;

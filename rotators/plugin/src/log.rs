@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::leaks::Leaks;
+
 /// The longest line that is shown, in bytes.
 const LONGEST: usize = 4096;
 /// So many lines in each second are passed on; of the others, how many they were.
@@ -29,11 +31,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub fn of(plugin: String, stderr: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    pub fn of(plugin: String, leaks: Leaks, stderr: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let (making, watched) = watch::channel(false);
         let given = Given::default();
         let lines = Lines {
             plugin,
+            leaks,
             given: given.clone(),
             making: watched,
             line: Zeroizing::default(),
@@ -129,6 +132,7 @@ fn ascii(text: String) -> String {
 /// The lines that come from one process.
 struct Lines {
     plugin: String,
+    leaks: Leaks,
     given: Given,
     making: watch::Receiver<bool>,
     /// What has come of the line that has not ended.
@@ -207,6 +211,13 @@ impl Lines {
     }
 
     fn show(&mut self, line: &[u8]) {
+        // Masked as it came, and once more when what hides a secret from a search is gone.
+        let text = Zeroizing::new(String::from_utf8_lossy(line).into_owned());
+        let once = self.given.mask(&text);
+        self.leaks.note(&text, &once);
+        let plain = shown(&once);
+        let text = self.given.mask(&plain);
+        self.leaks.note(&plain, &text);
         if self.second.elapsed() >= Duration::from_secs(1) {
             self.told();
             (self.second, self.count) = (Instant::now(), 0);
@@ -216,9 +227,6 @@ impl Lines {
             return;
         }
         self.count += 1;
-        // Masked as it came, and once more when what hides a secret from a search is gone.
-        let text = Zeroizing::new(String::from_utf8_lossy(line).into_owned());
-        let text = self.given.mask(&shown(&self.given.mask(&text)));
         tracing::warn!(target: "keywheel::plugin", plugin = self.plugin, "{}", text.trim_end());
     }
 

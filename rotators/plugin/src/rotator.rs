@@ -13,6 +13,7 @@ use crate::child::Unanswered;
 use crate::fault::Fault;
 use crate::file::{FileError, checked};
 use crate::instance::{Instance, Source};
+use crate::leaks::Leaks;
 use crate::library::Library;
 use crate::plugin::{Form, Plugin};
 
@@ -47,6 +48,7 @@ pub struct PluginRotator {
     source: Source,
     greeting: Greeting,
     idle: Mutex<Vec<Instance>>,
+    leaks: Leaks,
 }
 
 /// Checks a file, and starts it once to hear what it is, whatever name it was given. Waits for that, for ten seconds at most.
@@ -54,10 +56,10 @@ pub struct PluginRotator {
 /// # Errors
 /// See [`OpenError`]; [`OpenError::OtherKind`] is none of them.
 pub fn introduce(plugin: &Plugin) -> Result<Descriptor, OpenError> {
-    greeted(plugin).map(|(_, greeting)| greeting.descriptor)
+    greeted(plugin, &Leaks::default()).map(|(_, greeting)| greeting.descriptor)
 }
 
-fn greeted(plugin: &Plugin) -> Result<(Source, Greeting), OpenError> {
+fn greeted(plugin: &Plugin, leaks: &Leaks) -> Result<(Source, Greeting), OpenError> {
     let fault = |fault| OpenError::Fault { plugin: plugin.name.clone(), fault };
     let file = checked(plugin)?;
     let source = match plugin.form {
@@ -67,7 +69,7 @@ fn greeted(plugin: &Plugin) -> Result<(Source, Greeting), OpenError> {
             Source::Loaded(loaded.map_err(|error| fault(error.into()))?)
         }
     };
-    let greeting = apart(async { source.start(plugin).await.map(|(_, greeting)| greeting) });
+    let greeting = apart(async { source.start(plugin, leaks).await.map(|(_, greeting)| greeting) });
     let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;
     Ok((source, greeting))
 }
@@ -78,11 +80,18 @@ impl PluginRotator {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(plugin: Plugin) -> Result<Self, OpenError> {
-        let (source, greeting) = greeted(&plugin)?;
+        let leaks = Leaks::default();
+        let (source, greeting) = greeted(&plugin, &leaks)?;
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
         }
-        Ok(PluginRotator { plugin, source, greeting, idle: Mutex::default() })
+        Ok(PluginRotator { plugin, source, greeting, idle: Mutex::default(), leaks })
+    }
+
+    /// How often a secret stood in what it answered in words, or wrote to its standard error. It was hidden there, but a plugin
+    /// should write none. What one in this process writes is not seen.
+    pub fn leaks(&self) -> u64 {
+        self.leaks.count()
     }
 
     /// Asks a call of a process that waits, or of a new one. Dropped, the process is killed.
@@ -103,7 +112,7 @@ impl PluginRotator {
             .await
             .map_err(|Unanswered { fault, sent }| if sent { fault.after(name) } else { fault.before(name) })?;
         self.keep(instance);
-        told(reply, &request).into_done()
+        told(reply, &request, &self.leaks).into_done()
     }
 
     fn waiting(&self) -> Option<Instance> {
@@ -125,7 +134,7 @@ impl PluginRotator {
     }
 
     async fn start(&self) -> Result<Instance, Fault> {
-        let (instance, greeting) = self.source.start(&self.plugin).await?;
+        let (instance, greeting) = self.source.start(&self.plugin, &self.leaks).await?;
         // The file is the same, so it says the same, unless it is not to be trusted.
         if greeting == self.greeting { Ok(instance) } else { Err(Fault::Changed) }
     }
@@ -138,9 +147,13 @@ impl PluginRotator {
 }
 
 /// The reply with its words as they can be kept and shown. Secrets are masked first: half of one would not be found any more.
-fn told(mut reply: Reply, request: &Request) -> Reply {
+fn told(mut reply: Reply, request: &Request, leaks: &Leaks) -> Reply {
     let fields = || request.bundles().flat_map(Bundle::fields).filter(|(name, _)| *name != USERNAME);
-    let told = |text: &str| words(&mask(text, fields().map(|(_, secret)| secret)));
+    let told = |text: &str| {
+        let masked = mask(text, fields().map(|(_, secret)| secret));
+        leaks.note(text, &masked);
+        words(&masked)
+    };
     if let Some(error) = &mut reply.error {
         (error.code, error.message) = (told(&error.code), told(&error.message));
     }

@@ -11,8 +11,6 @@
 
 mod built;
 mod certificates;
-mod cut_proxy;
-pub mod exam;
 mod habit;
 mod live_sqlserver;
 mod lying;
@@ -22,8 +20,9 @@ mod python;
 
 pub use built::built_example;
 pub use certificates::Certificates;
-pub use cut_proxy::{CutProxy, Fault};
 pub use habit::{Habit, HabitualLiar};
+pub use keywheel_exam as exam;
+pub use keywheel_exam::{CutProxy, Fault};
 pub use live_sqlserver::LiveSqlServer;
 pub use lying::{Lie, LyingRotator, Verb};
 pub use postgres_server::{PostgresOptions, PostgresServer, StartError};

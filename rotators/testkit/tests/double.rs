@@ -9,7 +9,7 @@ use keywheel_sdk::double::{DoubleRotator, DoubleTarget, Fault};
 use keywheel_sdk::{
     Admin, Answer, Bundle, Call, Effect, GrantParity, Origin, RevokeHow, Rotator, Secret, Strategy, Target,
 };
-use keywheel_testkit::exam::{self, Candidate, KeyDouble, KeyOwner, Line, Outcome, ProviderSubject, Stage, Subject};
+use keywheel_testkit::exam::{self, Candidate, KeyDouble, KeyOwner, Line, ProviderSubject, Stage, Subject};
 use keywheel_testkit::{Habit, HabitualLiar};
 use serde_json::Map;
 
@@ -34,6 +34,9 @@ impl Line for Cable {
     // Nothing waits in memory: who would run into a deadline is told at once that nobody knows.
     fn stall_next_change(&self) {
         self.0.break_at_next_change(Fault::Before);
+    }
+    fn stall_after_next_change(&self) {
+        self.0.break_at_next_change(Fault::After);
     }
     fn strikes(&self) -> u64 {
         self.0.broken()
@@ -104,6 +107,10 @@ impl Subject for Accounts {
     async fn accepts(&self, credential: &Bundle) -> bool {
         self.target.accepts(credential)
     }
+
+    fn stands_apart(&self) -> bool {
+        false
+    }
 }
 
 /// Values that the target makes.
@@ -163,8 +170,7 @@ async fn the_double_passes_with_values_of_the_engine() {
 async fn the_double_passes_with_values_of_its_own() {
     let report = exam::sit(&keys("double, provider-made", |honest| honest)).await;
     report.assert_passed();
-    let skipped: Vec<_> = report.rows().iter().filter(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))).collect();
-    assert!(skipped.len() < 10, "{report}");
+    assert!(report.fit() > 35, "{report}");
 }
 
 #[tokio::test]

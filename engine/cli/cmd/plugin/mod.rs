@@ -5,12 +5,15 @@ use clap::Subcommand;
 use crate::Session;
 use crate::exit::Exit;
 
+mod exam;
 mod install;
 mod list;
+mod new;
+mod practice;
 mod show;
 mod verify;
 
-/// Look at plugins, and install them: rotators that others wrote
+/// Look at plugins, rotators that others wrote; install, begin and examine them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,13 +26,19 @@ enum Verb {
     Install(install::Args),
     Show(show::Args),
     Verify(verify::Args),
+    New(new::Args),
+    Exam(exam::Args),
+    Practice(practice::Args),
 }
 
-pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
+pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     match &args.verb {
         Verb::List(args) => list::run(args, cx),
         Verb::Install(args) => install::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
         Verb::Verify(args) => verify::run(args, cx),
+        Verb::New(args) => new::run(args, cx),
+        Verb::Exam(args) => exam::run(args, cx).await,
+        Verb::Practice(args) => practice::run(args, cx).await,
     }
 }

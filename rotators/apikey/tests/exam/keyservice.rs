@@ -117,6 +117,9 @@ impl Line for Wire {
     fn stall_next_change(&self) {
         self.arm(Effect::Stall);
     }
+    fn stall_after_next_change(&self) {
+        self.arm(Effect::ExecuteThenStall);
+    }
     fn strikes(&self) -> u64 {
         self.struck.lock().unwrap().iter().map(Struck::count).sum()
     }

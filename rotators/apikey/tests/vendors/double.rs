@@ -35,6 +35,8 @@ pub enum Fault {
     CutAfter,
     /// Nothing is done, and nobody says so.
     Stall,
+    /// It is done, and nobody says so.
+    StallAfter,
 }
 
 /// What a request comes to.
@@ -222,10 +224,11 @@ impl Inside {
         let name = (case.name)(asked);
         let strikes = |(names, _): &(Vec<_>, _)| name.is_some_and(|name| names.contains(&name));
         let fault = self.faults.iter().position(strikes).and_then(|at| self.faults.remove(at)).map(|(_, fault)| fault);
-        let (reply, cut) = match fault {
-            None => (self.answer(case, name, asked), false),
-            Some(Fault::Instead(status, headers, body)) => (Reply::raw(status, headers, &body), false),
-            Some(Fault::CutAfter) => (self.answer(case, name, asked), true),
+        let (reply, broken) = match fault {
+            None => (self.answer(case, name, asked), None),
+            Some(Fault::Instead(status, headers, body)) => (Reply::raw(status, headers, &body), None),
+            Some(Fault::CutAfter) => (self.answer(case, name, asked), Some(Outcome::Cut)),
+            Some(Fault::StallAfter) => (self.answer(case, name, asked), Some(Outcome::Stalled)),
             Some(Fault::CutBefore) => {
                 self.strikes += 1;
                 return Outcome::Cut;
@@ -235,9 +238,9 @@ impl Inside {
                 return Outcome::Stalled;
             }
         };
-        self.strikes += u64::from(cut);
+        self.strikes += u64::from(broken.is_some());
         self.record.add(name.unwrap_or("elsewhere"), asked, reply.status);
-        if cut { Outcome::Cut } else { Outcome::Answered(reply) }
+        broken.unwrap_or(Outcome::Answered(reply))
     }
 
     fn answer(&mut self, case: &Case, name: Option<&'static str>, asked: &Asked) -> Reply {

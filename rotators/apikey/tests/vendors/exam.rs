@@ -30,9 +30,9 @@ pub async fn sits(case: &'static Case, fitting: usize) {
     let report = sit(&subject).await;
     println!("{report}");
     report.assert_passed();
-    for (name, outcome) in report.rows() {
-        match outcome {
-            Outcome::Skipped(why) => assert!(REASONS.contains(why), "`{name}` was skipped: {why}"),
+    for row in report.rows() {
+        match &row.outcome {
+            Outcome::Skipped(why) => assert!(REASONS.contains(why), "`{}` was skipped: {why}", row.name),
             Outcome::Passed | Outcome::Failed(_) => {}
         }
     }
@@ -82,6 +82,9 @@ impl Line for Wire {
     }
     fn stall_next_change(&self) {
         self.0.fault_of_change(Fault::Stall);
+    }
+    fn stall_after_next_change(&self) {
+        self.0.fault_of_change(Fault::StallAfter);
     }
     fn strikes(&self) -> u64 {
         self.0.strikes()

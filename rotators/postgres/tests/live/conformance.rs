@@ -56,6 +56,9 @@ impl Line for Wire {
     fn stall_next_change(&self) {
         self.0.arm(Fault::Stall { marker: b"ALTER ROLE".to_vec() });
     }
+    fn stall_after_next_change(&self) {
+        self.0.arm(Fault::StallAfterEffect { marker: b"ALTER ROLE".to_vec() });
+    }
     fn strikes(&self) -> u64 {
         self.0.strikes()
     }

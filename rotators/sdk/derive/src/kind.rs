@@ -40,7 +40,7 @@ pub enum Absent {
     Refused,
     None,
     /// This.
-    Default(Expr),
+    Default(Box<Expr>),
 }
 
 /// Whole numbers with their bounds; those that JSON's numbers cannot all be (`i64` holds them) end where `i64` does.
@@ -80,7 +80,7 @@ pub fn setting(field: &Field, given: Given) -> syn::Result<Setting<'_>> {
         }
         (Some(default), None) => {
             fits(&default, &kind)?;
-            Absent::Default(default)
+            Absent::Default(Box::new(default))
         }
         (None, Some(_)) => Absent::None,
         (None, None) => Absent::Refused,

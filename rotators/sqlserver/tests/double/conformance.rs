@@ -1,10 +1,13 @@
 //! The exam, for each kind of account, shape, admin and server.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use async_trait::async_trait;
 use keywheel_plugin::{Confinement, Form, Plugin, PluginRotator, sha256_of};
 use keywheel_sdk::{Admin, Bundle, Rotator, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
-use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, PasswordPolicy, SqlServer, Version};
+use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, PasswordPolicy, SqlServer, Strikes, Version};
 use keywheel_testkit::built_example;
 use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, Through, sit};
 use serde_json::{Map, Value, json};
@@ -172,21 +175,39 @@ struct Wire {
     first: &'static SqlServer,
     last: &'static SqlServer,
     verb: &'static str,
+    struck: Mutex<Vec<Strikes>>,
+    /// How many changes were executed whose answers never come.
+    silent: Arc<AtomicU64>,
+}
+
+impl Wire {
+    fn arm(&self, server: &SqlServer, effect: Effect) {
+        self.struck.lock().unwrap().push(server.faults().arm(Fault::at_verb(self.verb, effect)));
+    }
 }
 
 impl Line for Wire {
     fn lose_next_acknowledgement(&self) {
-        self.last.faults().arm(Fault::at_verb(self.verb, Effect::ApplyThenClose));
+        self.arm(self.last, Effect::ApplyThenClose);
     }
     fn cut_before_next_change(&self) {
-        self.first.faults().arm(Fault::at_verb(self.verb, Effect::CloseBefore));
+        self.arm(self.first, Effect::CloseBefore);
     }
     fn stall_next_change(&self) {
-        self.first.faults().arm(Fault::at_verb(self.verb, Effect::StallBefore));
+        self.arm(self.first, Effect::StallBefore);
+    }
+    fn stall_after_next_change(&self) {
+        // The fault itself counts before the statement is executed, so this one's executions are counted instead.
+        let silent = Arc::clone(&self.silent);
+        let count = move || {
+            silent.fetch_add(1, Ordering::SeqCst);
+        };
+        self.last.faults().arm(Fault::at_verb(self.verb, Effect::CallAfter(Arc::new(count))));
+        self.last.faults().arm(Fault::at_verb(self.verb, Effect::ApplyThenStall));
     }
     fn strikes(&self) -> u64 {
-        let all = |server: &SqlServer| server.faults().strikes();
-        if std::ptr::eq(self.first, self.last) { all(self.first) } else { all(self.first) + all(self.last) }
+        let others: u64 = self.struck.lock().unwrap().iter().map(Strikes::count).sum();
+        others + self.silent.load(Ordering::SeqCst)
     }
 }
 
@@ -226,6 +247,8 @@ impl Subject for Kept {
             first: &examined.sites[0].server,
             last: &examined.sites[examined.sites.len() - 1].server,
             verb: if examined.contained { "ALTER USER" } else { "ALTER LOGIN" },
+            struck: Mutex::default(),
+            silent: Arc::default(),
         };
         Stage {
             target: target(authorised()),

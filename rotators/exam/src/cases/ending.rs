@@ -20,6 +20,17 @@ pub(super) async fn revoke_twice(sitting: &Sitting<'_>) -> Verdict {
     sitting.refused("the replaced credential", current).await
 }
 
+/// What the target has never accepted, or does not accept any more.
+pub(super) async fn revoke_of_absent(sitting: &Sitting<'_>) -> Verdict {
+    let (absent, current) = (sitting.unaccepted().await?, &sitting.stage.current);
+    for times in ["once", "twice"] {
+        sitting.revoke(&absent, current, KEEP).await?;
+        sitting.accepted(&format!("current, after what is absent was revoked {times},"), current).await?;
+        sitting.refused("what is absent", &absent).await?;
+    }
+    sitting.more_keys("after revoke", 0).await
+}
+
 pub(super) async fn revoke_hard(sitting: &Sitting<'_>) -> Verdict {
     let current = &sitting.stage.current;
     let candidate = sitting.candidate().await?;

@@ -155,15 +155,17 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
                 match state.strike(&seen) {
                     None => server.write_all(sent).await?,
                     Some(Fault::CutBeforeEffect { .. }) => {
-                        drop((client, server));
+                        // First, so that whoever sees the cut sees it counted.
                         state.count_strike();
+                        drop((client, server));
                         return Ok(());
                     }
                     Some(Fault::CutAfterEffect { .. }) => {
                         server.write_all(sent).await?;
                         swallow_answer(&mut server).await?;
-                        drop((client, server));
+                        // First, so that whoever sees the cut sees it counted.
                         state.count_strike();
+                        drop((client, server));
                         return Ok(());
                     }
                     Some(Fault::Stall { .. }) => {

@@ -75,6 +75,42 @@ pub(super) async fn probe_tells_the_truth(sitting: &Sitting<'_>) -> Verdict {
     sitting.accepted("candidate after two probes", &candidate).await
 }
 
+/// Where a change would break the line, two probes pass.
+pub(super) async fn probe_sends_no_change(sitting: &Sitting<'_>) -> Verdict {
+    let (target, line) = sitting.line()?;
+    let (unaccepted, current) = (sitting.unaccepted().await?, &sitting.stage.current);
+    let strikes = line.strikes();
+    line.cut_before_next_change();
+    sitting.probed_on(target, "current", current, &[&unaccepted], true).await?;
+    sitting.probed_on(target, "a candidate that is not accepted", &unaccepted, &[current], false).await?;
+    let changes = line.strikes().saturating_sub(strikes);
+    expect(changes == 0, || format!("no change by a probe, it sent {changes}"))
+}
+
+/// A whole rotation in which each call comes a second time, as after a crash.
+pub(super) async fn each_call_twice(sitting: &Sitting<'_>) -> Verdict {
+    let (rotator, current) = (sitting.subject.rotator(), &sitting.stage.current);
+    let candidate = sitting.candidate().await?;
+    for times in ["once", "twice"] {
+        rotator.preflight(&sitting.call(), Some(current)).await.map_err(said("preflight"))?;
+        sitting.probed(&format!("current, asked {times},"), current, &[&candidate], true).await?;
+    }
+    for _ in 0..2 {
+        sitting.apply(&candidate, Some(current)).await?;
+    }
+    for times in ["once", "twice"] {
+        sitting.verify(&candidate, current).await.map_err(said("verify"))?;
+        sitting.probed(&format!("candidate, asked {times},"), &candidate, &[current], true).await?;
+    }
+    for _ in 0..2 {
+        sitting.revoke(current, &candidate, KEEP).await?;
+    }
+    sitting.verify(&candidate, current).await.map_err(said("verify after revoke"))?;
+    sitting.accepted("candidate", &candidate).await?;
+    sitting.refused("the replaced credential", current).await?;
+    sitting.more_keys("after a whole rotation", 0).await
+}
+
 pub(super) async fn probe_of_absent_account(sitting: &Sitting<'_>) -> Verdict {
     sitting.probed("an absent account", &sitting.stranger(), &[], false).await
 }

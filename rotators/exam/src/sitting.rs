@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use keywheel_sdk::{Answer, Bundle, Call, Check, Effect, RevokeHow, RotatorError, Secret, Strategy, Target};
 
+use super::overheard::Overheard;
 use super::{Candidate, Line, Stage, Subject};
 
 /// Why a case ends early: what was expected and what was seen.
@@ -27,6 +28,8 @@ const IN_VAIN: Duration = Duration::from_millis(1250);
 /// A subject on one stage, in the name of one rotation.
 pub(super) struct Sitting<'a> {
     pub subject: &'a dyn Subject,
+    /// The same, with what was heard of it.
+    pub overheard: &'a Overheard<'a>,
     pub stage: &'a Stage,
     rotation: &'static str,
     /// How many keys the owner had when the case began.
@@ -34,8 +37,8 @@ pub(super) struct Sitting<'a> {
 }
 
 impl<'a> Sitting<'a> {
-    pub async fn begin(subject: &'a dyn Subject, stage: &'a Stage) -> Self {
-        Sitting { subject, stage, rotation: ROTATION, keys: subject.keys().await }
+    pub async fn begin(subject: &'a Overheard<'a>, stage: &'a Stage) -> Self {
+        Sitting { subject, overheard: subject, stage, rotation: ROTATION, keys: subject.keys().await }
     }
 
     /// The same stage in another rotation.

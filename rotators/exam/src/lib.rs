@@ -4,22 +4,37 @@
 //! Where the provider makes the value, [`ProviderSubject`] is the subject and only a [`KeyDouble`] is to be written.
 //! Cases that do not fit a subject are shown as skipped, with the reason; [`Report::assert_passed`] fails the test on any
 //! failure.
+//!
+//! Who has no target yet takes [`PracticeTarget`], and [`PracticeSubject`] for the exam against it. [`CutProxy`] is a line that
+//! breaks on order before any server that talks in the clear.
 
 mod cases;
+mod cut_proxy;
+mod overheard;
+mod practice;
 mod provider;
 mod report;
 mod sitting;
 mod through;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use keywheel_sdk::{Bundle, Rotator, Target, USERNAME};
+use tokio::time::timeout;
 
+use overheard::Overheard;
 use sitting::Sitting;
 
 pub use cases::{CASES, Case};
+pub use cut_proxy::{CutProxy, Fault};
+pub use practice::{PracticeSubject, PracticeTarget};
 pub use provider::{KeyDouble, KeyOwner, ProviderSubject};
-pub use report::{Outcome, Report};
+pub use report::{Outcome, Report, Row};
 pub use through::Through;
+
+/// No case takes so long, on a busy machine either.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// What is examined: a rotator with a target where the exam may make accounts.
 #[async_trait]
@@ -57,6 +72,22 @@ pub trait Subject: Send + Sync {
     fn is_public(&self, field: &str) -> bool {
         field == USERNAME
     }
+
+    /// Whether a stage stays as it is when the next one is made. Where it does not, no two are used at once.
+    fn stands_apart(&self) -> bool {
+        true
+    }
+
+    /// How often, so far, a secret had to be taken out of what the rotator said or wrote elsewhere than in the answers that the
+    /// exam sees.
+    fn leaks(&self) -> u64 {
+        0
+    }
+
+    /// Why the target can serve the exam no longer, if so: nothing that was seen since then is the rotator's doing.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The scene of one case.
@@ -93,17 +124,32 @@ pub trait Line: Send + Sync {
     fn cut_before_next_change(&self);
     /// The change never arrives, and nobody says so: the caller runs into its deadline.
     fn stall_next_change(&self);
-    /// How often the line broke. The count may have begun before the stage was set.
+    /// The change reaches the target, no acknowledgement comes back, and nobody says so.
+    fn stall_after_next_change(&self);
+    /// How often the line broke. The count may have begun before the stage was set. Where a change is to reach the target, it is
+    /// there when this counts.
     fn strikes(&self) -> u64;
 }
 
-/// Runs all cases, each on a fresh stage, one after the other.
+/// Runs all cases, each on a fresh stage, one after the other. Ends early if the target gives out.
 pub async fn sit(subject: &dyn Subject) -> Report {
+    let subject = &Overheard::new(subject);
     let mut report = Report::new(&subject.name());
+    let mut gone = false;
     for case in CASES {
-        let stage = subject.stage().await;
-        let outcome = case.sit(&Sitting::begin(subject, &stage).await).await;
-        report.add(case.name, outcome);
+        if gone {
+            report.add(case, Outcome::Skipped("the target gave out before"));
+            continue;
+        }
+        let one = async {
+            let stage = subject.stage().await;
+            case.sit(&Sitting::begin(subject, &stage).await).await
+        };
+        let outcome = timeout(LONGEST, one).await;
+        let late = || Outcome::Failed(format!("expected an end within {} s, there was none", LONGEST.as_secs()));
+        let trouble = subject.trouble().map(|why| Outcome::Failed(format!("the target gave out: {why}")));
+        gone = trouble.is_some();
+        report.add(case, trouble.unwrap_or_else(|| outcome.unwrap_or_else(|_| late())));
     }
     report
 }

@@ -111,4 +111,8 @@ impl<D: KeyDouble> Subject for ProviderSubject<D> {
     fn is_public(&self, field: &str) -> bool {
         self.public.iter().any(|public| public == field)
     }
+
+    fn stands_apart(&self) -> bool {
+        false
+    }
 }

@@ -67,6 +67,23 @@ pub(super) async fn stalled(sitting: &Sitting<'_>) -> Verdict {
     nothing_was_made(sitting).await
 }
 
+pub(super) async fn made_and_late(sitting: &Sitting<'_>) -> Verdict {
+    let (target, line) = sitting.line()?;
+    let current = &sitting.stage.current;
+    let strikes = line.strikes();
+    line.stall_after_next_change();
+    let short = Call { until: Instant::now() + SHORT, ..sitting.call_on(target) };
+    let making = sitting.subject.rotator().generate(&short, Some(current));
+    let made = tokio::time::timeout(SHORT + SLACK, making).await;
+    let made = made.map_err(|_| "expected generate to end at its deadline, it did not")?;
+    unknown("generate without an answer in time", made)?;
+    broke_once(line, strikes)?;
+    sitting.more_keys("with an orphan", 1).await?;
+    sitting.sweep(&[current]).await?;
+    sitting.more_keys("after the sweep", 0).await?;
+    sitting.accepted("current", current).await
+}
+
 async fn nothing_was_made(sitting: &Sitting<'_>) -> Verdict {
     let current = &sitting.stage.current;
     sitting.more_keys("before the sweep", 0).await?;

@@ -52,4 +52,12 @@ impl<R: Rotator> Subject for Through<'_, R> {
     fn is_public(&self, field: &str) -> bool {
         self.subject.is_public(field)
     }
+
+    fn stands_apart(&self) -> bool {
+        self.subject.stands_apart()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.subject.trouble()
+    }
 }

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""The rotator @NAME@: it changes passwords of accounts at a target. Python 3.9 or later, without a dependency.
+
+keywheel writes calls to its standard input and reads answers from its standard output, each one line of JSON. Two questions matter more
+than all others when something goes wrong: did it happen, and what next? What may have happened is never called "none".
+
+To make it yours: replace `ask`, `login`, `put` and `remove`, which talk with the target, and the settings in DESCRIPTOR.
+"""
+
+import json
+import socket
+import sys
+import time
+
+DESCRIPTOR = {
+    "kind": "@NAME@",
+    "version": "0.1.0",
+    "shapes": ["in_place", "alternating"],
+    "origin": "engine",
+    "settings": [
+        {"name": "host", "kind": "text", "required": True, "help": "where the target is"},
+        {"name": "port", "kind": {"integer": {"min": 1, "max": 65535}}, "required": True, "help": "where it listens"},
+    ],
+}
+
+
+class Failure(Exception):
+    """What went wrong. effect: "none" is a promise that nothing changed, all else is "unknown".
+    retry: what helps: "now", "never" (a person must act), or "new_candidate" (another value). No secret in message."""
+
+    def __init__(self, effect, retry, code, message):
+        super().__init__(message)
+        self.told = {"effect": effect, "retry": retry, "code": code, "message": message}
+
+
+class Call:
+    """One call, with its time and its arguments. Each may come again after any crash: twice must end as once."""
+
+    def __init__(self, message):
+        self.message = message
+        self.until = time.monotonic() + message["left_ms"] / 1000
+        self.settings = message["target"]["settings"]
+        self.admin = (message["target"].get("admin") or {}).get("password", "")
+        self.in_place = "in_place" in message["target"]["strategy"]
+        # As long as nothing was changed, a failure changed nothing.
+        self.effect = "none"
+
+    # The talk with the target.
+
+    def ask(self, message, changes=False):
+        """The target's answer to one message."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise Failure(self.effect, "now", "late", "no time was left")
+        try:
+            with socket.create_connection((self.settings["host"], self.settings["port"]), timeout=left) as line:
+                if changes:
+                    # From here on it may happen, whatever we hear of it.
+                    self.effect = "unknown"
+                line.sendall(json.dumps(message).encode() + b"\n")
+                answer = b""
+                while not answer.endswith(b"\n"):
+                    line.settimeout(max(self.until - time.monotonic(), 0.001))
+                    more = line.recv(4096)
+                    if not more:
+                        raise ConnectionError("the line was cut")
+                    answer += more
+            return json.loads(answer)
+        except (OSError, ValueError) as error:
+            raise Failure(self.effect, "now", "no-answer", f"no answer: {type(error).__name__}") from None
+
+    def login(self, credential):
+        """Whether the target lets this credential in."""
+        answer = self.ask({"do": "login", "user": credential["username"], "password": credential["password"]})
+        return answer["ok"]
+
+    def change(self, message):
+        before = self.effect
+        answer = self.ask({**message, "admin": self.admin}, changes=True)
+        if not answer["ok"]:
+            # It said no, so this message changed nothing.
+            self.effect = before
+            retry = "new_candidate" if answer["why"] == "password not allowed" else "never"
+            raise Failure(before, retry, "refused", f"the target says: {answer['why']}")
+
+    def put(self, credential):
+        """Makes the account, or gives it another password."""
+        self.change({"do": "set", "user": credential["username"], "password": credential["password"]})
+
+    def remove(self, credential):
+        """Takes the account away. Fine if it is not there."""
+        self.change({"do": "remove", "user": credential["username"]})
+
+    # What the calls have in common.
+
+    def see(self, credential, accepted):
+        if self.login(credential) != accepted:
+            seen = "refused" if accepted else "still accepted"
+            raise Failure(self.effect, "now", "not-so", f"the credential of {credential['username']} is {seen}")
+
+    def other_than(self, ended, live):
+        """What is live is never ended."""
+        field = "password" if self.in_place else "username"
+        if ended[field] == live[field]:
+            raise Failure("none", "never", "live", f"{live['username']} is the live one")
+
+    # The calls, by their names.
+
+    def preflight(self):
+        """Reads only: would a rotation work? All that was found, not the first."""
+        answer = self.ask({"do": "accounts", "admin": self.admin})
+        if answer["ok"]:
+            return {"findings": [{"severity": "fine", "what": "the admin may look at accounts", "hint": ""}]}
+        return {"findings": [{"severity": "error", "what": answer["why"], "hint": "is it the right admin?"}]}
+
+    def probe(self):
+        """Reads only: is this credential accepted now? No answer is no "no"."""
+        if self.login(self.message["credential"]):
+            return {"answer": "yes"}
+        return {"answer": "no", "reason": "the target refuses it"}
+
+    def apply(self):
+        """From now on the candidate is accepted."""
+        candidate, current = self.message["candidate"], self.message.get("current")
+        if current and not self.in_place:
+            self.other_than(candidate, current)
+        self.put(candidate)
+        self.see(candidate, True)
+        return {}
+
+    def verify(self):
+        """Logs in as the application would, and changes nothing."""
+        self.see(self.message["candidate"], True)
+        return {}
+
+    def restore(self):
+        """Undoes apply, also where that never happened: the candidate is refused, and current is accepted."""
+        candidate, current = self.message["candidate"], self.message.get("current")
+        if current:
+            self.other_than(candidate, current)
+        if self.in_place and current:
+            self.put(current)
+            self.see(current, True)
+        else:
+            self.remove(candidate)
+        self.see(candidate, False)
+        return {}
+
+    def revoke(self):
+        """The previous credential is refused, and that is seen. Fine if it is already. Current works on."""
+        previous, current = self.message["previous"], self.message["current"]
+        self.other_than(previous, current)
+        self.see(current, True)
+        if not self.in_place:
+            self.remove(previous)
+        self.see(previous, False)
+        return {}
+
+
+CALLS = ["preflight", "probe", "apply", "verify", "restore", "revoke"]
+
+
+def answer(message):
+    if message["call"] not in CALLS:
+        raise Failure("none", "never", "unsupported", f"this rotator does not know {message['call']}")
+    return getattr(Call(message), message["call"])()
+
+
+def main():
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message["type"] == "hello":
+            reply = {"type": "rotator", "format": 1, "descriptor": DESCRIPTOR}
+        elif message["type"] == "call":
+            reply = {"type": "reply", "id": message["id"]}
+            try:
+                reply.update(answer(message))
+            except Failure as failure:
+                reply["error"] = failure.told
+        else:
+            # Messages of later versions.
+            continue
+        print(json.dumps(reply), flush=True)
+
+
+main()

@@ -122,11 +122,21 @@ async fn who_gives_no_reply() {
     costs_one_call(caged("NO_STATUS"), PATIENT, "plugin-no-reply", "status 7").await;
     costs_one_call(caged("NOTHING"), PATIENT, "plugin-no-reply", "gave none").await;
     costs_one_call(caged("HUGE_REPLY"), PATIENT, "plugin-no-reply", "2097152 bytes").await;
-    costs_one_call(caged("GARBAGE"), PATIENT, "plugin-failure", "no JSON").await;
+    costs_one_call(caged("GARBAGE"), PATIENT, "plugin-malformed", "no JSON").await;
     costs_one_call(caged("OTHER_CALL"), PATIENT, "plugin-other-call", "call 8 instead of 1").await;
     let none = caged("NO_INSTANCE");
     let error = applied(&none, PATIENT).await.expect_err("it has no instance");
     assert!(error.message.contains("status 9"), "{error}");
+}
+
+/// Already what runs while it is being loaded is confined; and in this process nothing is, which shows that it would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_around_while_it_is_loaded() {
+    for (form, reached) in [(Form::Library, 0), (Form::InProcess, 2)] {
+        let animal = open("LOOKS_AROUND", form, Confinement::default()).expect("it greets");
+        let error = applied(&animal, PATIENT).await.expect_err("it tells how much it reached");
+        assert_eq!(error.message, format!("reached {reached}"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +154,7 @@ async fn who_is_no_plugin() {
     for (habit, words) in [
         ("OTHER_MAGIC", "is something else"),
         ("OTHER_ABI", "version 2 of the border (built with `animal.c`)"),
-        ("SMALL_TABLE", "version 1 of the border"),
+        ("SMALL_TABLE", "24 bytes, which is too few (built with `animal.c`)"),
         ("LACKS_CALL", "lacks `call`"),
         ("NO_TABLE", "exports no `keywheel_rotator_1`"),
         ("OTHER_FORMAT", "format 7"),
@@ -178,10 +188,33 @@ async fn who_is_told_that_nobody_waits() {
     only_one_lives(&animal).await;
     let error = applied(&animal, Duration::from_millis(50)).await.expect_err("it waits");
     assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "plugin-late"), "{error}");
+    ended(&animal).await;
     only_one_lives(&animal).await;
     let dropped = tokio::time::timeout(Duration::from_millis(50), applied(&animal, PATIENT)).await;
     assert!(dropped.is_err(), "it waits");
+    ended(&animal).await;
     only_one_lives(&animal).await;
+}
+
+/// As long as a call runs that nobody waits for, nothing else is asked of the library: what it does could come after the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_listen_in_this_process() {
+    let deaf = open("DEAF", Form::InProcess, Confinement::default()).expect("it greets");
+    let error = applied(&deaf, SHORT).await.expect_err("it does not listen");
+    assert_eq!((error.effect, error.code.as_str()), (Effect::Unknown, "plugin-late"), "{error}");
+    for _ in 0..3 {
+        let Answer::Unknown(error) = probed(&deaf).await else { panic!("the call still runs") };
+        assert_eq!((error.effect, error.code.as_str()), (Effect::None, "plugin-busy"), "{error}");
+    }
+}
+
+/// Until the call that was given up has ended.
+async fn ended(animal: &Animal) {
+    let until = Instant::now() + PATIENT;
+    while probed(animal).await != Answer::Yes && Instant::now() < until {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(probed(animal).await, Answer::Yes);
 }
 
 async fn only_one_lives(animal: &Animal) {

@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 use keywheel_sdk::Rotator;
 use keywheel_sdk::message::{self, Hello, LONGEST, Malformed};
 
+/// Most lines are shorter, in bytes.
+const ROOM: usize = 1 << 16;
+
 /// Why an executable ends before its input does.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -33,7 +36,8 @@ pub fn run(rotator: &dyn Rotator) -> Result<(), RunError> {
     // One more than the longest tells that it is too long.
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
     loop {
-        let mut line = Zeroizing::new(Vec::new());
+        // Room for nearly all: growing leaves what was there in memory that is not zeroed.
+        let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
         if input.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }

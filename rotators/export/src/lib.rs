@@ -28,6 +28,9 @@ pub use library::table;
 #[macro_export]
 macro_rules! export_rotator {
     ($rotator:ty) => {
+        #[cfg(panic = "abort")]
+        compile_error!("a panic must cost one call, and not the process: build this library with `panic = \"unwind\"`");
+
         /// What the host looks for.
         #[unsafe(no_mangle)]
         pub static keywheel_rotator_1: $crate::Table = $crate::table::<$rotator>();

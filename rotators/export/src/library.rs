@@ -142,7 +142,12 @@ unsafe extern "C" fn release(reply: Bytes) {
 fn guarded(run: impl FnOnce() -> Option<()>) -> i32 {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Some(())) => DONE,
-        Ok(None) | Err(_) => FAILED,
+        Ok(None) => FAILED,
+        Err(what) => {
+            // Dropping it could panic once more.
+            std::mem::forget(what);
+            FAILED
+        }
     }
 }
 

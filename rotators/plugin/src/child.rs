@@ -23,7 +23,9 @@ use crate::work::Work;
 /// What the engine calls itself.
 pub(crate) const ENGINE: &str = concat!("keywheel ", env!("CARGO_PKG_VERSION"));
 /// How long a plugin may take to greet.
-const GREETING: Duration = Duration::from_secs(10);
+pub(crate) const GREETING: Duration = Duration::from_secs(10);
+/// The type of the first message of a plugin.
+const GREETED: &str = "rotator";
 /// So many messages of unknown types may come before an answer.
 const STRAY: usize = 64;
 /// How long an ended process may take to be seen as ended.
@@ -87,7 +89,7 @@ impl Child {
     async fn greet(&mut self) -> Result<Greeting, Fault> {
         let hello = Hello::new(ENGINE);
         self.write(&message::write(&hello)?).await?;
-        let line = self.message("rotator").await?;
+        let line = self.message(GREETED).await?;
         let greeting: Greeting = message::read(&line)?;
         if greeting.format != FORMAT {
             return Err(Fault::Format(greeting.format));
@@ -161,7 +163,10 @@ impl Child {
             let line = self.line().await?;
             match message::kind_of(&line)?.as_str() {
                 found if found == kind => return Ok(line),
-                "failure" => return Err(Fault::Said(words(&message::read::<Failure>(&line)?.message))),
+                // Only while it begins: later it holds secrets, and this would be shown.
+                "failure" if kind == GREETED => {
+                    return Err(Fault::Said(words(&message::read::<Failure>(&line)?.message)));
+                }
                 _ => {}
             }
         }

@@ -50,6 +50,9 @@ pub enum Fault {
     /// It wrote without being asked.
     #[error("it wrote {0} messages that nobody asked for")]
     Flood(usize),
+    /// A call that nobody waits for still runs in this process, and could act at any moment.
+    #[error("an earlier call still runs, and cannot be ended")]
+    Busy,
     /// No answer came while the call could still act.
     #[error("it did not answer in time")]
     Late,
@@ -72,6 +75,7 @@ impl Fault {
             Fault::Malformed(_) => "plugin-malformed",
             Fault::OtherCall { .. } => "plugin-other-call",
             Fault::Flood(_) => "plugin-flood",
+            Fault::Busy => "plugin-busy",
             Fault::Late => "plugin-late",
         }
     }

@@ -8,16 +8,15 @@ use crate::child::{Child, Unanswered};
 use crate::fault::Fault;
 use crate::file::Checked;
 use crate::leaks::Leaks;
-use crate::library::Library;
 use crate::plugin::Plugin;
-use crate::resident::{self, Resident};
+use crate::resident::{Loaded, Resident};
 
 /// Where a plugin's instances come from.
 pub(crate) enum Source {
     /// A file that processes are started from.
     File(Checked),
     /// What is loaded into this process.
-    Loaded(Library),
+    Loaded(Loaded),
 }
 
 /// One that waits for calls, and is asked one at a time.
@@ -34,9 +33,7 @@ impl Source {
                 let (child, greeting) = Child::start(plugin, file, leaks).await?;
                 Ok((Instance::Process(Box::new(child)), greeting))
             }
-            Source::Loaded(library) => {
-                Ok((Instance::Resident(Resident::start(library)?), resident::greeting(library)?))
-            }
+            Source::Loaded(loaded) => Ok((Instance::Resident(loaded.start()?), loaded.greeting().clone())),
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum LoadError {
         "the library has version {abi} of the border (built with `{sdk}`), and this program has version {ABI}: build it anew"
     )]
     OtherVersion { abi: u32, sdk: String },
+    #[error("the library's table has {size} bytes, which is too few (built with `{sdk}`)")]
+    Short { size: u32, sdk: String },
     #[error("the library (built with `{sdk}`) lacks `{function}` in its table")]
     Lacks { function: &'static str, sdk: String },
 }
@@ -125,9 +127,11 @@ fn functions(table: *const Table) -> Result<Functions, LoadError> {
     };
     let length = sdk.iter().position(|byte| *byte == 0).unwrap_or(sdk.len());
     let sdk = String::from_utf8_lossy(&sdk[..length]).into_owned();
-    let has_all = usize::try_from(size).is_ok_and(|size| size >= size_of::<Table>());
-    if abi != ABI || !has_all {
+    if abi != ABI {
         return Err(LoadError::OtherVersion { abi, sdk });
+    }
+    if usize::try_from(size).is_ok_and(|size| size < size_of::<Table>()) {
+        return Err(LoadError::Short { size, sdk });
     }
     // SAFETY: this version's table has all members, and it is constant.
     let table = unsafe { &*table };
@@ -149,8 +153,8 @@ pub(crate) struct Instance {
     calling: Mutex<()>,
 }
 
-// SAFETY: the table's contract: calls may come from any thread, one at a time, which `calling` sees to; `cancel` may come beside them;
-// `destroy` comes when nobody has the instance any longer.
+// SAFETY: the table's contract: all functions may come from any thread; calls of an instance one at a time, which `calling` sees to;
+// `cancel` beside them; `destroy` when nobody has the instance any longer.
 unsafe impl Send for Instance {}
 // SAFETY: as above.
 unsafe impl Sync for Instance {}

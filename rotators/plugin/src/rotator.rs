@@ -9,13 +9,13 @@ use keywheel_sdk::{
     Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, USERNAME, Usage, mask,
 };
 
-use crate::child::Unanswered;
+use crate::child::{GREETING, Unanswered};
 use crate::fault::Fault;
 use crate::file::{FileError, checked};
 use crate::instance::{Instance, Source};
 use crate::leaks::Leaks;
-use crate::library::Library;
 use crate::plugin::{Form, Plugin};
+use crate::resident::Loaded;
 
 /// So many calls are asked of one process; then another takes its place, so that what it piled up goes, and none is killed in a call
 /// for the processor time of all those before.
@@ -64,10 +64,7 @@ fn greeted(plugin: &Plugin, leaks: &Leaks) -> Result<(Source, Greeting), OpenErr
     let file = checked(plugin)?;
     let source = match plugin.form {
         Form::Executable | Form::Library => Source::File(file),
-        Form::InProcess => {
-            let loaded = Library::load(&file.path(plugin)?);
-            Source::Loaded(loaded.map_err(|error| fault(error.into()))?)
-        }
+        Form::InProcess => Source::Loaded(Loaded::load(plugin, file, GREETING).map_err(fault)?),
     };
     let greeting = apart(async { source.start(plugin, leaks).await.map(|(_, greeting)| greeting) });
     let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;

@@ -7,7 +7,8 @@
  * - A request is the host's; it may be read until the function returns.
  * - A reply is the library's; the host gives it back once, by `release`. It may hold a secret: overwrite it there.
  * - The host calls `create` for each instance that it wants. It makes one call of an instance at a time, not always from the same
- *   thread, and calls of several instances beside each other.
+ *   thread, and calls of several instances beside each other. All other functions may come from any thread and beside each other,
+ *   but `destroy` last.
  * - No C++ exception and no longjmp leaves a function.
  * - What is written to standard output or standard error is logged, where the library has a process of its own.
  */
@@ -36,7 +37,7 @@ struct keywheel_bytes {
 
 struct keywheel_rotator {
     uint64_t magic; /* KEYWHEEL_MAGIC */
-    uint32_t abi;   /* KEYWHEEL_ABI; later versions only add members at the end, or change the symbol */
+    uint32_t abi;   /* KEYWHEEL_ABI; another table has another number, and another symbol */
     uint32_t size;  /* sizeof(struct keywheel_rotator) */
     char sdk[32];   /* what it was built with, for people, such as "lamp.c 1.0"; zeros after it */
     /* Takes the message `hello` and gives the message `rotator`. Opens nothing. May be called before `create`. */
@@ -48,7 +49,7 @@ struct keywheel_rotator {
     /*
      * Nobody waits for the call with this id any longer. It begins no change from now on and returns soon; its outcome is unknown
      * to the engine whatever it answers. Comes from another thread, between `create` and `destroy`, perhaps after the call has
-     * ended. In a process of its own, a library is killed at about the same moment.
+     * ended. It does not wait for the call. In a process of its own, a library is killed at about the same moment.
      */
     void (*cancel)(void *instance, uint64_t id);
     /* Ends an instance. No call of it runs, and none comes. */

@@ -39,13 +39,13 @@ impl Bytes {
 /// out.
 ///
 /// The host calls `create` for each instance that it wants. It makes one call of an instance at a time, not always from the same
-/// thread, and calls of several instances beside each other. `cancel` may come from another thread at any moment between `create` and
-/// `destroy`, and about a call that has ended already.
+/// thread, and calls of several instances beside each other. All other functions may come from any thread and beside each other:
+/// `cancel` at any moment between `create` and `destroy`, also about a call that has ended already.
 #[repr(C)]
 pub struct Table {
     /// [`MAGIC`].
     pub magic: u64,
-    /// [`ABI`] of what the library was built with. Later versions only add members at the end, or change the symbol.
+    /// [`ABI`] of what the library was built with. Another table has another number, and another symbol.
     pub abi: u32,
     /// The size of this table in bytes.
     pub size: u32,
@@ -60,7 +60,7 @@ pub struct Table {
         unsafe extern "C" fn(instance: *mut c_void, request: *const u8, length: usize, reply: *mut Bytes) -> i32,
     >,
     /// Nobody waits for the call with this `id` any longer: its time is over, or the engine stops. It begins no change from now on
-    /// and returns soon; its outcome is unknown to the engine whatever it answers. In a process of its own, a library is killed
+    /// and returns soon, and this does not wait for it; its outcome is unknown to the engine whatever it answers. In a process of its own, a library is killed
     /// at about the same moment.
     pub cancel: Option<unsafe extern "C" fn(instance: *mut c_void, id: u64)>,
     /// Ends an instance. No call of it runs, and none comes.

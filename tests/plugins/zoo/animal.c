@@ -4,10 +4,12 @@
  */
 #include "keywheel_plugin.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NONE 0
@@ -33,6 +35,8 @@
 #define OVERRUNS_STACK 20
 #define OTHER_FORMAT 21
 #define SMALL_TABLE 22
+#define LOOKS_AROUND 23
+#define DEAF 24
 
 #ifndef HABIT
 #define HABIT NONE
@@ -52,6 +56,9 @@ struct animal {
 };
 
 static atomic_int living = 0;
+
+/* How much there was that a confined process does not reach. */
+static int reached = 0;
 
 static int32_t give(const char *text, size_t length, struct keywheel_bytes *reply) {
     reply->data = malloc(length);
@@ -152,7 +159,7 @@ static int32_t call(void *instance, const uint8_t *request, size_t length, struc
         id += 7;
         break;
     case PRINTS:
-        printf("{\"type\":\"reply\",\"id\":%llu,\"error\":null}\n", id);
+        printf("{\"type\":\"reply\",\"id\":%llu,\"error\":{\"effect\":\"none\",\"retry\":\"never\",\"code\":\"printed\",\"message\":\"\"}}\n", id);
         fflush(stdout);
         break;
     case WAITS:
@@ -160,6 +167,15 @@ static int32_t call(void *instance, const uint8_t *request, size_t length, struc
             usleep(1000);
         }
         break;
+    case LOOKS_AROUND:
+        snprintf(text, sizeof text,
+                 "{\"type\":\"reply\",\"id\":%llu,\"error\":{\"effect\":\"unknown\",\"retry\":\"never\",\"code\":\"found\",\"message\":\"reached %d\"}}",
+                 id, reached);
+        return give(text, strlen(text), reply);
+    case DEAF:
+        for (;;) {
+            pause();
+        }
     case OVERRUNS_STACK:
         return overrun(NULL);
     }
@@ -185,6 +201,13 @@ static void release(struct keywheel_bytes reply) {
 #if HABIT == DIES_ON_LOAD
 __attribute__((constructor)) static void die(void) {
     fault();
+}
+#endif
+
+#if HABIT == LOOKS_AROUND
+__attribute__((constructor)) static void look_around(void) {
+    reached += open("/proc/self/maps", O_RDONLY) >= 0;
+    reached += socket(AF_INET, SOCK_STREAM, 0) >= 0;
 }
 #endif
 

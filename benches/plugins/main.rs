@@ -96,7 +96,7 @@ fn library(folder: &Path, form: Form) -> Plugin {
 fn plugin(form: Form, file: PathBuf) -> Plugin {
     let sha256 = sha256_of(&file).expect("the file is readable");
     let host = PathBuf::from(env!("CARGO_BIN_EXE_keywheel"));
-    Plugin { name: "bench".to_owned(), form, file, sha256, confinement: Confinement::default(), host }
+    Plugin { name: "bench".to_owned(), form, file, sha256, signature: None, confinement: Confinement::default(), host }
 }
 
 async fn probe(rotator: &dyn Rotator) {

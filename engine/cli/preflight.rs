@@ -15,7 +15,7 @@ pub async fn findings(engine: &Engine, policy: &Policy) -> Vec<Finding> {
         Ok(target) => target,
         Err(error) => return vec![broken(error.to_string(), "")],
     };
-    let Some(rotator) = engine.rotators.get(&policy.rotator) else {
+    let Some(rotator) = engine.rotators.of(policy) else {
         return vec![broken(format!("there is no rotator `{}`", policy.rotator), "")];
     };
     // No rotation is under way: nothing is tagged with this word, since preflight changes nothing.

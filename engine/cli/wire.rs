@@ -26,7 +26,7 @@ mod plugged;
 use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
-pub use plugged::{Examined, examined, opened};
+pub use plugged::{Examined, examined, hashed, heard, opened, verified};
 
 /// Policies and the engine over them.
 pub struct Wired {
@@ -201,10 +201,11 @@ pub fn rotators(settings: Option<&Settings>) -> Rotators {
     let plugins = settings.map(|settings| settings.plugins.as_slice()).unwrap_or_default();
     let (mut registry, mut broken) = (of_build(), Vec::new());
     let mut taken: BTreeSet<String> = registry.kinds().map(str::to_owned).collect();
-    for plugin in plugins {
-        let usual = !taken.insert(plugin.name.clone());
-        registry = if usual { registry } else { plugged::with(registry, plugin) };
+    for plugin in plugins.iter().filter(|plugin| !taken.contains(&plugin.name)) {
+        let beside = plugins.iter().filter(|other| other.name == plugin.name).count() > 1;
+        registry = plugged::with(registry, plugin, beside);
     }
+    taken.extend(plugins.iter().map(|plugin| plugin.name.clone()));
     for declaration in declared::in_files(providers, &taken) {
         match declaration.read {
             Ok(provider) => registry = registry.with(guarded(ApiKeyRotator::new(provider))),
@@ -225,6 +226,11 @@ fn of_build() -> Registry {
     keywheel_apikey::shipped().iter().fold(servers, |registry, shipped| {
         registry.with_later(shipped.name, || Ok(guarded(ApiKeyRotator::new(shipped.provider()))))
     })
+}
+
+/// Whether a rotator of this build has this name.
+pub fn is_of_build(kind: &str) -> bool {
+    of_build().kinds().any(|known| known == kind)
 }
 
 /// Behind redaction; and, where tests kill, with the points at which they do.

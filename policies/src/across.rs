@@ -93,7 +93,7 @@ fn is_exclusive(placed: &Placed) -> bool {
 
 /// What tells one server from another: accounts belong to servers, not to databases on them.
 fn identity(policy: &Policy, catalogue: &Catalogue) -> String {
-    let spec = catalogue.rotators.get(&policy.rotator).and_then(Result::ok);
+    let spec = catalogue.rotators.of(&policy.rotator, &policy.rotator_version);
     // Two declarations of one provider mean the same keys.
     if let Some(owner) = spec.and_then(|spec| spec.owner.of(&policy.target)) {
         return owner;

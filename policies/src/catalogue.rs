@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value};
 
 use crate::model::Freeze;
+use crate::pin::{Pinned, semantic};
 
 /// The rotators and freezes that exist.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +17,9 @@ pub struct Catalogue {
 }
 
 /// Rotators by the word after `rotator:`, those that are broken among them. What one says of itself is asked when a policy first
-/// names it: there are many, and few are named.
+/// names it: there are many, and few are named. One word may mean several versions.
 #[derive(Debug, Clone, Default)]
-pub struct Rotators(BTreeMap<String, Arc<LazySpec>>);
+pub struct Rotators(BTreeMap<String, Vec<Arc<LazySpec>>>);
 
 type LazySpec =
     LazyLock<Result<RotatorSpec, BrokenRotator>, Box<dyn FnOnce() -> Result<RotatorSpec, BrokenRotator> + Send>>;
@@ -31,7 +32,19 @@ impl Rotators {
         kind: &str,
         spec: impl FnOnce() -> Result<RotatorSpec, BrokenRotator> + Send + 'static,
     ) -> Self {
-        self.0.insert(kind.to_owned(), Arc::new(LazyLock::new(Box::new(spec))));
+        self.0.remove(kind);
+        self.beside(kind, spec)
+    }
+
+    /// Adds a rotator as a further version of its kind.
+    #[must_use]
+    pub fn beside(
+        mut self,
+        kind: &str,
+        spec: impl FnOnce() -> Result<RotatorSpec, BrokenRotator> + Send + 'static,
+    ) -> Self {
+        let spec: LazySpec = LazyLock::new(Box::new(spec));
+        self.0.entry(kind.to_owned()).or_default().push(Arc::new(spec));
         self
     }
 
@@ -39,9 +52,51 @@ impl Rotators {
         self.0.keys().map(String::as_str)
     }
 
-    pub(crate) fn get(&self, kind: &str) -> Option<Result<&RotatorSpec, &BrokenRotator>> {
-        self.0.get(kind).map(|spec| (***spec).as_ref())
+    /// What `rotator:` means: of all versions that fit the pin the highest. `None` where there is no such kind.
+    pub(crate) fn choose(&self, pinned: &Pinned) -> Option<Chosen<'_>> {
+        let listed = self.0.get(&pinned.kind)?;
+        let broken = listed.iter().find_map(|spec| (***spec).as_ref().err());
+        let mut there: Vec<&RotatorSpec> = listed.iter().filter_map(|spec| (***spec).as_ref().ok()).collect();
+        if let Some(twin) = twin(&there) {
+            return Some(Chosen::Broken(twin));
+        }
+        there.sort_by_key(|spec| semantic(&spec.version));
+        // Without a pin broken ones count: once they are mended, nobody is to wonder which one acts.
+        let is_clear = pinned.pin.is_some() || listed.len() == 1;
+        let chosen = is_clear.then(|| pinned.choose(there.iter().copied(), |spec| &spec.version)).flatten();
+        Some(match (chosen, broken) {
+            (Some(spec), _) => Chosen::One(spec),
+            (None, Some(broken)) if is_clear || there.is_empty() => Chosen::Broken(broken.clone()),
+            (None, _) => {
+                let versions = there.iter().map(|spec| spec.version.clone()).collect();
+                if is_clear { Chosen::Unfit(versions) } else { Chosen::Unpinned(versions) }
+            }
+        })
     }
+
+    /// The rotator of this kind that says that it is this version.
+    pub(crate) fn of(&self, kind: &str, version: &str) -> Option<&RotatorSpec> {
+        let mut there = self.0.get(kind)?.iter().filter_map(|spec| (***spec).as_ref().ok());
+        there.find(|spec| spec.version == version)
+    }
+}
+
+/// Nobody could tell which of two equal versions acts.
+fn twin(there: &[&RotatorSpec]) -> Option<BrokenRotator> {
+    let twin = there.iter().enumerate().find(|(at, spec)| there[..*at].iter().any(|one| one.version == spec.version));
+    let (_, spec) = twin?;
+    let why = format!("two files say that they are version {} of `{}`", spec.version, spec.kind);
+    Some(BrokenRotator { why, file: spec.file.clone().unwrap_or_default() })
+}
+
+/// What a policy's word and pin come to.
+pub(crate) enum Chosen<'c> {
+    One(&'c RotatorSpec),
+    Broken(BrokenRotator),
+    /// There are several versions, and no pin says which. The highest is the last.
+    Unpinned(Vec<String>),
+    /// No version fits the pin. The highest is the last.
+    Unfit(Vec<String>),
 }
 
 impl FromIterator<RotatorSpec> for Rotators {
@@ -64,6 +119,10 @@ pub struct BrokenRotator {
 pub struct RotatorSpec {
     /// The word after `rotator:`.
     pub kind: String,
+    /// Its own version.
+    pub version: String,
+    /// The file that it comes from, as it is named in messages. `None` for what comes with the program.
+    pub file: Option<String>,
     /// The shapes it can do. No order, no repeats.
     pub shapes: Vec<Shape>,
     /// What may stand under `target:`.

@@ -32,7 +32,7 @@ pub(crate) struct PolicyDocument {
     owner: Option<String>,
     /// Free words to select policies by.
     labels: Option<BTreeMap<String, String>>,
-    /// The kind of rotator, such as `postgres`.
+    /// The kind of rotator, such as `postgres`; with a version to ask for, such as `lamp@^1.4`.
     rotator: String,
     /// Where the account is. The rotator says what belongs here.
     target: BTreeMap<String, Value>,
@@ -386,7 +386,7 @@ pub(crate) struct SettingsDocument {
     /// Declarations of providers of API keys: files, folders with all that is in them, and patterns.
     providers: Option<Vec<String>>,
     /// Rotators that others wrote, by the word after `rotator:`.
-    plugins: Option<BTreeMap<String, Plugin>>,
+    plugins: Option<BTreeMap<String, Versions>>,
     /// Times in which no scheduled rotation starts, by name.
     freezes: Option<BTreeMap<String, Freeze>>,
     /// How much happens at once.
@@ -428,14 +428,32 @@ struct MasterKey {
     env: Option<String>,
 }
 
+/// One file, or several of different versions.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Versions {
+    One(Plugin),
+    Several(#[schemars(length(min = 1))] Vec<Plugin>),
+}
+
+/// Has one of `file` and `library`.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Plugin {
-    /// The program.
-    file: String,
+    /// An executable.
+    file: Option<String>,
+    /// A dynamic library.
+    library: Option<String>,
+    /// Load the library into the daemon itself, where nothing confines it. Default: `false`.
+    in_process: Option<bool>,
     /// What `sha256sum` prints of the file: another one is not started.
     #[schemars(regex(pattern = "^[0-9A-Fa-f]{64}$"))]
     sha256: String,
+    /// The signature of the file, as `minisign` wrote it: another file is not started.
+    signature: Option<String>,
+    /// Whose signature it must be: the line of `minisign.pub` that begins with `RW`.
+    #[schemars(regex(pattern = "^RW[0-9A-Za-z+/]{54}$"))]
+    public_key: Option<String>,
     /// MiB of memory for each of its processes. Default: 1024.
     #[schemars(range(min = 64, max = 65536))]
     memory_mib: Option<u32>,

@@ -11,8 +11,10 @@ mod across;
 mod catalogue;
 mod cron;
 mod document;
+mod insert;
 mod load;
 mod model;
+mod pin;
 mod placeholder;
 mod plugins;
 mod policy;
@@ -29,12 +31,14 @@ pub use catalogue::{
     BrokenRotator, Catalogue, RotatorSpec, Rotators, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape,
 };
 pub use cron::{Cron, CronError, CronField};
+pub use insert::{NewPlugin, with_plugin};
 pub use load::{Loaded, Resting, load, load_text};
 pub use model::{
     AdminSource, Adopt, Backoff, Check, Exhausted, FirstCharacter, Freeze, Generate, GrantParity, OnDeadline,
     OnFailure, Policy, Revoke, RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Weekday, Window,
 };
-pub use plugins::PluginSpec;
+pub use pin::Pinned;
+pub use plugins::{PluginForm, PluginSignature, PluginSpec};
 pub use policy::BROKEN_ROTATOR;
 pub use problem::{Place, Problem, Problems};
 pub use schema::{policy_schema, settings_schema};

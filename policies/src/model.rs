@@ -20,6 +20,8 @@ pub struct Policy {
     pub labels: BTreeMap<String, String>,
     /// The rotator's kind, such as `postgres`.
     pub rotator: String,
+    /// Which of its versions acts: the highest that fits the policy's pin, where there is one.
+    pub rotator_version: String,
     /// The rotator's own settings, checked against what it declares.
     pub target: serde_json::Map<String, serde_json::Value>,
     pub admin: AdminSource,
@@ -125,7 +127,7 @@ pub struct Window {
 }
 
 /// A named time in which no scheduled rotation starts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freeze {
     pub name: String,
     /// Included.

@@ -28,7 +28,7 @@ pub(crate) const LIMITS: Keys = Keys { name: "limits", keys: &["rotations", "per
 pub(crate) const DEADLINES: Keys = Keys { name: "deadlines", keys: &["step", "lease"] };
 
 /// How and where keywheel runs. Paths are resolved against the folder of the file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub state: StateStore,
     pub secrets: SecretStore,
@@ -101,17 +101,22 @@ impl Default for Deadlines {
 /// # Errors
 /// All mistakes in it, ready to be shown.
 pub fn load_settings(path: &Path) -> Result<Settings, Problems> {
-    let mut problems = Problems::default();
-    let source = match Source::read(path) {
-        Ok(source) => source,
+    match Source::read(path) {
+        Ok(source) => settings_of(&source),
         Err(problem) => {
+            let mut problems = Problems::default();
             problems.push(*problem);
-            return Err(problems);
+            Err(problems)
         }
-    };
-    let settings = match tree::parse(&source) {
+    }
+}
+
+/// What a text says.
+pub(crate) fn settings_of(source: &Source) -> Result<Settings, Problems> {
+    let mut problems = Problems::default();
+    let settings = match tree::parse(source) {
         Ok(root) => {
-            let walk = Walk::new(&source);
+            let walk = Walk::new(source);
             let settings = read(&walk, &root);
             problems.append(walk.finish());
             settings
@@ -121,7 +126,7 @@ pub fn load_settings(path: &Path) -> Result<Settings, Problems> {
             None
         }
     };
-    illustrate(&mut problems, std::slice::from_ref(&source));
+    illustrate(&mut problems, std::slice::from_ref(source));
     settings.filter(|_| problems.is_empty()).ok_or(problems)
 }
 

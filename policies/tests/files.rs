@@ -10,7 +10,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
     BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RotatorSpec, Rotators, SettingKind,
-    SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings,
+    SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings, load_text,
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
@@ -21,6 +21,8 @@ fn catalogue() -> Catalogue {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let postgres = RotatorSpec {
         kind: "postgres".to_owned(),
+        version: "0.3.1".to_owned(),
+        file: None,
         shapes: vec![Shape::InPlace, Shape::Alternating],
         settings: vec![
             setting("host", SettingKind::Text, true),
@@ -47,6 +49,8 @@ fn catalogue() -> Catalogue {
     };
     let apikey = RotatorSpec {
         kind: "apikey".to_owned(),
+        version: "0.1.0".to_owned(),
+        file: None,
         shapes: vec![Shape::Overlapping],
         settings: vec![
             setting("url", SettingKind::Text, true),
@@ -78,8 +82,33 @@ fn catalogue() -> Catalogue {
     };
     let why = "the declaration of `mailer` has mistakes".to_owned();
     let broken = BrokenRotator { why, file: "providers/mailer.yaml".to_owned() };
-    let rotators: Rotators = [postgres, apikey, expiring].into_iter().collect();
-    Catalogue { rotators: rotators.with("mailer", || Err(broken)), freezes: vec![year_end, endless] }
+    let rotators: Rotators = [postgres.clone(), apikey, expiring].into_iter().collect();
+    let rotators = rotators.with("mailer", || Err(broken));
+    Catalogue { rotators: with_versions(rotators, &postgres), freezes: vec![year_end, endless] }
+}
+
+/// Plugins with several files each, some of which are not what they should be.
+fn with_versions(rotators: Rotators, like: &RotatorSpec) -> Rotators {
+    let broken = |file: &str| BrokenRotator {
+        why: format!("`{file}` is not what it was: its SHA-256 is another"),
+        file: file.to_owned(),
+    };
+    let files = [
+        ("lamp", "1.4.2"),
+        ("lamp", "1.5.0"),
+        ("lamp", "2.0.0"),
+        ("twins", "1.0.0"),
+        ("twins", "1.0.0"),
+        ("loose", "summer"),
+        ("patchy", "1.4.2"),
+    ];
+    let rotators = files.into_iter().zip(1..).fold(rotators, |all, ((kind, version), number)| {
+        let (kind, version) = (kind.to_owned(), version.to_owned());
+        let file = Some(format!("plugins/{kind}-{number}"));
+        let spec = RotatorSpec { kind: kind.clone(), version, file, ..like.clone() };
+        all.beside(&kind, move || Ok(spec))
+    });
+    rotators.beside("patchy", move || Err(broken("plugins/patchy-2")))
 }
 
 fn is_settings(path: &Path) -> bool {
@@ -153,4 +182,44 @@ fn a_policy_of_a_broken_declaration_rests_and_the_others_do_not() {
     let [resting] = loaded.resting.as_slice() else { panic!("{:?}", loaded.resting) };
     assert_eq!((resting.policy.as_str(), resting.secret.as_str()), ("mail-key", "mail/key"));
     assert_eq!((resting.rotator.as_str(), resting.declaration.as_str()), ("mailer", "providers/mailer.yaml"));
+}
+
+#[test]
+fn of_the_versions_that_fit_the_highest_is_taken() {
+    let rotator = |word: &str| {
+        let text = std::fs::read_to_string("tests/accept/smallest.yaml").unwrap();
+        let text = text.replace("rotator: postgres", &format!("rotator: {word}"));
+        let loaded = load_text("smallest.yaml", &text, &catalogue());
+        assert!(loaded.problems.is_empty(), "{word}: {}", loaded.problems.render(false));
+        (loaded.policies[0].rotator.clone(), loaded.policies[0].rotator_version.clone())
+    };
+    for (word, kind, version) in [
+        ("lamp@1", "lamp", "1.5.0"),
+        ("lamp@^1.4", "lamp", "1.5.0"),
+        ("lamp@~1.4", "lamp", "1.4.2"),
+        ("lamp@=1.4.2", "lamp", "1.4.2"),
+        ("lamp@>=1, <3", "lamp", "2.0.0"),
+        ("lamp@\">=1, <3\"", "lamp", "2.0.0"),
+        ("lamp@*", "lamp", "2.0.0"),
+        // One that is listed alone, and is no semantic version.
+        ("loose", "loose", "summer"),
+        // A file that is broken says nothing of its version, so that those that fit go on.
+        ("patchy@1", "patchy", "1.4.2"),
+        ("postgres@0.3", "postgres", "0.3.1"),
+    ] {
+        assert_eq!(rotator(word), (kind.to_owned(), version.to_owned()), "{word}");
+    }
+}
+
+#[test]
+fn a_policy_rests_where_nobody_knows_which_version_acts() {
+    for (word, file) in [("twins@1", "plugins/twins-5"), ("twins", "plugins/twins-5"), ("patchy@2", "plugins/patchy-2")]
+    {
+        let text = std::fs::read_to_string("tests/accept/smallest.yaml").unwrap();
+        let text = text.replace("rotator: postgres", &format!("rotator: {word}"));
+        let loaded = load_text("smallest.yaml", &text, &catalogue());
+        let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!((codes.as_slice(), loaded.policies.len()), ([BROKEN_ROTATOR].as_slice(), 0), "{word}");
+        assert_eq!(loaded.resting[0].declaration, file);
+    }
 }

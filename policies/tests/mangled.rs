@@ -22,6 +22,8 @@ fn catalogue() -> Catalogue {
     };
     let rotator = RotatorSpec {
         kind: "postgres".to_owned(),
+        version: "0.3.1".to_owned(),
+        file: None,
         shapes: vec![Shape::InPlace, Shape::Alternating],
         settings: vec![text("host", true), text("database", false), text("tls", false)],
         fields: vec!["dsn".to_owned()],

@@ -26,6 +26,8 @@ fn catalogue() -> Catalogue {
     };
     let rotator = RotatorSpec {
         kind: "postgres".to_owned(),
+        version: "0.3.1".to_owned(),
+        file: None,
         shapes: vec![Shape::InPlace, Shape::Alternating],
         settings: vec![host],
         fields: Vec::new(),

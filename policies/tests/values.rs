@@ -31,6 +31,8 @@ fn catalogue() -> Catalogue {
     let tls = SettingKind::Choice(vec!["disable".to_owned(), "verify-full".to_owned()]);
     let rotator = RotatorSpec {
         kind: "postgres".to_owned(),
+        version: "0.3.1".to_owned(),
+        file: None,
         shapes: vec![Shape::InPlace, Shape::Alternating, Shape::Overlapping],
         settings: vec![
             setting("host", SettingKind::Text),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::house::{House, server};
 
-const ROTATION: &str = "attempts begun_at by cause outcome policy promoted_at reason rotation seconds secret step \
+const ROTATION: &str = "attempts begun_at by cause outcome plugins policy promoted_at reason rotation seconds secret step \
                         updated_at why";
 
 fn exit_of(house: &House, arguments: &[&str]) -> (i32, String, String) {

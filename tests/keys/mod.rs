@@ -5,6 +5,7 @@ mod crash;
 mod issued;
 mod lines;
 mod slots;
+mod upgrade;
 
 use keywheel::secrets::{Label, Stored};
 use keywheel_keyservice::{KeyService, Options};

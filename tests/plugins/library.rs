@@ -18,7 +18,7 @@ struct Animal {
 }
 
 /// Compiles it against this header.
-fn compile(folder: &Path, habit: &str, header: &Path) -> std::path::PathBuf {
+pub(super) fn compile(folder: &Path, habit: &str, header: &Path) -> std::path::PathBuf {
     let file = folder.join("animal.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/zoo/animal.c");
     let warnings = [
@@ -44,7 +44,7 @@ fn compile(folder: &Path, habit: &str, header: &Path) -> std::path::PathBuf {
     file
 }
 
-fn todays_header() -> std::path::PathBuf {
+pub(super) fn todays_header() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rotators/sdk/include")
 }
 

@@ -1,6 +1,7 @@
 //! Plugins: rotators of others, in processes of their own.
 
 mod exam;
+mod installing;
 mod leaks;
 mod liars;
 mod library;
@@ -46,6 +47,7 @@ fn formed(form: Form, name: &str, file: &Path, confinement: Confinement) -> Plug
         form,
         file: file.to_owned(),
         sha256: sha256_of(file).expect("the plugin is readable"),
+        signature: None,
         confinement,
         host: PathBuf::from(env!("CARGO_BIN_EXE_keywheel")),
     }

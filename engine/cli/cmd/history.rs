@@ -1,7 +1,7 @@
 //! `keywheel history`: rotations, newest first.
 
 use jiff::{SignedDuration, Timestamp};
-use keywheel_core::{Cause, Rotation};
+use keywheel_core::{Cause, Recorded, Rotation};
 use keywheel_state::History;
 use serde::Serialize;
 
@@ -90,6 +90,26 @@ fn took(rotation: &Rotation) -> SignedDuration {
     rotation.updated_at.duration_since(rotation.created_at)
 }
 
+/// A rotation of the list as JSON. Stable.
+#[derive(Serialize)]
+struct Entry {
+    #[serde(flatten)]
+    line: Line,
+    /// The plugins that acted, each by the SHA-256 of its file, in the order in which they first did.
+    plugins: Vec<String>,
+}
+
+/// The plugins that acted in a rotation, without repeats.
+pub fn plugins_of(events: &[Recorded]) -> Vec<String> {
+    let mut plugins: Vec<String> = Vec::new();
+    for plugin in events.iter().filter_map(|recorded| recorded.plugin.as_ref()) {
+        if !plugins.contains(plugin) {
+            plugins.push(plugin.clone());
+        }
+    }
+    plugins
+}
+
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let settings = wire::settings(&cx.globals.settings)?;
     let state = wire::state(&settings).await?;
@@ -98,9 +118,15 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         Some(name) => Some(secret_of(&settings, state.as_ref(), name).await?),
     };
     let which = History { secret, limit: args.limit as usize };
-    let lines: Vec<Line> = state.history(&which).await.map_err(Failure::from)?.iter().map(Line::of).collect();
+    let rotations = state.history(&which).await.map_err(Failure::from)?;
+    let lines: Vec<Line> = rotations.iter().map(Line::of).collect();
     if cx.out.is_json() {
-        cx.out.json(&lines)?;
+        let mut entries = Vec::new();
+        for (line, rotation) in lines.into_iter().zip(&rotations) {
+            let events = state.events(rotation.fixed.id).await.map_err(Failure::from)?;
+            entries.push(Entry { line, plugins: plugins_of(&events) });
+        }
+        cx.out.json(&entries)?;
     } else if lines.is_empty() {
         talk("no rotations yet");
     } else {

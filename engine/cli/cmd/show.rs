@@ -7,7 +7,7 @@ use keywheel_core::{After, Event, Recorded, Rotation, RotationId, Shape, Step};
 use keywheel_state::{History, StateStore};
 use serde::Serialize;
 
-use super::history::{Line, secret_of};
+use super::history::{Line, plugins_of, secret_of};
 use crate::exit::{Exit, Failure};
 use crate::output::{instant, length, printable, seconds};
 use crate::{Session, wire};
@@ -31,6 +31,8 @@ struct Shown {
     replaces: Option<String>,
     /// The version made last.
     version: String,
+    /// The plugins that acted, each by the SHA-256 of its file, in the order in which they first did.
+    plugins: Vec<String>,
     /// In place only: how long the target refused what readers saw as `CURRENT`, at most.
     gap_seconds: Option<f64>,
     events: Vec<Entry>,
@@ -56,6 +58,8 @@ struct Entry {
     then: Option<&'static str>,
     /// Nothing happens before.
     until: Option<Timestamp>,
+    /// The plugin that acted, by the SHA-256 of its file.
+    plugin: Option<String>,
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
@@ -67,6 +71,7 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         line: Line::of(&rotation),
         replaces: rotation.fixed.replaces.clone(),
         version: rotation.fixed.version(rotation.state.candidate),
+        plugins: plugins_of(&events),
         gap_seconds: gap(&rotation, &events).map(seconds),
         events: entries(&events),
     };
@@ -138,6 +143,7 @@ fn entries(events: &[Recorded]) -> Vec<Entry> {
                 message: None,
                 then: None,
                 until: None,
+                plugin: recorded.plugin.clone(),
             };
             match &recorded.event {
                 Event::Began { step, attempt } => {
@@ -191,6 +197,14 @@ fn write(cx: &mut Session, rotation: &Rotation, shown: &Shown) -> anyhow::Result
     if let Some(gap) = shown.gap_seconds {
         let gap = SignedDuration::try_from_secs_f64(gap).unwrap_or_default();
         writeln!(head, "gap       {} at most, from apply to promote", length(gap))?;
+    }
+    for plugin in &shown.plugins {
+        let mut steps: Vec<&str> =
+            shown.events.iter().filter(|e| e.plugin.as_ref() == Some(plugin)).filter_map(|e| e.step).collect();
+        steps.dedup();
+        // With one for all there is nothing to tell apart.
+        let at = if shown.plugins.len() > 1 { format!(" at {}", steps.join(", ")) } else { String::new() };
+        writeln!(head, "plugin    {plugin}{at}")?;
     }
     cx.out.line(&head)?;
     let row = |entry: &Entry| {

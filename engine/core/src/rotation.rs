@@ -91,6 +91,9 @@ pub struct Recorded {
     pub at: Timestamp,
     /// The fencing token of who wrote it.
     pub fence: u64,
+    /// The plugin that acted then, by the SHA-256 of its file in hexadecimal digits. `None` for rotators that come with the program,
+    /// for what a person ordered, and in journals from before there were plugins.
+    pub plugin: Option<String>,
     pub event: Event,
 }
 

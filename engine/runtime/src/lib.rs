@@ -25,6 +25,6 @@ pub use clock::{Clock, SystemClock};
 pub use driver::Stop;
 pub use engine::{Engine, Limits, Notice, Observer};
 pub use redaction::Redacted;
-pub use registry::Registry;
+pub use registry::{PluginFile, Registry};
 pub use scheduler::{Schedule, Until, target_key};
 pub use worker::{Live, Order, RunError, due_after};

@@ -3,17 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use keywheel_policies::{BrokenRotator, RotatorSpec, Rotators, SettingSpec, SettingsCheck, SettingsOwner};
+use keywheel_policies::{BrokenRotator, Policy, RotatorSpec, Rotators, SettingSpec, SettingsCheck, SettingsOwner};
 use keywheel_sdk::{Origin, Rotator, Shape};
 
-/// Rotators by kind.
+/// Rotators by kind. One kind may have several versions.
 #[derive(Default, Clone)]
-pub struct Registry(BTreeMap<String, Arc<LazyRotator>>);
+pub struct Registry(BTreeMap<String, Vec<Arc<Listed>>>);
 
-type LazyRotator = LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>;
+/// One rotator, made when it is first asked for.
+struct Listed {
+    made: LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>,
+    plugin: Option<PluginFile>,
+}
 
-/// A rotator, or why there is none.
-type Made = Result<Arc<dyn Rotator>, BrokenRotator>;
+/// A rotator with its version, or why there is none.
+type Made = Result<(Arc<dyn Rotator>, String), BrokenRotator>;
+
+/// The file that a plugin comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginFile {
+    /// As it is named in messages.
+    pub file: String,
+    /// In hexadecimal digits, in lower case.
+    pub sha256: String,
+}
 
 impl Registry {
     pub fn new() -> Self {
@@ -29,13 +42,44 @@ impl Registry {
 
     /// The same with one that is made when it is first asked for, if it can be.
     #[must_use]
-    pub fn with_later(mut self, kind: &str, make: impl FnOnce() -> Made + Send + 'static) -> Self {
-        self.0.insert(kind.to_owned(), Arc::new(LazyLock::new(Box::new(make))));
+    pub fn with_later(
+        mut self,
+        kind: &str,
+        make: impl FnOnce() -> Result<Arc<dyn Rotator>, BrokenRotator> + Send + 'static,
+    ) -> Self {
+        self.0.insert(kind.to_owned(), vec![Arc::new(Listed::new(None, make))]);
         self
     }
 
-    pub fn get(&self, kind: &str) -> Option<Arc<dyn Rotator>> {
-        self.0.get(kind).and_then(|made| (**made).as_ref().ok().cloned())
+    /// Adds a plugin, made when it is first asked for, beside those of the same kind.
+    #[must_use]
+    pub fn with_plugin(
+        mut self,
+        kind: &str,
+        plugin: PluginFile,
+        make: impl FnOnce() -> Result<Arc<dyn Rotator>, BrokenRotator> + Send + 'static,
+    ) -> Self {
+        self.0.entry(kind.to_owned()).or_default().push(Arc::new(Listed::new(Some(plugin), make)));
+        self
+    }
+
+    /// The rotator that acts for this policy.
+    pub fn of(&self, policy: &Policy) -> Option<Arc<dyn Rotator>> {
+        self.listed(policy)?.made.as_ref().ok().map(|(rotator, _)| Arc::clone(rotator))
+    }
+
+    /// The plugin that it is, if it is one.
+    pub fn plugin_of(&self, policy: &Policy) -> Option<&PluginFile> {
+        self.listed(policy)?.plugin.as_ref()
+    }
+
+    fn listed(&self, policy: &Policy) -> Option<&Listed> {
+        let is_meant =
+            |listed: &&Arc<Listed>| listed.made.as_ref().is_ok_and(|(_, version)| *version == policy.rotator_version);
+        match self.0.get(&policy.rotator)?.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(is_meant).map(Arc::as_ref),
+        }
     }
 
     /// The words that policies use, in order.
@@ -45,20 +89,41 @@ impl Registry {
 
     /// What policies may say to each, for reading them.
     pub fn specs(&self) -> Rotators {
-        self.0.iter().fold(Rotators::default(), |specs, (kind, made)| {
-            let made = Arc::clone(made);
-            specs.with(kind, move || (**made).as_ref().map(spec).map_err(BrokenRotator::clone))
+        let all = self.0.iter().flat_map(|(kind, several)| several.iter().map(move |listed| (kind, listed)));
+        all.fold(Rotators::default(), |specs, (kind, listed)| {
+            let listed = Arc::clone(listed);
+            specs.beside(kind, move || match &*listed.made {
+                Ok((rotator, _)) => Ok(spec(rotator, listed.plugin.as_ref())),
+                Err(broken) => Err(broken.clone()),
+            })
         })
     }
 }
 
+impl Listed {
+    fn new(
+        plugin: Option<PluginFile>,
+        make: impl FnOnce() -> Result<Arc<dyn Rotator>, BrokenRotator> + Send + 'static,
+    ) -> Self {
+        let make = move || {
+            make().map(|rotator| {
+                let version = rotator.describe().version;
+                (rotator, version)
+            })
+        };
+        Listed { made: LazyLock::new(Box::new(make)), plugin }
+    }
+}
+
 /// What a rotator says of itself, in the words of policies.
-fn spec(rotator: &Arc<dyn Rotator>) -> RotatorSpec {
+fn spec(rotator: &Arc<dyn Rotator>, plugin: Option<&PluginFile>) -> RotatorSpec {
     let descriptor = rotator.describe();
     let asked = Arc::clone(rotator);
     let placed = Arc::clone(rotator);
     RotatorSpec {
         kind: descriptor.kind.clone(),
+        version: descriptor.version.clone(),
+        file: plugin.map(|plugin| plugin.file.clone()),
         shapes: descriptor
             .shapes
             .iter()

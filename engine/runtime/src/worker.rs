@@ -128,11 +128,13 @@ impl Engine {
         stopping: &CancellationToken,
         lease: &Lease,
     ) -> Result<(Rotation, Stop, bool), RunError> {
-        let rotator = self.rotators.get(&policy.rotator).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
+        let rotator = self.rotators.of(policy).ok_or_else(|| RunError::NoRotator(policy.rotator.clone()))?;
         let origin = rotator.describe().origin;
         if !is_safe(origin, rotator_shape(found.fixed().shape)) {
             return Err(RunError::Unsafe(policy.rotator.clone()));
         }
+        let plugin = self.rotators.plugin_of(policy).map(|plugin| plugin.sha256.clone());
+        let lease = &Lease { plugin, ..lease.clone() };
         let keeper = Keeper::start(Arc::clone(&self.state), Arc::clone(&self.clock), lease.clone(), self.limits.lease);
         let keeper = Arc::new(keeper);
         let lost = keeper.lost().clone();
@@ -226,7 +228,7 @@ impl Engine {
         };
         let text = |name: &str| policy.target.get(name).map(written);
         let mut place = format!("{}/{}", target_key(policy), text("database").unwrap_or_default());
-        let rotator = self.rotators.get(&policy.rotator);
+        let rotator = self.rotators.of(policy);
         let settings = rotator.as_ref().map(|rotator| rotator.describe().settings).unwrap_or_default();
         for setting in settings.iter().filter(|setting| setting.names_target) {
             let name = setting.name.as_str();

@@ -121,7 +121,7 @@ impl Data {
             return Err(StateError::Fenced { secret: secret.clone() });
         }
         self.owned(lease, holder)?;
-        self.rotations[number].append(lease.fence, after, events, whole_micros(now))
+        self.rotations[number].append(lease, after, events, whole_micros(now))
     }
 
     fn newest_of(&self, secret: &str) -> Option<&Rotation> {
@@ -135,10 +135,11 @@ impl Data {
 }
 
 impl Kept {
-    fn append(&mut self, fence: u64, after: u64, events: &[Event], now: Timestamp) -> Result<Receipt, StateError> {
+    fn append(&mut self, lease: &Lease, after: u64, events: &[Event], now: Timestamp) -> Result<Receipt, StateError> {
         self.row.state = advance(&self.row, after, events, now)?;
         for (event, seq) in events.iter().zip(after + 1..) {
-            self.journal.push(Recorded { seq, at: now, fence, event: event.clone() });
+            let (fence, plugin) = (lease.fence, lease.plugin.clone());
+            self.journal.push(Recorded { seq, at: now, fence, plugin, event: event.clone() });
             self.row.seq = seq;
             self.row.updated_at = now;
         }
@@ -164,7 +165,7 @@ impl StateStore for MemoryState {
             }
         };
         data.leases.insert(secret.to_owned(), Held { fence, holder: Some(self.holder.id), expires_at });
-        Ok(Claim::Granted(Lease { secret: secret.to_owned(), fence, expires_at }))
+        Ok(Claim::Granted(Lease { secret: secret.to_owned(), fence, expires_at, plugin: None }))
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, now: Timestamp) -> Result<Lease, StateError> {
@@ -204,7 +205,7 @@ impl StateStore for MemoryState {
         }
         let row = Rotation { fixed: new, state: State::initial(), seq: 0, created_at: now, updated_at: now };
         let mut kept = Kept { row, journal: Vec::new() };
-        let receipt = kept.append(lease.fence, 0, events, now)?;
+        let receipt = kept.append(lease, 0, events, now)?;
         let number = data.rotations.len();
         data.by_id.insert(kept.row.fixed.id, number);
         data.by_secret.entry(lease.secret.clone()).or_default().push(number);

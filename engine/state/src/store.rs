@@ -16,6 +16,9 @@ pub struct Lease {
     /// Greater than that of every earlier lease on this secret.
     pub fence: u64,
     pub expires_at: Timestamp,
+    /// The plugin that acts under it, if one does, by the SHA-256 of its file. Of no meaning to a store, which writes it beside
+    /// each event: what acted in a step is known by the step's intent, also where another version goes on.
+    pub plugin: Option<String>,
 }
 
 /// The answer to a claim.

@@ -80,6 +80,7 @@ enum Lie {
     CreatesWithoutEvents,
     KeepsTheLease,
     ReleasesAfterARefusal,
+    SaysOfAllWhoActedFirst,
 }
 
 struct Liar {
@@ -107,7 +108,7 @@ impl StateStore for Liar {
     async fn claim(&self, secret: &str, ttl: Duration, now: Timestamp) -> Result<Claim, StateError> {
         match (self.lie, self.inner.claim(secret, ttl, now).await?) {
             (Lie::GrantsHeldLeases, Claim::Held { until }) => {
-                Ok(Claim::Granted(Lease { secret: secret.to_owned(), fence: 1, expires_at: until }))
+                Ok(Claim::Granted(Lease { secret: secret.to_owned(), fence: 1, expires_at: until, plugin: None }))
             }
             (_, claim) => Ok(claim),
         }
@@ -200,7 +201,12 @@ impl StateStore for Liar {
     }
 
     async fn events(&self, id: RotationId) -> Result<Vec<Recorded>, StateError> {
-        self.inner.events(id).await
+        let mut events = self.inner.events(id).await?;
+        if matches!(self.lie, Lie::SaysOfAllWhoActedFirst) {
+            let first = events.first().and_then(|recorded| recorded.plugin.clone());
+            events.iter_mut().for_each(|recorded| recorded.plugin.clone_from(&first));
+        }
+        Ok(events)
     }
 
     async fn open(&self) -> Result<Vec<Rotation>, StateError> {
@@ -246,6 +252,7 @@ async fn every_liar_is_found_out() {
         (Lie::CreatesWithoutEvents, "creates a rotation with its first events"),
         (Lie::KeepsTheLease, "gives the lease back with the last events"),
         (Lie::ReleasesAfterARefusal, "gives the lease back with the last events"),
+        (Lie::SaysOfAllWhoActedFirst, "records the plugin that acted"),
     ] {
         let found = exam::sit(&Lies(lie)).await.expect_err("a liar passed");
         assert!(found.lines().any(|line| line.starts_with(case)), "{lie:?}:\n{found}");

@@ -108,9 +108,9 @@ async fn the_journal_cannot_be_rewritten() {
         ("UPDATE events SET event = '{}'", "append-only"),
         ("UPDATE events SET seq = 7", "append-only"),
         ("DELETE FROM events", "append-only"),
-        ("INSERT OR REPLACE INTO events SELECT rotation, seq, at, fence, format, '{}' FROM events", "in order"),
-        ("INSERT INTO events SELECT rotation, seq + 2, at, fence, format, event FROM events", "in order"),
-        ("INSERT INTO events VALUES (99, 1, 0, 1, 1, '{}')", "FOREIGN KEY"),
+        ("INSERT OR REPLACE INTO events SELECT rotation, seq, at, fence, format, '{}', plugin FROM events", "in order"),
+        ("INSERT INTO events SELECT rotation, seq + 2, at, fence, format, event, plugin FROM events", "in order"),
+        ("INSERT INTO events VALUES (99, 1, 0, 1, 1, '{}', NULL)", "FOREIGN KEY"),
         ("DELETE FROM rotations", "are kept"),
         ("UPDATE rotations SET secret = 'invoices'", "origin"),
         ("UPDATE leases SET fence = fence - 1", "fences grow"),
@@ -155,7 +155,7 @@ async fn an_unknown_format_is_refused_and_not_overwritten() {
     assert_eq!(state.events(id(1)).await.unwrap(), []);
 
     run(&mut shell, "UPDATE rotations SET format = 1").await.unwrap();
-    run(&mut shell, "INSERT INTO events SELECT number, 1, 0, 1, 9, '{}' FROM rotations").await.unwrap();
+    run(&mut shell, "INSERT INTO events SELECT number, 1, 0, 1, 9, '{}', NULL FROM rotations").await.unwrap();
     assert!(said(state.events(id(1)).await.unwrap_err()).starts_with("event 1 of rotation"));
     run(&mut shell, "UPDATE rotations SET state = '{\"progress\":\"asleep\"}'").await.unwrap();
     assert!(said(state.rotation(id(1)).await.unwrap_err()).contains("asleep"));

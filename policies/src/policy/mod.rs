@@ -11,9 +11,10 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use crate::catalogue::{BrokenRotator, Catalogue, RotatorSpec};
+use crate::catalogue::{Catalogue, Chosen, RotatorSpec};
 use crate::load::Resting;
 use crate::model::{Adopt, Check, Policy, SecretSpec, Strategy};
+use crate::pin::Pinned;
 use crate::scalar;
 use crate::source::Source;
 use crate::tree::{Node, Span};
@@ -121,8 +122,11 @@ impl Reader<'_> {
         let owner = top.get("owner").and_then(|node| walk.text(node));
         let labels = top.get("labels").map(|node| labels(walk, node)).unwrap_or_default();
         let rotator = self.rotator(&top);
-        let found = rotator.as_ref().and_then(|(_, found)| *found);
-        let (spec, broken) = (found.and_then(Result::ok), found.and_then(Result::err));
+        let (spec, broken) = match rotator.as_ref().and_then(|(_, chosen)| chosen.as_ref()) {
+            Some(Chosen::One(spec)) => (Some(*spec), None),
+            Some(Chosen::Broken(broken)) => (None, Some(broken)),
+            Some(Chosen::Unpinned(_) | Chosen::Unfit(_)) | None => (None, None),
+        };
         let rotator_node = top.get("rotator");
         let target = target::read(&top, spec);
         let strategy_node =
@@ -164,7 +168,7 @@ impl Reader<'_> {
                 policy: name?,
                 owner,
                 secret: secret?.name,
-                rotator: rotator?.0,
+                rotator: rotator.as_ref()?.0.clone(),
                 declaration: broken.file.clone(),
             });
             walk.tell(
@@ -178,6 +182,7 @@ impl Reader<'_> {
             name: name?,
             owner,
             labels,
+            rotator_version: spec?.version.clone(),
             rotator: rotator?.0,
             target: target?,
             admin: admin?,
@@ -196,22 +201,49 @@ impl Reader<'_> {
         Some(Draft { policy, name: name_span, secret: secret_span, strategy: strategy_span })
     }
 
-    fn rotator(&self, top: &Section<'_>) -> Option<(String, Option<Result<&RotatorSpec, &BrokenRotator>>)> {
+    /// The kind, and what it means with its pin.
+    fn rotator(&self, top: &Section<'_>) -> Option<(String, Option<Chosen<'_>>)> {
         let walk = top.walk;
         let known = || self.catalogue.rotators.kinds();
         let node = top.need("rotator", format!("one of {}", scalar::list_words(known())))?;
-        let kind = walk.text(node)?;
-        let found = self.catalogue.rotators.get(&kind);
-        if found.is_none() {
-            let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
-            walk.tell(match scalar::closest(&kind, known()) {
-                Some(word) => problem.help(format!("did you mean `{word}`?")),
-                None => problem.help(format!("known: {}", scalar::list_words(known()))),
-            });
+        let pinned = match Pinned::parse(&walk.text(node)?) {
+            Ok(pinned) => pinned,
+            Err(kind) => {
+                walk.tell(walk.problem("bad-version", node.span, "this is no version to ask for").help(PIN_HELP));
+                return Some((kind, None));
+            }
+        };
+        let chosen = self.catalogue.rotators.choose(&pinned);
+        let kind = pinned.kind;
+        match &chosen {
+            None => {
+                let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
+                walk.tell(match scalar::closest(&kind, known()) {
+                    Some(word) => problem.help(format!("did you mean `{word}`?")),
+                    None => problem.help(format!("known: {}", scalar::list_words(known()))),
+                });
+            }
+            Some(Chosen::Unpinned(versions)) => {
+                let there = scalar::list_words(versions.iter().map(String::as_str));
+                let highest = versions.last().map_or("1", String::as_str);
+                let what = format!("`{kind}` is there in several versions");
+                walk.tell(
+                    walk.problem("unpinned-rotator", node.span, what)
+                        .help(format!("say which, such as `rotator: {kind}@^{highest}`; there is {there}")),
+                );
+            }
+            Some(Chosen::Unfit(versions)) => {
+                let there = scalar::list_words(versions.iter().map(String::as_str));
+                let what = format!("no version of `{kind}` fits this");
+                walk.tell(walk.problem("no-such-version", node.span, what).help(format!("there is {there}")));
+            }
+            Some(Chosen::One(_) | Chosen::Broken(_)) => {}
         }
-        Some((kind, found))
+        Some((kind, chosen))
     }
 }
+
+const PIN_HELP: &str = "such as `lamp@^1.4`, `lamp@=1.4.2` or `lamp@>=1, <3`";
 
 /// Only the first version of the language exists.
 pub(crate) fn version(top: &Section<'_>) {

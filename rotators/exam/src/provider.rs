@@ -62,6 +62,11 @@ impl<D: KeyDouble> ProviderSubject<D> {
         self
     }
 
+    /// The double, as it was given.
+    pub fn double(&self) -> &D {
+        &self.double
+    }
+
     fn target(&self, settings: &Map<String, Value>, admin: Bundle) -> Target {
         let admin = Admin::Credential(admin);
         Target { settings: settings.clone(), strategy: Strategy::Overlapping, admin, generates: None }

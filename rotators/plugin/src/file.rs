@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use minisign_verify::{Error as NotSigned, PublicKey, Signature as Signed};
 use tempfile::TempDir;
 
 use crate::plugin::Plugin;
@@ -18,8 +19,24 @@ pub enum FileError {
     Unreadable { file: PathBuf, source: io::Error },
     #[error("`{}` is not what it was: its SHA-256 is {found}, and {expected} is expected", file.display())]
     Changed { file: PathBuf, found: String, expected: String },
+    #[error("the signature `{}` cannot be read: {source}", file.display())]
+    NoSignature { file: PathBuf, source: io::Error },
+    #[error("`{}` is not signed with this public key: {why}", file.display())]
+    NotSigned { file: PathBuf, why: &'static str },
     #[error("`{}` cannot be copied to a folder of its own: {source}", file.display())]
     NotCopied { file: PathBuf, source: io::Error },
+}
+
+/// A signature's file is a few lines; a longer one is some other file.
+const LONGEST_SIGNATURE: u64 = 64 * 1024;
+
+/// Whose signature a plugin's file must have, as [minisign](https://jedisct1.github.io/minisign/) makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// What `minisign -S` wrote.
+    pub file: PathBuf,
+    /// The line of `minisign.pub` that begins with `RW`.
+    pub public_key: String,
 }
 
 /// A plugin's file, of which a copy runs that only we can write to: what was hashed is what runs, whatever becomes of the file.
@@ -39,7 +56,7 @@ impl Checked {
     pub fn path(&self, plugin: &Plugin) -> Result<PathBuf, FileError> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !made.is_there() {
-            *made = copied(&plugin.file, &plugin.sha256)?;
+            *made = copied(plugin)?;
         }
         Ok(made.path.clone())
     }
@@ -64,29 +81,84 @@ pub fn sha256_of(file: &Path) -> Result<String, FileError> {
     pour(opened, &mut io::sink()).map_err(unreadable)
 }
 
-/// Copies a file whose hash is the expected one.
-pub(crate) fn checked(file: &Path, expected: &str) -> Result<Checked, FileError> {
-    copied(file, expected).map(|made| Checked(Mutex::new(made)))
+/// Looks whether a plugin's file is the one that is meant: whether its hash is the expected one, and whether it is signed where it
+/// must be. Starts nothing.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn verify(plugin: &Plugin) -> Result<(), FileError> {
+    let unreadable = |source| FileError::Unreadable { file: plugin.file.clone(), source };
+    let opened = File::open(&plugin.file).map_err(unreadable)?;
+    examine(plugin, opened, &mut io::sink(), unreadable)
 }
 
-fn copied(file: &Path, expected: &str) -> Result<Made, FileError> {
-    let unreadable = |source| FileError::Unreadable { file: file.to_owned(), source };
-    let not_copied = |source| FileError::NotCopied { file: file.to_owned(), source };
-    let opened = std::fs::File::open(file).map_err(unreadable)?;
+/// Copies the file that is meant.
+pub(crate) fn checked(plugin: &Plugin) -> Result<Checked, FileError> {
+    copied(plugin).map(|made| Checked(Mutex::new(made)))
+}
+
+fn copied(plugin: &Plugin) -> Result<Made, FileError> {
+    let unreadable = |source| FileError::Unreadable { file: plugin.file.clone(), source };
+    let not_copied = |source| FileError::NotCopied { file: plugin.file.clone(), source };
+    let opened = File::open(&plugin.file).map_err(unreadable)?;
     let folder = TempDir::with_prefix("keywheel-plugin-").map_err(not_copied)?;
     // The plugin may run as another user of the machine would: what is in here is no secret.
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).map_err(not_copied)?;
     let path = folder.path().join("plugin");
     let mut copy =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o555).open(&path).map_err(not_copied)?;
-    let found = pour(opened, &mut copy).map_err(not_copied)?;
-    if !found.eq_ignore_ascii_case(expected) {
-        return Err(FileError::Changed { file: file.to_owned(), found, expected: expected.to_owned() });
-    }
+    examine(plugin, opened, &mut copy, not_copied)?;
     // Not the one that was written to: what is open for writing cannot be started.
     drop(copy);
     let file = File::open(&path).map_err(not_copied)?;
     Ok(Made { path, file, _folder: folder })
+}
+
+/// Copies a file, and looks at the very bytes that it copies.
+fn examine(
+    plugin: &Plugin,
+    mut from: File,
+    to: &mut impl Write,
+    failed: impl Fn(io::Error) -> FileError,
+) -> Result<(), FileError> {
+    let mut whole = Vec::new();
+    let found = match &plugin.signature {
+        None => pour(from, to).map_err(failed)?,
+        Some(_) => {
+            from.read_to_end(&mut whole).map_err(&failed)?;
+            pour(whole.as_slice(), to).map_err(failed)?
+        }
+    };
+    if !found.eq_ignore_ascii_case(&plugin.sha256) {
+        return Err(FileError::Changed { file: plugin.file.clone(), found, expected: plugin.sha256.clone() });
+    }
+    plugin.signature.as_ref().map_or(Ok(()), |signature| signature.holds(&plugin.file, &whole))
+}
+
+impl Signature {
+    /// Whether these bytes of `signed` are signed.
+    fn holds(&self, signed: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        let unreadable = |source| FileError::NoSignature { file: self.file.clone(), source };
+        let mut text = String::new();
+        let opened = File::open(&self.file).map_err(unreadable)?;
+        opened.take(LONGEST_SIGNATURE).read_to_string(&mut text).map_err(unreadable)?;
+        let holds = || {
+            // Before 0.10, minisign signed the bytes themselves, and not their hash: signatures as good as those of today.
+            PublicKey::from_base64(&self.public_key)?.verify(bytes, &Signed::decode(&text)?, true)
+        };
+        holds().map_err(|error| FileError::NotSigned { file: signed.to_owned(), why: why(&error) })
+    }
+}
+
+fn why(error: &NotSigned) -> &'static str {
+    match error {
+        NotSigned::InvalidSignature => "the signature is of other bytes, or was changed itself",
+        NotSigned::UnexpectedKeyId => "another key signed it",
+        NotSigned::InvalidEncoding | NotSigned::IoError(_) => "the signature or the key is not in minisign's form",
+        NotSigned::UnexpectedAlgorithm | NotSigned::UnsupportedAlgorithm | NotSigned::UnsupportedLegacyMode => {
+            "the signature is of an unknown kind"
+        }
+    }
 }
 
 /// Copies, and gives the hash of what went through.

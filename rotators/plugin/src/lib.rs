@@ -23,9 +23,9 @@ mod work;
 
 pub use confine::{Confinement, EnterError, enter};
 pub use fault::Fault;
-pub use file::{FileError, sha256_of};
+pub use file::{FileError, Signature, sha256_of, verify};
 pub use guest::{ServeError, serve};
 pub use host::{HOST, HostError, host};
 pub use library::{LoadError, NoReply};
 pub use plugin::{Form, Plugin};
-pub use rotator::{OpenError, PluginRotator};
+pub use rotator::{OpenError, PluginRotator, introduce};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::confine::Confinement;
+use crate::file::Signature;
 
 /// What a plugin's file is, and where it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Plugin {
     pub file: PathBuf,
     /// What the file's SHA-256 must be, in hexadecimal digits.
     pub sha256: String,
+    /// Whose signature it must have, if any.
+    pub signature: Option<Signature>,
     /// Nothing of it holds for [`Form::InProcess`].
     pub confinement: Confinement,
     /// The program that starts its processes: where its first argument is [`crate::HOST`], it hands the others to [`crate::host()`].

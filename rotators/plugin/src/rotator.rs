@@ -51,24 +51,37 @@ pub struct PluginRotator {
     leaks: Leaks,
 }
 
+/// Checks a file, and starts it once to hear what it is, whatever name it was given. Waits for that, for ten seconds at most.
+///
+/// # Errors
+/// See [`OpenError`]; [`OpenError::OtherKind`] is none of them.
+pub fn introduce(plugin: &Plugin) -> Result<Descriptor, OpenError> {
+    greeted(plugin, &Leaks::default()).map(|(_, greeting)| greeting.descriptor)
+}
+
+fn greeted(plugin: &Plugin, leaks: &Leaks) -> Result<(Source, Greeting), OpenError> {
+    let fault = |fault| OpenError::Fault { plugin: plugin.name.clone(), fault };
+    let file = checked(plugin)?;
+    let source = match plugin.form {
+        Form::Executable | Form::Library => Source::File(file),
+        Form::InProcess => {
+            let loaded = Library::load(&file.path(plugin)?);
+            Source::Loaded(loaded.map_err(|error| fault(error.into()))?)
+        }
+    };
+    let greeting = apart(async { source.start(plugin, leaks).await.map(|(_, greeting)| greeting) });
+    let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;
+    Ok((source, greeting))
+}
+
 impl PluginRotator {
     /// Checks the file, and starts it once to hear what it is. Waits for that, for ten seconds at most.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(plugin: Plugin) -> Result<Self, OpenError> {
-        let fault = |fault| OpenError::Fault { plugin: plugin.name.clone(), fault };
-        let file = checked(&plugin.file, &plugin.sha256)?;
-        let source = match plugin.form {
-            Form::Executable | Form::Library => Source::File(file),
-            Form::InProcess => {
-                let loaded = Library::load(&file.path(&plugin)?);
-                Source::Loaded(loaded.map_err(|error| fault(error.into()))?)
-            }
-        };
         let leaks = Leaks::default();
-        let greeting = apart(async { source.start(&plugin, &leaks).await.map(|(_, greeting)| greeting) });
-        let greeting = greeting.ok_or_else(|| OpenError::NoThread(plugin.name.clone()))?.map_err(fault)?;
+        let (source, greeting) = greeted(&plugin, &leaks)?;
         if greeting.descriptor.kind != plugin.name {
             return Err(OpenError::OtherKind { plugin: plugin.name, kind: greeting.descriptor.kind });
         }

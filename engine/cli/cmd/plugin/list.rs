@@ -1,5 +1,6 @@
 //! `keywheel plugin list`: all that the settings name, each started once.
 
+use keywheel_policies::{PluginForm, PluginSpec};
 use keywheel_sdk::Shape;
 use serde::Serialize;
 
@@ -18,6 +19,10 @@ pub struct Args {}
 struct Line {
     /// The word after `rotator:`.
     name: String,
+    /// `executable` or `library`.
+    form: &'static str,
+    /// It is loaded into this process, and nothing confines it.
+    in_process: bool,
     file: String,
     sha256: String,
     /// Its own version; null where it is broken.
@@ -53,13 +58,23 @@ pub fn run(_args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn line(spec: &keywheel_policies::PluginSpec) -> Line {
+/// The word for tables and JSON.
+pub fn form(form: PluginForm) -> &'static str {
+    match form {
+        PluginForm::Executable => "executable",
+        PluginForm::Library => "library",
+    }
+}
+
+fn line(spec: &PluginSpec) -> Line {
     let (descriptor, broken) = match wire::opened(spec) {
         Ok(descriptor) => (Some(descriptor), None),
-        Err(error) => (None, Some(error.to_string())),
+        Err(why) => (None, Some(why)),
     };
     Line {
         name: spec.name.clone(),
+        form: form(spec.form),
+        in_process: spec.in_process,
         file: spec.file.display().to_string(),
         sha256: spec.sha256.clone(),
         version: descriptor.as_ref().map(|descriptor| descriptor.version.clone()),

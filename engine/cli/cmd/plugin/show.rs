@@ -1,5 +1,6 @@
 //! `keywheel plugin show`: what one says of itself.
 
+use keywheel_policies::{Pinned, PluginSpec};
 use keywheel_sdk::{Descriptor, Origin, SettingKind};
 
 use crate::exit::{Exit, Failure};
@@ -9,20 +10,23 @@ use crate::{Session, select, wire};
 /// Show what a plugin says of itself, and what a policy may write for it
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The plugin's name
+    /// The plugin's name, with a version where there are several, such as `lamp@^1.4`
     name: String,
 }
 
 pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let settings = wire::settings(&cx.globals.settings)?;
-    let Some(spec) = settings.plugins.iter().find(|plugin| plugin.name == args.name) else {
+    let pinned = Pinned::parse(&args.name).map_err(|kind| {
+        Failure::input(format!("`{}` asks for no version of `{kind}`", args.name)).hint("such as `lamp@^1.4`")
+    })?;
+    let listed: Vec<&PluginSpec> = settings.plugins.iter().filter(|plugin| plugin.name == pinned.kind).collect();
+    if listed.is_empty() {
         let known = settings.plugins.iter().map(|plugin| plugin.name.as_str());
         let hint =
-            select::suggestion(&args.name, known).unwrap_or_else(|| "`keywheel plugin list` lists all".to_owned());
-        return Err(Failure::input(format!("there is no plugin `{}`", args.name)).hint(hint).into());
-    };
-    let descriptor = wire::opened(spec)
-        .map_err(|error| Failure::input(error.to_string()).hint(format!("mend `{}`", spec.file.display())))?;
+            select::suggestion(&pinned.kind, known).unwrap_or_else(|| "`keywheel plugin list` lists all".to_owned());
+        return Err(Failure::input(format!("there is no plugin `{}`", pinned.kind)).hint(hint).into());
+    }
+    let descriptor = chosen(&pinned, &listed)?;
     if cx.out.is_json() {
         cx.out.json(&descriptor)?;
     } else {
@@ -33,7 +37,27 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn told(descriptor: &Descriptor) -> Vec<String> {
+/// The one that a policy would get by this name.
+fn chosen(pinned: &Pinned, listed: &[&PluginSpec]) -> Result<Descriptor, Failure> {
+    let (mut there, mut broken) = (Vec::new(), None);
+    for spec in listed {
+        match wire::opened(spec) {
+            Ok(descriptor) => there.push(descriptor),
+            Err(why) => broken = Some((why, spec)),
+        }
+    }
+    let versions: Vec<String> = there.iter().map(|descriptor| format!("`{}`", descriptor.version)).collect();
+    let descriptor = pinned.choose(there, |descriptor| &descriptor.version);
+    match (descriptor, broken) {
+        (Some(descriptor), _) => Ok(descriptor),
+        (None, Some((why, spec))) => Err(Failure::input(why).hint(format!("mend `{}`", spec.file.display()))),
+        (None, None) => Err(Failure::input(format!("`{}` is there in {}", pinned.kind, versions.join(", ")))
+            .hint(format!("say which, such as `{}@^1.4`", pinned.kind))),
+    }
+}
+
+/// What it says of itself, line by line, for people.
+pub fn told(descriptor: &Descriptor) -> Vec<String> {
     let shapes: Vec<_> = descriptor.shapes.iter().map(|shape| shape.word()).collect();
     let made = match descriptor.origin {
         Origin::Engine => "the engine",

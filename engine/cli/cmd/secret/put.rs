@@ -218,7 +218,7 @@ fn fits(policy: &Policy, bundle: &Bundle) -> Result<(), Failure> {
 
 /// Adds the fields that the policy promises to readers and the rotator can make, such as `dsn`.
 async fn complete(engine: &Engine, policy: &Policy, mut bundle: Bundle) -> Bundle {
-    let rotator = engine.rotators.get(&policy.rotator);
+    let rotator = engine.rotators.of(policy);
     // Without the admin's credential there is no target yet.
     let target = target_of(policy, engine.secrets.as_ref(), &engine.environment).await.ok();
     for field in &policy.secret.fields {

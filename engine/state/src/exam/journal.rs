@@ -136,7 +136,7 @@ pub(super) async fn round_trip(hall: Hall) -> Result<(), Failed> {
                 wanted.seq += 1;
                 wanted.state = transition(&wanted.state, event, wanted.updated_at)?;
                 let (seq, at) = (wanted.seq, wanted.updated_at);
-                journal.push(Recorded { seq, at, fence: lease.fence, event: event.clone() });
+                journal.push(Recorded { seq, at, fence: lease.fence, plugin: None, event: event.clone() });
             }
             same!(receipt.seq(), wanted.seq);
             same!(*receipt.state(), wanted.state);
@@ -281,5 +281,24 @@ pub(super) async fn fences(hall: Hall) -> Result<(), Failed> {
     let _ = hall.two.append(&second, id(1), 1, &[succeeded(Step::Generate), began(Step::Stage, 2)], at(61)).await?;
     let written: Vec<_> = hall.one.events(id(1)).await?.iter().map(|recorded| (recorded.fence, recorded.at)).collect();
     same!(written, [(first.fence, stored_at(1)), (second.fence, stored_at(61)), (second.fence, stored_at(61))]);
+    Ok(())
+}
+
+pub(super) async fn plugins(hall: Hall) -> Result<(), Failed> {
+    let acting = |lease: Lease, plugin: &str| Lease { plugin: Some(plugin.to_owned()), ..lease };
+    let none = granted(&*hall.one, "orders", 0).await?;
+    let first = acting(none.clone(), &"1f".repeat(32));
+    let _ = hall.one.create(&first, new(1, "orders"), &[began(Step::Generate, 1)], at(0)).await?;
+    // An upgrade in the middle; then nothing that is a plugin; and it stays so whatever is renewed in between.
+    let second = hall.one.renew(&acting(none.clone(), &"2e".repeat(32)), TTL, at(1)).await?;
+    let _ = hall.one.append(&second, id(1), 1, &[succeeded(Step::Generate), began(Step::Stage, 2)], at(1)).await?;
+    let _ = hall.one.append(&none, id(1), 3, &[succeeded(Step::Stage)], at(2)).await?;
+    let _ = hall.one.append_and_release(&first, id(1), 4, &[began(Step::Apply, 3)], at(3)).await?;
+    let written: Vec<_> = hall.two.events(id(1)).await?.into_iter().map(|recorded| recorded.plugin).collect();
+    let (first, second) = (first.plugin, second.plugin);
+    same!(written, [first.clone(), second.clone(), second, None, first]);
+    // It says who acted, and decides nothing.
+    must_fit(&*hall.two, id(1)).await?;
+    granted(&*hall.two, "orders", 4).await?;
     Ok(())
 }

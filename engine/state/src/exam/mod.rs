@@ -109,6 +109,7 @@ pub const CASES: &[Case] = &[
     case("gives the lease back with the last events, and only with them", |h| Box::pin(journal::append_last(h))),
     case("does not know what was never created", |h| Box::pin(journal::unknown(h))),
     case("records the fence of each event's writer", |h| Box::pin(journal::fences(h))),
+    case("records the plugin that acted at each event", |h| Box::pin(journal::plugins(h))),
     case("lists open rotations, oldest first", |h| Box::pin(query::open(h))),
     case("lists rotations by order of creation, whatever the clock said", |h| Box::pin(query::history(h))),
     case("lists the newest rotation of each secret, in name order", |h| Box::pin(query::latest(h))),

@@ -292,9 +292,10 @@ fn push_events(
     }
     let events: Vec<String> = events.iter().map(to_json).collect::<Result<_, _>>()?;
     let mut seq = row::number(after)?;
-    query.push("; INSERT INTO events (rotation, seq, at, fence, format, event) SELECT coalesce(");
+    query.push("; INSERT INTO events (rotation, seq, at, fence, plugin, format, event) SELECT coalesce(");
     query.push_bind(rotation).push(", last_insert_rowid()), column1, ").push_bind(now.as_microsecond()).push(", ");
-    query.push_bind(fence_or_null(lease)).push(", ").push_bind(FORMAT).push(", column2 FROM (");
+    query.push_bind(fence_or_null(lease)).push(", ").push_bind(lease.plugin.clone()).push(", ");
+    query.push_bind(FORMAT).push(", column2 FROM (");
     query.push_values(events, |mut row, event| {
         seq += 1;
         row.push_bind(seq).push_bind(event);

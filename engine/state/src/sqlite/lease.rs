@@ -33,7 +33,8 @@ pub(super) async fn claim(
     now: Timestamp,
 ) -> Result<Claim, StateError> {
     let now = whole_micros(now);
-    let wanted = Lease { secret: secret.to_owned(), fence: 0, expires_at: whole_micros(later(now, ttl)) };
+    let expires_at = whole_micros(later(now, ttl));
+    let wanted = Lease { secret: secret.to_owned(), fence: 0, expires_at, plugin: None };
     let mut gone = None;
     // A second round only after the owner was seen to be gone, and a third only if another took it and is gone as well.
     loop {

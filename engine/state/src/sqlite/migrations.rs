@@ -4,7 +4,10 @@ use keywheel_sqlite::Migrations;
 
 /// A released entry is never edited, not even its comments: files in the field record its checksum, and would be refused.
 /// What has to change is appended as a new entry.
-pub(super) const MIGRATIONS: Migrations = &[(1, "journal", include_str!("migrations/0001_journal.sql"))];
+pub(super) const MIGRATIONS: Migrations = &[
+    (1, "journal", include_str!("migrations/0001_journal.sql")),
+    (2, "plugin", include_str!("migrations/0002_plugin.sql")),
+];
 
 #[cfg(test)]
 mod tests {
@@ -22,8 +25,10 @@ mod tests {
     use crate::{StateStore, replay};
 
     /// The checksum that files in the field hold, for each released migration.
-    const RELEASED: &[(i64, &str)] =
-        &[(1, "8cae71c96d0bb74bb7c4eb9c5364ee82c3a7852097c2a24c1a80ad65c32dc1d57cc30352f1ccf4cfeacbc65e431079c6")];
+    const RELEASED: &[(i64, &str)] = &[
+        (1, "8cae71c96d0bb74bb7c4eb9c5364ee82c3a7852097c2a24c1a80ad65c32dc1d57cc30352f1ccf4cfeacbc65e431079c6"),
+        (2, "175c14bffe8692a59d2bca13b9c3477994b2c2a124e066ee768e170a22246e7f5deebd693f32ba1e7b39802b982caa53"),
+    ];
 
     #[test]
     fn released_migrations_are_as_they_were() {
@@ -66,6 +71,10 @@ mod tests {
                 assert_eq!(journal.len() as u64, rotation.seq);
                 assert_eq!(replay(&journal).unwrap(), rotation.state);
             }
+            let plugins =
+                state.events(rotations[1].fixed.id).await.unwrap().into_iter().map(|recorded| recorded.plugin);
+            let acted = (version > 1).then(|| "c0ffee".repeat(11)[..64].to_owned());
+            assert!(plugins.into_iter().all(|plugin| plugin == acted), "{version}");
             let NewRotation { id, secret, shape, replaces, .. } = &rotations[1].fixed;
             assert_eq!(*id, "01900000-0000-7000-8000-000000000001".parse::<RotationId>().unwrap());
             assert_eq!((secret.as_str(), *shape, replaces.as_deref()), ("orders/1", Shape::Alternating, Some("v1")));

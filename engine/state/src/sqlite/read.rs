@@ -8,7 +8,7 @@ use super::row::{self, select_rotations, storage};
 use crate::{History, StateError};
 
 const BY_ID: &str = select_rotations!("FROM rotations AS r WHERE r.id = ?");
-const EVENTS: &str = "SELECT e.seq, e.at, e.fence, e.format, e.event \
+const EVENTS: &str = "SELECT e.seq, e.at, e.fence, e.plugin, e.format, e.event \
     FROM rotations AS r JOIN events AS e ON e.rotation = r.number WHERE r.id = ? ORDER BY e.seq";
 /// The index is named because SQLite would rather walk all rotations than sort the few that are open.
 const OPEN: &str =

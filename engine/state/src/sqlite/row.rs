@@ -51,7 +51,7 @@ pub(super) fn rotation(row: &SqliteRow) -> Result<Rotation, StateError> {
     })
 }
 
-/// A row with `seq`, `at`, `fence`, `format` and `event`.
+/// A row with `seq`, `at`, `fence`, `plugin`, `format` and `event`.
 pub(super) fn recorded(id: RotationId, row: &SqliteRow) -> Result<Recorded, StateError> {
     let seq = count(row, "seq")?;
     let what = || format!("event {seq} of rotation {id}");
@@ -60,6 +60,7 @@ pub(super) fn recorded(id: RotationId, row: &SqliteRow) -> Result<Recorded, Stat
         seq,
         at: instant(row, "at")?,
         fence: count(row, "fence")?,
+        plugin: get(row, "plugin")?,
         event: from_json(get(row, "event")?, what)?,
     })
 }

@@ -47,6 +47,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.service.port()
+    }
+
     fn owner(&self) -> String {
         format!("owner-{}", self.owners.load(Ordering::SeqCst))
     }

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use keywheel_plugin::{Confinement, Form, Plugin, PluginRotator, sha256_of};
 use keywheel_sdk::{Admin, Bundle, Rotator, Strategy, Target};
 use keywheel_sqlserver::SqlServerRotator;
 use keywheel_sqlserver_double::{Effect, Encryption, Fault, Options, PasswordPolicy, SqlServer, Strikes, Version};
-use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, sit};
+use keywheel_testkit::built_example;
+use keywheel_testkit::exam::{Candidate, Line, Stage, Subject, Through, sit};
 use serde_json::{Map, Value, json};
 
 use crate::scene::{CONTAINED, Site, alternating, fresh, in_place, login, policy, sa};
@@ -285,6 +287,39 @@ async fn examine(examined: Examined, at_least: usize) {
     let report = sit(&kept).await;
     report.assert_passed();
     assert!(report.passed() >= at_least, "too many cases were skipped\n{report}");
+}
+
+/// The same rotator as a plugin in a confined process.
+async fn examine_as_plugin(examined: Examined, at_least: usize) {
+    let kept = Kept(Box::leak(Box::new(examined)));
+    let site = &kept.0.sites[0];
+    let file = built_example("keywheel-sqlserver", "sqlserver_plugin");
+    let plugin = Plugin {
+        name: "sqlserver".to_owned(),
+        form: Form::Executable,
+        sha256: sha256_of(&file).unwrap(),
+        host: file.clone(),
+        file,
+        confinement: Confinement {
+            connect: vec![site.server.port()],
+            read: vec![site.authority.clone()],
+            ..Confinement::default()
+        },
+    };
+    let rotator = PluginRotator::open(plugin).unwrap();
+    let report = sit(&Through::new(&kept, rotator, "as a plugin")).await;
+    report.assert_passed();
+    assert!(report.passed() >= at_least, "too many cases were skipped\n{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_place_as_a_plugin() {
+    examine_as_plugin(Examined::on("in place", Site::of(Version::V2022), false, Who::Sysadmin), 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contained_alternating_as_a_plugin() {
+    examine_as_plugin(Examined::contained("contained users alternating", true, Who::Sysadmin), 21).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

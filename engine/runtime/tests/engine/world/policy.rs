@@ -14,6 +14,7 @@ pub fn policy(strategy: policies::Strategy) -> policies::Policy {
         owner: None,
         labels: BTreeMap::new(),
         rotator: "bank".into(),
+        rotator_version: "1.0.0".into(),
         target: serde_json::Map::new(),
         admin: policies::AdminSource::Own,
         strategy,

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keywheel_plugin::sha256_of;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::crash::End;
 use crate::house::House;
 use crate::plugins::slots_in_python;
 
-fn hash(file: &PathBuf) -> String {
+fn hash(file: &Path) -> String {
     sha256_of(file).expect("the plugin is readable")
 }
 

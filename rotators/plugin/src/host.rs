@@ -95,6 +95,7 @@ mod tests {
             form: Form::Library,
             file: "elsewhere".into(),
             sha256: String::new(),
+            signature: None,
             confinement: confinement.clone(),
             host: "keywheel".into(),
         };

@@ -192,9 +192,3 @@ fn mistakes_name_the_setting_and_what_it_must_be() {
         assert_eq!(read(given).unwrap_err().message, message);
     }
 }
-
-#[test]
-fn what_cannot_be_expressed_does_not_compile() {
-    let cases = trybuild::TestCases::new();
-    cases.compile_fail("tests/settings/*.rs");
-}

@@ -30,6 +30,7 @@ async fn keys_of_the_example_service_as_a_plugin() {
         name: "keyservice".to_owned(),
         form: Form::Executable,
         sha256: sha256_of(&file).unwrap(),
+        signature: None,
         host: file.clone(),
         file,
         confinement: Confinement { connect: vec![subject.double().port()], ..Confinement::default() },

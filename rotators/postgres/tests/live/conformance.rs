@@ -134,8 +134,10 @@ async fn examine_as_plugin(name: &'static str, alternates: bool, who: Who, at_le
         name: "postgres".to_owned(),
         form: Form::Executable,
         sha256: sha256_of(&file).unwrap(),
+        signature: None,
         host: file.clone(),
         file,
+        signature: None,
         confinement,
     };
     let rotator = PluginRotator::open(plugin).unwrap();

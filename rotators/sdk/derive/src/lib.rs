@@ -49,3 +49,52 @@ fn settings_of(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
         None => Ok(write::implementation(&input.ident, &settings)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use syn::Item;
+
+    use super::*;
+
+    /// The mistakes of all structs and enums of a file that derive settings, each with its line and column.
+    fn mistakes(text: &str) -> String {
+        let file = syn::parse_file(text).expect("it is Rust");
+        let inputs = file.items.into_iter().filter_map(|item| match item {
+            Item::Struct(item) if !item.attrs.is_empty() => Some(DeriveInput::from(item)),
+            Item::Enum(item) if !item.attrs.is_empty() => Some(DeriveInput::from(item)),
+            _ => None,
+        });
+        let wrong = inputs.filter_map(|input| settings_of(&input).err()).flatten();
+        let told = wrong.map(|error| {
+            let at = error.span().start();
+            format!("{}:{}: {error}\n", at.line, at.column + 1)
+        });
+        told.collect()
+    }
+
+    /// `tests/mistakes/<name>.rs` has its mistakes beside it, as they are told. `KEYWHEEL_BLESS=1 cargo test` writes them anew.
+    #[test]
+    fn what_cannot_be_expressed_is_told_where_it_stands() {
+        let bless = std::env::var_os("KEYWHEEL_BLESS").is_some();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
+        let mut cases = 0;
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let file = entry.expect("the folder is readable").path();
+            if file.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let told = mistakes(&std::fs::read_to_string(&file).expect("the file is readable"));
+            let golden = file.with_extension("txt");
+            if bless {
+                std::fs::write(&golden, &told).expect("the folder is writable");
+            }
+            let expected = std::fs::read_to_string(&golden).expect("its mistakes are beside it");
+            assert!(!told.is_empty(), "{} has no mistake", file.display());
+            assert_eq!(told, expected, "{}", file.display());
+            cases += 1;
+        }
+        assert!(cases >= 12, "{cases} cases");
+    }
+}

@@ -298,6 +298,7 @@ async fn examine_as_plugin(examined: Examined, at_least: usize) {
         name: "sqlserver".to_owned(),
         form: Form::Executable,
         sha256: sha256_of(&file).unwrap(),
+        signature: None,
         host: file.clone(),
         file,
         confinement: Confinement {

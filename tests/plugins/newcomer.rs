@@ -100,13 +100,13 @@ fn passes(plugin: &Path) -> String {
 }
 
 /// The exam is green, and then a rotation in a fresh house takes the place of the password before.
-fn is_used(project: &Project, plugin: &Path) {
+fn is_used(project: &Project, key: &str, plugin: &Path) {
     let sha256 = passes(plugin);
     let practice = Practice::start();
     let house = House::new();
     let name = project.name;
     house.settings(&format!(
-        "plugins: {{ {name}: {{ file: \"{}\", sha256: \"{sha256}\", connect: [{}] }} }}\n",
+        "plugins: {{ {name}: {{ {key}: \"{}\", sha256: \"{sha256}\", connect: [{}] }} }}\n",
         plugin.display(),
         practice.port
     ));
@@ -132,7 +132,7 @@ fn is_used(project: &Project, plugin: &Path) {
 #[test]
 fn in_python() {
     let project = Project::begun("lamp-py", &["python"]);
-    is_used(&project, &project.path("lamp-py.py"));
+    is_used(&project, "file", &project.path("lamp-py.py"));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn in_c() {
     let project = Project::begun("lamp_c", &["c"]);
     let warnings = "CFLAGS=-O1 -Wall -Wextra -Werror";
     succeeds(Command::new("make").arg(warnings).current_dir(project.path("")));
-    passes(&project.path("lamp_c.so"));
+    is_used(&project, "library", &project.path("lamp_c.so"));
 }
 
 /// Without a network: with the crates that this repository has.
@@ -158,7 +158,7 @@ fn in_rust() {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--offline", "--quiet", "--target-dir"]).arg(&target).current_dir(project.path(""));
     succeeds(build.env_remove("CARGO_TARGET_DIR"));
-    passes(&target.join("debug/liblamp_rs.so"));
+    is_used(&project, "library", &target.join("debug/liblamp_rs.so"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keywheel_plugin::{Confinement, FileError, Form, OpenError, Plugin, PluginRotator, Signature, sha256_of};
+use keywheel_plugin::{Confinement, FileError, Form, Plugin, PluginRotator, Signature};
 use keywheel_policies::{BrokenRotator, PluginForm, PluginSpec};
 use keywheel_runtime::{PluginFile, Registry};
 use keywheel_sdk::{Descriptor, Rotator};
@@ -107,23 +107,16 @@ pub struct Examined {
 /// Opens a file as the plugin that it says it is, with the hash that it has now.
 ///
 /// # Errors
-/// Why it is no rotator.
-pub fn examined(file: &Path, read: &[PathBuf], connect: Vec<u16>) -> Result<Examined, OpenError> {
-    let sha256 = sha256_of(file)?;
+/// Why it is no rotator, as a sentence.
+pub fn examined(file: &Path, read: &[PathBuf], connect: Vec<u16>) -> Result<Examined, String> {
+    let sha256 = hashed(file).map_err(|error| error.to_string())?;
     let library = file.extension().is_some_and(|extension| extension == "so" || extension == "dylib");
-    let read = read.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
-    let confinement = Confinement { read, connect, ..Confinement::default() };
-    let unnamed = Plugin {
-        name: String::new(),
-        form: if library { Form::Library } else { Form::Executable },
-        file: file.to_owned(),
-        sha256: sha256.clone(),
-        signature: None,
-        confinement,
-        host: host(),
-    };
-    // Nobody has told its name yet but itself.
-    let name = keywheel_plugin::introduce(&unnamed)?.kind;
-    let rotator = PluginRotator::open(Plugin { name, ..unnamed })?;
+    let form = if library { PluginForm::Library } else { PluginForm::Executable };
+    let called = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let mut spec = PluginSpec::of_file(&called, form, file.to_owned(), sha256.clone());
+    (spec.read, spec.connect) = (read.to_vec(), connect);
+    // Policies know it by what it says of itself.
+    spec.name = heard(&spec)?.kind;
+    let rotator = PluginRotator::open(plugin(&spec)).map_err(|error| error.to_string())?;
     Ok(Examined { rotator: Arc::new(rotator), sha256 })
 }

@@ -10,6 +10,7 @@ use crate::access::Access;
 use crate::answer::{Asks, Json, date, holds};
 use crate::clock;
 use crate::http::{Failure, Reply};
+use crate::list::list;
 use crate::provider::{Auth, Made};
 use crate::wait::Patience;
 use crate::webhook::UNFIT;
@@ -41,6 +42,13 @@ pub(crate) async fn probe(rotator: &ApiKeyRotator, call: &Call<'_>, credential: 
             Ok(false) => Answer::Yes,
             Err(error) => Answer::Unknown(error),
         },
+        // It may have been the admin that was refused, of whom something stood beside the key.
+        (Answer::No { reason }, Made::Provider(_)) if access.provider.verify.request.shows_admin() => {
+            match list(&access).await {
+                Ok(_) => Answer::No { reason },
+                Err(error) => Answer::Unknown(error),
+            }
+        }
         (answer, Made::Engine(_) | Made::Provider(_)) => answer,
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use crate::http::Format;
-use crate::template::Template;
+use crate::template::{Template, Variable};
 
 /// The field that names a key at its provider. No secret.
 pub(crate) const KEY_ID: &str = "key_id";
@@ -57,7 +57,7 @@ pub(crate) const PUBLIC: [&str; 3] = [KEY_ID, USERNAME, EXPIRES_AT];
 ///     answer names the key; with another one's name it is none. A new key is believed only after a wrong one was refused, which
 ///     is asked once a try and once in preflight and counts as a failed login. For providers that lock out,
 ///     `negative_control: false` leaves that away; then `holds` must be there. With the control the request may send something of
-///     the admin's beside the key; a wrong admin is then not told from a wrong key.
+///     the admin's beside the key; a key is then said to be refused only after the list was had with the same admin.
 ///   - `disable` (if the provider can) and `delete` name the key by `${key.key_id}`. `gone`: the statuses that say there
 ///     is none.
 ///   - `last_used` (if the provider tells): about one key, too. `at` (JSONPath): where the answer holds when it was last used, in
@@ -296,6 +296,21 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether something of the admin's stands beside the key in what says who asks.
+    pub fn shows_admin(&self) -> bool {
+        let login = match &self.auth {
+            Auth::Headers(headers) => headers.as_slice(),
+            Auth::Nothing
+            | Auth::Bearer(_)
+            | Auth::Basic { .. }
+            | Auth::OAuth2(_)
+            | Auth::SigV4(_)
+            | Auth::Webhook(_) => &[],
+        };
+        let mut templates = login.iter().chain(&self.headers).map(|(_, template)| template);
+        templates.any(|template| template.variables().any(|variable| matches!(variable, Variable::Admin(_))))
+    }
+
     /// Whether a setting stands in it. A login says who asks, and not about what.
     pub fn uses(&self, setting: &str) -> bool {
         let named =

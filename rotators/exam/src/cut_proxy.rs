@@ -162,7 +162,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
                     }
                     Some(Fault::CutAfterEffect { .. }) => {
                         server.write_all(sent).await?;
-                        swallow_answer(&mut server).await?;
+                        swallow_answer(&mut client, &mut server).await?;
                         // First, so that whoever sees the cut sees it counted.
                         state.count_strike();
                         drop((client, server));
@@ -174,7 +174,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
                     }
                     Some(Fault::StallAfterEffect { .. }) => {
                         server.write_all(sent).await?;
-                        swallow_answer(&mut server).await?;
+                        swallow_answer(&mut client, &mut server).await?;
                         state.count_strike();
                         return hold(client, server).await;
                     }
@@ -193,12 +193,18 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
     }
 }
 
-/// Returns once the server has begun to answer, or has gone.
-async fn swallow_answer(server: &mut TcpStream) -> std::io::Result<()> {
-    let mut first = [0; 1];
-    match server.read_exact(&mut first).await {
-        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(error),
-        _ => Ok(()),
+/// Returns once the server has begun to answer, or has gone. The rest of the request is passed on meanwhile.
+async fn swallow_answer(client: &mut TcpStream, server: &mut TcpStream) -> std::io::Result<()> {
+    let (mut first, mut rest) = ([0; 1], vec![0; 16 * 1024]);
+    let mut sends = true;
+    loop {
+        tokio::select! {
+            answered = server.read(&mut first) => return answered.map(drop),
+            read = client.read(&mut rest), if sends => match read? {
+                0 => sends = false,
+                count => server.write_all(&rest[..count]).await?,
+            }
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Subject for Accounts {
     }
 
     async fn stage(&self) -> Stage {
+        self.target.mend();
         let all: Vec<_> = self.target.accounts().into_iter().map(|(name, _)| name).collect();
         self.target.delete(&all);
         let current = login("app_a", "current-password-4bXq9");
@@ -122,6 +123,7 @@ struct Keys {
 #[async_trait]
 impl KeyDouble for Keys {
     async fn owner(&self) -> KeyOwner {
+        self.target.mend();
         let all: Vec<_> = self.target.accounts().into_iter().map(|(name, _)| name).collect();
         self.target.delete(&all);
         let mut stages = self.stages.lock().unwrap();

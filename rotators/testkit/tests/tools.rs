@@ -104,3 +104,23 @@ async fn a_stalled_line_forwards_nothing_and_stays_open() {
     assert_eq!(&ask(&mut second, b"after").await.unwrap(), b"ok");
     assert_eq!(seen.recv().await.unwrap(), b"after", "the change never arrived");
 }
+
+/// Clients of HTTP send a request's head and its body one after the other.
+#[tokio::test]
+async fn a_lost_answer_is_that_of_the_whole_request() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let proxy = CutProxy::start(listener.local_addr().unwrap()).await.unwrap();
+    proxy.arm(Fault::CutAfterEffect { marker: b"CHANGE".to_vec() });
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    let mut seen = [0; 6];
+    client.write_all(b"CHANGE").await.unwrap();
+    server.read_exact(&mut seen).await.unwrap();
+    client.write_all(b" it all").await.unwrap();
+    let mut rest = [0; 7];
+    server.read_exact(&mut rest).await.unwrap();
+    assert_eq!(&rest, b" it all");
+    server.write_all(b"done").await.unwrap();
+    proxy.wait_for_strikes(1).await;
+    assert_eq!(client.read(&mut seen).await.unwrap_or(0), 0, "the answer is lost");
+}

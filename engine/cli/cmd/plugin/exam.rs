@@ -115,7 +115,7 @@ async fn against_own(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)> {
 
 fn opened(args: &Args, read: Vec<PathBuf>, connect: Vec<u16>) -> Result<Examined, Failure> {
     let plugin = wire::examined(&args.file, &read, connect).map_err(|error| {
-        Failure::input(error.to_string()).hint("rotators/plugin/README.md says how a plugin begins and what it may do")
+        Failure::input(error).hint("rotators/plugin/README.md says how a plugin begins and what it may do")
     })?;
     provider_made(&plugin.rotator.describe())?;
     Ok(plugin)

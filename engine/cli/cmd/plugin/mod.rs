@@ -13,7 +13,7 @@ mod practice;
 mod show;
 mod verify;
 
-/// Look at plugins, rotators that others wrote; install, begin and examine them
+/// Look at plugins, rotators that others wrote; begin, examine and install them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,10 +25,10 @@ enum Verb {
     List(list::Args),
     Install(install::Args),
     Show(show::Args),
-    Verify(verify::Args),
     New(new::Args),
     Exam(exam::Args),
     Practice(practice::Args),
+    Verify(verify::Args),
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
@@ -36,9 +36,9 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         Verb::List(args) => list::run(args, cx),
         Verb::Install(args) => install::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
-        Verb::Verify(args) => verify::run(args, cx),
         Verb::New(args) => new::run(args, cx),
         Verb::Exam(args) => exam::run(args, cx).await,
         Verb::Practice(args) => practice::run(args, cx).await,
+        Verb::Verify(args) => verify::run(args, cx),
     }
 }

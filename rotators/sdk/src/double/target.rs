@@ -139,6 +139,11 @@ impl DoubleTarget {
         self.kept().faults.push_back(fault);
     }
 
+    /// Takes back the faults that have not struck.
+    pub fn mend(&self) {
+        self.kept().faults.clear();
+    }
+
     /// How many changes went wrong.
     pub fn broken(&self) -> u64 {
         self.kept().broken

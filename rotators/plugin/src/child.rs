@@ -198,8 +198,8 @@ impl Child {
     async fn ended(&mut self) -> Fault {
         let Some(group) = self.group() else { return Fault::Closed };
         // Seen, and not yet taken away: as long as it is there, its group has its number.
-        let see = move || waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-        let has_ended = matches!(timeout(ENDING, tokio::task::spawn_blocking(see)).await, Ok(Ok(Ok(_))));
+        let see = move || waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_ok();
+        let has_ended = matches!(timeout(ENDING, tokio::task::spawn_blocking(see)).await, Ok(Ok(true)));
         kill(group);
         match self.process.wait().await {
             Ok(status) if has_ended => Fault::Ended(status),

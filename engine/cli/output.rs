@@ -84,15 +84,10 @@ pub fn talk(text: &str) {
 pub fn printable(text: &str) -> String {
     let shown = |c| match c {
         '\n' => ' ',
-        c if c.is_control() || reorders(c) => '?',
+        c if keywheel_policies::steers(c) => '?',
         c => c,
     };
     text.chars().map(shown).collect()
-}
-
-/// The characters that set a direction of writing (Unicode's property `Bidi_Control`), and those that end a line or paragraph.
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// An instant for people, in UTC.

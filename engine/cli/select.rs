@@ -10,20 +10,23 @@ use crate::exit::Failure;
 pub struct Policies {
     /// Those that can be acted on.
     pub usable: Vec<Arc<Policy>>,
-    /// Those whose rotator's declaration has mistakes. Nothing is done for them.
+    /// Those whose rotator cannot be used, or is not clear. Nothing is done for them.
     pub resting: Vec<Resting>,
     /// How many mistakes there are in declarations of providers.
     pub mistakes: usize,
 }
 
 impl Policies {
-    /// What is wrong with declarations, and what follows.
+    /// What is wrong with rotators, and what follows.
     pub fn told(&self) -> String {
         let (mistakes, resting) = (self.mistakes, self.resting.len());
+        let rest = if resting == 1 { "policy rests" } else { "policies rest" };
+        if mistakes == 0 {
+            return format!("{resting} {rest}, for want of a rotator; `keywheel validate` shows why");
+        }
         format!(
-            "{mistakes} {} in declarations of providers, so {resting} {}; `keywheel validate` shows them",
+            "{mistakes} {} in declarations of providers, so {resting} {rest}; `keywheel validate` shows them",
             if mistakes == 1 { "mistake" } else { "mistakes" },
-            if resting == 1 { "policy rests" } else { "policies rest" }
         )
     }
 
@@ -48,10 +51,10 @@ impl Policies {
     pub fn named(&self, names: &[String]) -> Result<Vec<Arc<Policy>>, Failure> {
         match self.resting.iter().find(|resting| names.iter().any(|name| rests(resting, name))) {
             None => by_name(&self.usable, names),
-            Some(Resting { policy, rotator, declaration, .. }) => Err(Failure::input(format!(
-                "policy `{policy}` rests: the declaration of its rotator `{rotator}` has mistakes"
-            ))
-            .hint(format!("mend `{declaration}`; `keywheel validate` shows what is wrong there"))),
+            Some(Resting { policy, declaration, why, .. }) => {
+                Err(Failure::input(format!("policy `{policy}` rests: {why}"))
+                    .hint(format!("mend `{declaration}`; `keywheel validate` shows what is wrong there")))
+            }
         }
     }
 

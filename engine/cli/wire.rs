@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keywheel_apikey::ApiKeyRotator;
-use keywheel_policies::{
-    BROKEN_ROTATOR, Catalogue, Loaded, MasterKey, Problem, Problems, SecretStore, Settings, StateStore,
-};
+use keywheel_policies::{Catalogue, Loaded, MasterKey, Problem, Problems, RESTING, SecretStore, Settings, StateStore};
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
 use keywheel_sdk::{Rotator, Secret};
@@ -26,6 +24,7 @@ mod plugged;
 use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
+pub use keywheel_plugin::FileError;
 pub use plugged::{Examined, examined, hashed, heard, opened, verified};
 
 /// Policies and the engine over them.
@@ -57,11 +56,12 @@ pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>, rotators: &
 /// Reads the policies that the settings name.
 ///
 /// # Errors
-/// All mistakes, which are shown, unless they are in declarations of providers alone: then only policies that need these rest.
+/// All mistakes, which are shown, unless they are in declarations of providers alone, or it is not clear which rotator acts: then only the
+/// policies that need these rest.
 pub fn policies(settings: &Settings, rotators: &Rotators) -> Result<Policies, Failure> {
     let loaded = read_policies(&settings.policies, Some(settings), rotators);
-    let of_declarations = |problem: &Problem| problem.code == BROKEN_ROTATOR || is_in_declaration(problem);
-    if !loaded.problems.iter().all(of_declarations) {
+    let of_rotators = |problem: &Problem| is_of_resting(problem) || is_in_declaration(problem);
+    if !loaded.problems.iter().all(of_rotators) {
         return Err(refused(&loaded.problems));
     }
     Ok(Policies {
@@ -76,7 +76,7 @@ pub async fn open(settings_file: &Path, observer: Option<Observer>) -> Result<Wi
     let settings = settings(settings_file)?;
     let rotators = rotators(Some(&settings));
     let policies = policies(&settings, &rotators)?;
-    if policies.mistakes > 0 {
+    if policies.mistakes > 0 || !policies.resting.is_empty() {
         talk(&format!("note: {}", policies.told()));
     }
     wired(&settings, policies, &rotators, observer).await
@@ -95,6 +95,25 @@ pub async fn open_all(settings_file: &Path, observer: Option<Observer>) -> Resul
     }
     let usable = loaded.policies.into_iter().map(Arc::new).collect();
     wired(&settings, Policies { usable, resting: Vec::new(), mistakes: 0 }, &rotators, observer).await
+}
+
+/// Opens everything for the daemon: a policy rests where it is not clear which rotator acts, and the others do not wait for it.
+///
+/// # Errors
+/// Any other mistake in settings, policies or declarations of providers; all of them are shown.
+pub async fn open_to_run(settings_file: &Path) -> Result<Wired, Failure> {
+    let settings = settings(settings_file)?;
+    let rotators = rotators(Some(&settings));
+    let loaded = read_policies(&settings.policies, Some(&settings), &rotators);
+    if !loaded.problems.iter().all(is_of_resting) {
+        return Err(refused(&loaded.problems));
+    }
+    let usable = loaded.policies.into_iter().map(Arc::new).collect();
+    wired(&settings, Policies { usable, resting: loaded.resting, mistakes: 0 }, &rotators, None).await
+}
+
+fn is_of_resting(problem: &Problem) -> bool {
+    RESTING.contains(&problem.code)
 }
 
 async fn wired(

@@ -53,6 +53,9 @@ impl Rotators {
     }
 
     /// What `rotator:` means: of all versions that fit the pin the highest. `None` where there is no such kind.
+    ///
+    /// What is broken does not say which version it is, so it may be the one that is meant. Then another one acts only for a policy
+    /// that asks for exactly that other one.
     pub(crate) fn choose(&self, pinned: &Pinned) -> Option<Chosen<'_>> {
         let listed = self.0.get(&pinned.kind)?;
         let broken = listed.iter().find_map(|spec| (***spec).as_ref().err());
@@ -61,16 +64,15 @@ impl Rotators {
             return Some(Chosen::Broken(twin));
         }
         there.sort_by_key(|spec| semantic(&spec.version));
-        // Without a pin broken ones count: once they are mended, nobody is to wonder which one acts.
-        let is_clear = pinned.pin.is_some() || listed.len() == 1;
-        let chosen = is_clear.then(|| pinned.choose(there.iter().copied(), |spec| &spec.version)).flatten();
+        let chosen = pinned.choose(there.iter().copied(), |spec| &spec.version);
+        let versions = || there.iter().map(|spec| spec.version.clone()).collect();
         Some(match (chosen, broken) {
-            (Some(spec), _) => Chosen::One(spec),
-            (None, Some(broken)) if is_clear || there.is_empty() => Chosen::Broken(broken.clone()),
-            (None, _) => {
-                let versions = there.iter().map(|spec| spec.version.clone()).collect();
-                if is_clear { Chosen::Unfit(versions) } else { Chosen::Unpinned(versions) }
-            }
+            (Some(spec), None) => Chosen::One(spec),
+            (Some(spec), Some(_)) if pinned.is_exact() => Chosen::One(spec),
+            (_, Some(broken)) if listed.len() == 1 => Chosen::Broken(broken.clone()),
+            (_, Some(broken)) => Chosen::Broken(broken.of_several()),
+            (None, None) if pinned.pin.is_some() => Chosen::Unfit(versions()),
+            (None, None) => Chosen::Unpinned(versions()),
         })
     }
 
@@ -112,6 +114,14 @@ pub struct BrokenRotator {
     pub why: String,
     /// The file that is to be mended, as it is named in messages.
     pub file: String,
+}
+
+impl BrokenRotator {
+    /// Among others of its kind: it may be any version.
+    fn of_several(&self) -> Self {
+        let why = format!("nobody can tell which version `{}` is: {}", self.file, self.why);
+        BrokenRotator { why, file: self.file.clone() }
+    }
 }
 
 /// What a rotator says of itself, as far as policies need it.

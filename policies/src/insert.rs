@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::plugins::PluginForm;
+use crate::plugins::{PluginForm, PluginSignature};
 use crate::settings::{Settings, settings_of};
 use crate::source::Source;
 use crate::tree::{self, Entry, Kind, Node};
@@ -16,6 +16,8 @@ pub struct NewPlugin {
     /// From the folder of the settings on.
     pub file: String,
     pub sha256: String,
+    /// The file, from the folder of the settings on, and the key.
+    pub signature: Option<PluginSignature>,
     pub read: Vec<PathBuf>,
     pub connect: Vec<u16>,
 }
@@ -36,6 +38,10 @@ impl NewPlugin {
             PluginForm::Library => "library",
         };
         let mut keys = vec![format!("{form}: {}", text(&self.file)), format!("sha256: {}", text(&self.sha256))];
+        if let Some(PluginSignature { file, public_key }) = &self.signature {
+            keys.push(format!("signature: {}", text(&file.to_string_lossy())));
+            keys.push(format!("public_key: {}", text(public_key)));
+        }
         if !self.connect.is_empty() {
             let ports: Vec<String> = self.connect.iter().map(u16::to_string).collect();
             keys.push(format!("connect: [{}]", ports.join(", ")));
@@ -64,6 +70,11 @@ impl NewPlugin {
 /// is from. `None` where the text is not written line by line at that place, or does not say what it should with these lines in it:
 /// then they are for a person to add.
 pub fn with_plugin(path: &Path, text: &str, new: &NewPlugin) -> Option<String> {
+    let ends = text.matches("\r\n").count();
+    if ends > 0 && ends < text.matches('\n').count() {
+        // Lines of both kinds: each must stay as it is, and nobody knows of which kind ours should be.
+        return None;
+    }
     let source = Source::of_text(&path.display().to_string(), path, text).ok()?;
     let root = tree::parse(&source).ok()?;
     let before = settings_of(&source).ok()?;
@@ -82,9 +93,14 @@ fn is_just_added(before: Settings, mut after: Settings, path: &Path, new: &NewPl
     let is_new = |plugin: &&crate::PluginSpec| plugin.name == new.name && plugin.sha256 == new.sha256;
     let Some(at) = after.plugins.iter().position(|plugin| is_new(&plugin)) else { return false };
     let added = after.plugins.remove(at);
-    let file = path.parent().map_or_else(|| PathBuf::from(&new.file), |folder| folder.join(&new.file));
+    let beside = |file: &Path| path.parent().map_or_else(|| file.to_owned(), |folder| folder.join(file));
+    let file = beside(Path::new(&new.file));
+    let signature = new
+        .signature
+        .as_ref()
+        .map(|signature| PluginSignature { file: beside(&signature.file), public_key: signature.public_key.clone() });
     let as_wanted = added.form == new.form && added.file == file && added.connect == new.connect;
-    as_wanted && added.read == new.read && after == before
+    as_wanted && added.signature == signature && added.read == new.read && after == before
 }
 
 fn inserted(lines: &[&str], text: &str, root: &Node, new: &NewPlugin) -> Option<Vec<String>> {
@@ -210,6 +226,7 @@ mod tests {
             form: PluginForm::Executable,
             file: "plugins/lamp-2.0.0".to_owned(),
             sha256: C.to_owned(),
+            signature: None,
             read: Vec::new(),
             connect: vec![443],
         }
@@ -307,6 +324,26 @@ mod tests {
         let twice = NewPlugin { sha256: A.to_owned(), ..lamp() };
         let text = format!("{HEAD}plugins:\n  lamp:\n    file: lamp\n    sha256: \"{A}\"\n");
         assert_eq!(added(&text, &twice), None);
+    }
+
+    #[test]
+    fn lines_of_both_kinds_stay() {
+        let (unix, windows) = (HEAD.to_owned(), HEAD.replace('\n', "\r\n"));
+        assert!(added(&unix, &lamp()).is_some() && added(&windows, &lamp()).is_some());
+        assert_eq!(added(&format!("{unix}# Ours.\r\n"), &lamp()), None);
+        assert_eq!(added(&format!("{windows}# Ours.\n"), &lamp()), None);
+    }
+
+    #[test]
+    fn a_signature_is_listed_with_its_key() {
+        let public_key = format!("RW{}", "a/+".repeat(18));
+        let file = PathBuf::from("plugins/lamp-2.0.0.minisig");
+        let new = NewPlugin { signature: Some(PluginSignature { file, public_key: public_key.clone() }), ..lamp() };
+        let text = added(HEAD, &new).unwrap();
+        let lines = format!(
+            "    signature: \"plugins/lamp-2.0.0.minisig\"\n    public_key: \"{public_key}\"\n    connect: [443]\n"
+        );
+        assert!(text.ends_with(&lines), "{text}");
     }
 
     #[test]

@@ -37,9 +37,9 @@ pub use model::{
     AdminSource, Adopt, Backoff, Check, Exhausted, FirstCharacter, Freeze, Generate, GrantParity, OnDeadline,
     OnFailure, Policy, Revoke, RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Weekday, Window,
 };
-pub use pin::Pinned;
+pub use pin::{Pinned, is_version};
 pub use plugins::{PluginForm, PluginSignature, PluginSpec};
-pub use policy::BROKEN_ROTATOR;
-pub use problem::{Place, Problem, Problems};
+pub use policy::{BROKEN_ROTATOR, RESTING};
+pub use problem::{Place, Problem, Problems, steers};
 pub use schema::{policy_schema, settings_schema};
 pub use settings::{Deadlines, Limits, MasterKey, SecretStore, Settings, StateStore, load_settings};

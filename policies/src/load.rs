@@ -18,13 +18,13 @@ use crate::walk::Walk;
 pub struct Loaded {
     /// The policies without mistakes, in the order of files. Act on them only where `problems` is empty.
     pub policies: Vec<Policy>,
-    /// The policies whose one mistake is another file's: their rotator's declaration. Each has its problem, with the code
-    /// [`crate::BROKEN_ROTATOR`].
+    /// The policies whose one mistake is that it is not clear which rotator acts. Each has its problem, with a code of
+    /// [`crate::RESTING`].
     pub resting: Vec<Resting>,
     pub problems: Problems,
 }
 
-/// A policy that nobody can act on until its rotator's declaration is mended.
+/// A policy that nobody can act on until its rotator is mended.
 #[derive(Debug, Clone)]
 pub struct Resting {
     pub policy: String,
@@ -32,8 +32,10 @@ pub struct Resting {
     /// The name of its secret.
     pub secret: String,
     pub rotator: String,
-    /// The declaration with the mistakes.
+    /// The file in which that is mended: the rotator's declaration, the plugin, or the policy's own.
     pub declaration: String,
+    /// What is wrong, as a fragment.
+    pub why: String,
 }
 
 /// Folders in folders further down than this are taken for a loop.

@@ -1,6 +1,6 @@
 //! `lamp@^1.4`: a kind of rotator, and which of its versions are meant.
 
-use semver::{Version, VersionReq};
+use semver::{Op, Version, VersionReq};
 
 /// A kind, with the versions that are asked for.
 #[derive(Debug, Clone)]
@@ -27,6 +27,12 @@ impl Pinned {
         }
     }
 
+    /// Whether it asks for one version and no other, as `=1.4.2` does.
+    pub fn is_exact(&self) -> bool {
+        let Some([only]) = self.pin.as_ref().map(|pin| pin.comparators.as_slice()) else { return false };
+        only.op == Op::Exact && only.minor.is_some() && only.patch.is_some()
+    }
+
     /// Of these the highest that fits, by its version. Without a pin there must be but one. What is no semantic version fits none.
     pub fn choose<T>(&self, there: impl IntoIterator<Item = T>, version: impl Fn(&T) -> &str) -> Option<T> {
         let mut there = there.into_iter();
@@ -37,6 +43,11 @@ impl Pinned {
             None => there.next().filter(|_| there.next().is_none()),
         }
     }
+}
+
+/// Whether a version can be asked for by a pin: whether it is one of [Semantic Versioning](https://semver.org/spec/v2.0.0.html).
+pub fn is_version(text: &str) -> bool {
+    semantic(text).is_some()
 }
 
 /// What orders versions; less than any where it is no semantic one.

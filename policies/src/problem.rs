@@ -202,9 +202,17 @@ fn with_true_column(text: String, place: &Place) -> String {
     text.replacen(&origin(counted), &origin(place.column as usize), 1)
 }
 
-/// Titles and messages are rendered as they are: control characters from a file must not reach the terminal.
+/// Titles and messages are rendered as they are: what a file or a plugin says must neither steer the terminal nor look like a line of ours.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a character steers a terminal or a reader's eye: control characters, those that set a direction of writing (Unicode's property
+/// `Bidi_Control`), and those that end a line or paragraph.
+pub fn steers(c: char) -> bool {
+    let reorders =
+        matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders
 }
 
 #[derive(Serialize)]
@@ -229,5 +237,24 @@ impl<'a> From<&'a Problem> for JsonProblem<'a> {
             message: &problem.message,
             help: problem.help.as_deref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_forges_no_line() {
+        let mut problems = Problems::default();
+        let said = "no version of `lamp\nerror: all is lost\u{202e}\u{2028}` fits this";
+        problems.push(Problem::new("test", Place::of_file("a.yaml"), said).help("there is `1\r\nhelp: 2`"));
+        let text = problems.render(false);
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("error") || line.starts_with("help")).count(),
+            1,
+            "{text}"
+        );
+        assert!(!text.contains(['\u{202e}', '\u{2028}', '\r']), "{text}");
     }
 }

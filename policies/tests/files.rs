@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
-    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RotatorSpec, Rotators, SettingKind,
+    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RESTING, RotatorSpec, Rotators, SettingKind,
     SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings, load_text,
 };
 
@@ -203,8 +203,8 @@ fn of_the_versions_that_fit_the_highest_is_taken() {
         ("lamp@*", "lamp", "2.0.0"),
         // One that is listed alone, and is no semantic version.
         ("loose", "loose", "summer"),
-        // A file that is broken says nothing of its version, so that those that fit go on.
-        ("patchy@1", "patchy", "1.4.2"),
+        // A file that is broken says nothing of its version: only who asks for exactly another one goes on.
+        ("patchy@=1.4.2", "patchy", "1.4.2"),
         ("postgres@0.3", "postgres", "0.3.1"),
     ] {
         assert_eq!(rotator(word), (kind.to_owned(), version.to_owned()), "{word}");
@@ -213,13 +213,39 @@ fn of_the_versions_that_fit_the_highest_is_taken() {
 
 #[test]
 fn a_policy_rests_where_nobody_knows_which_version_acts() {
-    for (word, file) in [("twins@1", "plugins/twins-5"), ("twins", "plugins/twins-5"), ("patchy@2", "plugins/patchy-2")]
-    {
+    for (word, file) in [
+        ("twins@1", "plugins/twins-5"),
+        ("twins", "plugins/twins-5"),
+        ("patchy@2", "plugins/patchy-2"),
+        // The broken one may be a higher one that fits, too.
+        ("patchy@1", "plugins/patchy-2"),
+        ("patchy@=1.4", "plugins/patchy-2"),
+        ("patchy@=1.5.0", "plugins/patchy-2"),
+        ("patchy", "plugins/patchy-2"),
+    ] {
         let text = std::fs::read_to_string("tests/accept/smallest.yaml").unwrap();
         let text = text.replace("rotator: postgres", &format!("rotator: {word}"));
         let loaded = load_text("smallest.yaml", &text, &catalogue());
         let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
         assert_eq!((codes.as_slice(), loaded.policies.len()), ([BROKEN_ROTATOR].as_slice(), 0), "{word}");
         assert_eq!(loaded.resting[0].declaration, file);
+    }
+}
+
+#[test]
+fn a_policy_without_its_version_rests_and_the_others_do_not() {
+    for (case, code) in [("rotator-unpinned", "unpinned-rotator"), ("rotator-no-version", "no-such-version")] {
+        let file = format!("tests/reject/{case}.yaml");
+        let loaded = load(&[file.clone().into(), "tests/accept/smallest.yaml".into()], &catalogue());
+        let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!((codes.as_slice(), loaded.policies.len()), ([code].as_slice(), 1), "{case}");
+        assert!(RESTING.contains(&code));
+        let [resting] = loaded.resting.as_slice() else { panic!("{:?}", loaded.resting) };
+        assert_eq!((resting.declaration.as_str(), resting.rotator.as_str()), (file.as_str(), "lamp"));
+        // With a mistake of its own, it is a mistake.
+        let text = std::fs::read_to_string(&file).unwrap().replace("version: 1", "version: 2");
+        let loaded = load_text("wrong.yaml", &text, &catalogue());
+        let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!((codes.as_slice(), loaded.resting.len()), (["unsupported-version", code].as_slice(), 0), "{case}");
     }
 }

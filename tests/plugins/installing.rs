@@ -1,6 +1,6 @@
 //! `keywheel plugin install` and `verify`: what they change, what they refuse, and what they never start.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -150,6 +150,10 @@ fn what_cannot_be_installed_changes_nothing() {
     folder.refuses(&["install", "silent"], "its process ended");
     let outside = folder.variant("outside", "\"version\": \"1.0.0\"", "\"version\": \"../../1\"");
     folder.refuses(&["install", &outside], "it says that its version is `../../1`");
+    let unordered = folder.variant("unordered", "\"version\": \"1.0.0\"", "\"version\": \"summer\"");
+    folder.refuses(&["install", &unordered], "it says that its version is `summer`, which no policy can ask for");
+    let plus = folder.variant("plus", "\"kind\": \"slots\"", "\"kind\": \"slots+1\"");
+    folder.refuses(&["install", &plus], "it says that its name is `slots+1`, of which no file's name can be made");
     let ours = folder.variant("ours", "\"kind\": \"slots\"", "\"kind\": \"postgres\"");
     folder.refuses(&["install", &ours], "a rotator of this build is called `postgres` already");
     // Another file in its place.
@@ -161,6 +165,53 @@ fn what_cannot_be_installed_changes_nothing() {
     folder.json(0, &["install", &slots()]);
     let twin = folder.variant("twin", "\"version\": \"1.0.0\"", "\"version\":  \"1.0.0\"");
     folder.refuses(&["install", &twin], "version 1.0.0 of `slots` is listed already, and it is another file");
+}
+
+#[test]
+fn who_may_read_the_settings_may_read_them_after() {
+    let folder = Folder::new("");
+    let settings = folder.path("keywheel.yaml");
+    std::fs::set_permissions(&settings, PermissionsExt::from_mode(0o640)).expect("ours");
+    // Only root can give a file away.
+    let given = std::os::unix::fs::chown(&settings, Some(4711), Some(4712)).is_ok();
+    let line = format!(
+        "umask 077 && exec '{}' plugin install '{}'",
+        env!("CARGO_BIN_EXE_keywheel"),
+        example("slots.py").display()
+    );
+    let output = Command::new("sh").current_dir(folder.0.path()).args(["-c", &line]).output().expect("it runs");
+    assert!(output.status.success(), "{}", err(&output));
+    let found = settings.metadata().expect("it is there");
+    assert_eq!(found.permissions().mode() & 0o7777, 0o640);
+    assert!(!given || (found.uid(), found.gid()) == (4711, 4712), "{found:?}");
+    assert_eq!(folder.path("plugins").metadata().expect("it is there").permissions().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn a_signature_is_verified_before_anything_runs() {
+    let signed = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("rotators/plugin/tests/signed").join(name);
+    let key = std::fs::read_to_string(signed("key.pub")).expect("it is there");
+    let key = key.lines().nth(1).expect("minisign writes two lines");
+    let folder = Folder::new("");
+    let minisig = signed("lamp.minisig").display().to_string();
+    // Started, it would say what it is, and fail for that.
+    let named = ["install", &slots(), "--name", "other", "--signature", &minisig, "--public-key", key];
+    folder.refuses(&named, "the signature is of other bytes, or was changed itself");
+    folder.refuses(&["install", &slots(), "--signature", &minisig], "--public-key");
+    // The signed file is no plugin: that is seen only because it was started.
+    let lamp = signed("lamp").display().to_string();
+    folder.refuses(&["install", &lamp, "--signature", &minisig, "--public-key", key], "its process ended");
+    // What stands beside a signed one must be signed by the same.
+    let listed = format!(
+        "plugins:\n  slots:\n    file: \"{lamp}\"\n    sha256: \"{}\"\n    signature: \"{minisig}\"\n    public_key: \"{key}\"\n",
+        hash(&signed("lamp"))
+    );
+    let folder = Folder::new(&listed);
+    folder.refuses(
+        &["install", &slots()],
+        "`slots` is listed with a signature, and this file is not signed with the same key",
+    );
+    folder.refuses(&["install", &slots(), "--name", "slots"], &format!("say `--signature FILE --public-key {key}`"));
 }
 
 #[test]

@@ -108,6 +108,8 @@ async fn look(settings: &Settings, offline: bool, lines: &mut Vec<Line>) {
     let impossible = lines.iter().any(|line| line.severity == "error");
     if policies.mistakes > 0 {
         lines.push(line("providers", Severity::Error, policies.told(), "mend them, or take them out of `providers:`"));
+    } else if !policies.resting.is_empty() {
+        lines.push(line("plugins", Severity::Error, policies.told(), "mend what `keywheel validate` shows"));
     }
     if offline || impossible {
         return;

@@ -80,7 +80,7 @@ struct Frozen {
 struct Resting {
     policy: String,
     secret: String,
-    /// `manual`, `no-current`, `parked`, or `broken-rotator`: its rotator's declaration has mistakes.
+    /// `manual`, `no-current`, `parked`, or `broken-rotator`: its rotator cannot be used, or is not clear.
     why: &'static str,
 }
 
@@ -241,7 +241,7 @@ fn write(cx: &mut Session, plan: &Plan) -> anyhow::Result<()> {
                 resting.secret, resting.policy
             ),
             "broken-rotator" => {
-                format!("note: `{}` rests until its rotator's declaration is mended", resting.secret)
+                format!("note: `{}` rests until its rotator is mended", resting.secret)
             }
             "parked" => format!("note: `{}` is parked and waits for a person", resting.secret),
             _ => format!("note: `{}` is rotated by hand only", resting.secret),

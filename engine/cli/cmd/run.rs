@@ -8,7 +8,8 @@ use crate::{Session, signals, wire};
 /// Rotate what is due, until told to stop
 ///
 /// SIGTERM or SIGINT stops it after the steps at work; a second one at once. What is under way goes on at the next start.
-/// Other commands work beside it.
+/// Other commands work beside it. A policy whose plugin cannot be used, or is there in no version that the policy asks for or in several,
+/// rests until the next start, and the log warns of it; with any other mistake in settings or policies nothing is started.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Return when nothing can be done at this moment, instead of waiting for what comes
@@ -17,11 +18,21 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
-    let wired = wire::open_all(&cx.globals.settings, None).await?;
+    let wired = wire::open_to_run(&cx.globals.settings).await?;
     let stopping = signals::stopping(|| tracing::info!("told to stop"))?;
     let open = wired.engine.state.open().await.map_err(crate::exit::Failure::from)?.len();
+    for resting in &wired.policies.resting {
+        tracing::warn!(
+            policy = resting.policy,
+            secret = resting.secret,
+            file = resting.declaration,
+            why = resting.why,
+            "a policy rests, and its secret is not rotated: mend its rotator and start again"
+        );
+    }
     tracing::info!(
         policies = wired.policies.usable.len(),
+        resting = wired.policies.resting.len(),
         open,
         version = env!("CARGO_PKG_VERSION"),
         "ready: {} policies, {open} rotations under way",

@@ -41,7 +41,7 @@ struct Line {
     open: Option<Past>,
     /// The latest rotation that has ended.
     last: Option<Past>,
-    /// The declaration of the policy's rotator, which has mistakes: nothing is done, and no target, age or time is known.
+    /// The file to mend, where the policy's rotator cannot be used or is not clear: nothing is done, and no target or time is known.
     broken: Option<String>,
 }
 
@@ -160,7 +160,7 @@ fn row(line: &Line, now: Timestamp) -> Vec<String> {
     let next = match line.next {
         Some(next) if next <= now => "now".to_owned(),
         Some(next) => instant(next),
-        None if line.broken.is_some() => "never: its rotator's declaration has mistakes".to_owned(),
+        None if line.broken.is_some() => "never: its rotator cannot be used".to_owned(),
         None if line.current.is_none() => "never: no CURRENT yet".to_owned(),
         None => "by hand".to_owned(),
     };

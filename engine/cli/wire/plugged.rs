@@ -18,7 +18,7 @@ pub fn with(registry: Registry, spec: &PluginSpec, beside: bool) -> Registry {
     registry.with_plugin(&name, from, move || match open(&spec) {
         Ok(rotator) => Ok(guarded(rotator)),
         Err(why) => {
-            // Another version may act instead, and then no policy tells of it.
+            // A policy that asks for exactly another version acts, and then no policy tells of it.
             if beside {
                 tracing::warn!(file, why, "one version of a plugin cannot be used");
             }
@@ -31,12 +31,12 @@ fn open(spec: &PluginSpec) -> Result<PluginRotator, String> {
     PluginRotator::open(plugin(spec)).map_err(|error| error.to_string())
 }
 
-/// Starts a plugin, to hear what it is.
+/// Starts a plugin, to hear what it is: always in a confined process of its own, since whoever asks what it is may not trust it yet.
 ///
 /// # Errors
 /// Why it is no rotator, as a sentence.
 pub fn opened(spec: &PluginSpec) -> Result<Descriptor, String> {
-    open(spec).map(|rotator| rotator.describe())
+    open(&PluginSpec { in_process: false, ..spec.clone() }).map(|rotator| rotator.describe())
 }
 
 /// The same of one that nobody has given a name yet: whatever it says that it is.

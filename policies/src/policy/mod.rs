@@ -15,6 +15,7 @@ use crate::catalogue::{Catalogue, Chosen, RotatorSpec};
 use crate::load::Resting;
 use crate::model::{Adopt, Check, Policy, SecretSpec, Strategy};
 use crate::pin::Pinned;
+use crate::problem::Problem;
 use crate::scalar;
 use crate::source::Source;
 use crate::tree::{Node, Span};
@@ -68,8 +69,14 @@ const LATER: [(&str, &str); 3] = [
     ("notify", "nobody is told yet: watch `keywheel status --output json` instead"),
 ];
 
-/// The code of a policy's problem whose mistakes are in the declaration of its rotator.
+/// The code of a policy's problem whose mistakes are in the declaration of its rotator, or in the file of its plugin.
 pub const BROKEN_ROTATOR: &str = "broken-rotator";
+const UNPINNED: &str = "unpinned-rotator";
+const UNFIT: &str = "no-such-version";
+
+/// The codes of problems for which the policy rests, where it has no other ones, and which others do not have to wait for: which rotator
+/// acts is not clear, and may become clear by another file.
+pub const RESTING: [&str; 3] = [BROKEN_ROTATOR, UNPINNED, UNFIT];
 
 const NAME_HELP: &str = "letters, digits, `.`, `_` and `-`";
 
@@ -122,10 +129,9 @@ impl Reader<'_> {
         let owner = top.get("owner").and_then(|node| walk.text(node));
         let labels = top.get("labels").map(|node| labels(walk, node)).unwrap_or_default();
         let rotator = self.rotator(&top);
-        let (spec, broken) = match rotator.as_ref().and_then(|(_, chosen)| chosen.as_ref()) {
-            Some(Chosen::One(spec)) => (Some(*spec), None),
-            Some(Chosen::Broken(broken)) => (None, Some(broken)),
-            Some(Chosen::Unpinned(_) | Chosen::Unfit(_)) | None => (None, None),
+        let spec = match rotator.as_ref().and_then(|(_, chosen)| chosen.as_ref()) {
+            Some(Chosen::One(spec)) => Some(*spec),
+            Some(Chosen::Broken(_) | Chosen::Unpinned(_) | Chosen::Unfit(_)) | None => None,
         };
         let rotator_node = top.get("rotator");
         let target = target::read(&top, spec);
@@ -160,21 +166,29 @@ impl Reader<'_> {
             );
         }
         top.done();
-        if walk.failed() {
+        let unclear = match &rotator {
+            Some((kind, Some(chosen))) => self.unclear(walk, rotator_node?.span, kind, chosen),
+            Some((_, None)) | None => None,
+        };
+        if let Some((problem, file)) = unclear {
+            let is_all = !walk.failed();
+            if is_all {
+                resting.push(Resting {
+                    policy: name?,
+                    owner,
+                    secret: secret?.name,
+                    rotator: rotator?.0,
+                    declaration: file,
+                    why: problem.message.clone(),
+                });
+            }
+            // What is broken is another file's mistake, and mended there.
+            if is_all || problem.code != BROKEN_ROTATOR {
+                walk.tell(problem);
+            }
             return None;
         }
-        if let Some(broken) = broken {
-            resting.push(Resting {
-                policy: name?,
-                owner,
-                secret: secret?.name,
-                rotator: rotator.as_ref()?.0.clone(),
-                declaration: broken.file.clone(),
-            });
-            walk.tell(
-                walk.problem(BROKEN_ROTATOR, rotator_node?.span, broken.why.clone())
-                    .help(format!("mend `{}`", broken.file)),
-            );
+        if walk.failed() {
             return None;
         }
         let (name_span, secret_span, strategy_span) = (name_node?.span, secret_node?.span, strategy_node?.span);
@@ -215,31 +229,38 @@ impl Reader<'_> {
         };
         let chosen = self.catalogue.rotators.choose(&pinned);
         let kind = pinned.kind;
-        match &chosen {
-            None => {
-                let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
-                walk.tell(match scalar::closest(&kind, known()) {
-                    Some(word) => problem.help(format!("did you mean `{word}`?")),
-                    None => problem.help(format!("known: {}", scalar::list_words(known()))),
-                });
-            }
-            Some(Chosen::Unpinned(versions)) => {
-                let there = scalar::list_words(versions.iter().map(String::as_str));
-                let highest = versions.last().map_or("1", String::as_str);
-                let what = format!("`{kind}` is there in several versions");
-                walk.tell(
-                    walk.problem("unpinned-rotator", node.span, what)
-                        .help(format!("say which, such as `rotator: {kind}@^{highest}`; there is {there}")),
-                );
-            }
-            Some(Chosen::Unfit(versions)) => {
-                let there = scalar::list_words(versions.iter().map(String::as_str));
-                let what = format!("no version of `{kind}` fits this");
-                walk.tell(walk.problem("no-such-version", node.span, what).help(format!("there is {there}")));
-            }
-            Some(Chosen::One(_) | Chosen::Broken(_)) => {}
+        if chosen.is_none() {
+            let problem = walk.problem("unknown-rotator", node.span, "there is no rotator of this kind");
+            walk.tell(match scalar::closest(&kind, known()) {
+                Some(word) => problem.help(format!("did you mean `{word}`?")),
+                None => problem.help(format!("known: {}", scalar::list_words(known()))),
+            });
         }
         Some((kind, chosen))
+    }
+
+    /// Why it is not clear which rotator acts, and the file in which that is mended.
+    fn unclear(&self, walk: &Walk<'_>, at: Span, kind: &str, chosen: &Chosen<'_>) -> Option<(Problem, String)> {
+        let there = |versions: &[String]| scalar::list_words(versions.iter().map(String::as_str));
+        let own_file = || self.source.name.to_string();
+        match chosen {
+            Chosen::One(_) => None,
+            Chosen::Broken(broken) => {
+                let problem = walk.problem(BROKEN_ROTATOR, at, broken.why.clone());
+                Some((problem.help(format!("mend `{}`", broken.file)), broken.file.clone()))
+            }
+            Chosen::Unpinned(versions) => {
+                let highest = versions.last().map_or("1", String::as_str);
+                let problem = walk.problem(UNPINNED, at, format!("`{kind}` is there in several versions"));
+                let there = there(versions);
+                let help = format!("say which, such as `rotator: {kind}@^{highest}`; there is {there}");
+                Some((problem.help(help), own_file()))
+            }
+            Chosen::Unfit(versions) => {
+                let problem = walk.problem(UNFIT, at, format!("no version of `{kind}` fits this"));
+                Some((problem.help(format!("there is {}", there(versions))), own_file()))
+            }
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! The file of a plugin, and the copy that runs.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use minisign_verify::{Error as NotSigned, PublicKey, Signature as Signed};
+use rustix::fs::OFlags;
 use tempfile::TempDir;
 
 use crate::plugin::Plugin;
@@ -17,7 +18,9 @@ use crate::plugin::Plugin;
 pub enum FileError {
     #[error("cannot read `{}`: {source}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
-    #[error("`{}` is not what it was: its SHA-256 is {found}, and {expected} is expected", file.display())]
+    /// What was found is no part of the message, which others may read: it would tell them of a file that they may not read, and
+    /// that somebody has put in the plugin's place.
+    #[error("`{}` is not what it was: its SHA-256 is another than {expected}", file.display())]
     Changed { file: PathBuf, found: String, expected: String },
     #[error("the signature `{}` cannot be read: {source}", file.display())]
     NoSignature { file: PathBuf, source: io::Error },
@@ -29,6 +32,8 @@ pub enum FileError {
 
 /// A signature's file is a few lines; a longer one is some other file.
 const LONGEST_SIGNATURE: u64 = 64 * 1024;
+/// A longer file is no plugin, and copying it would fill the disk.
+const LONGEST_PLUGIN: u64 = 512 * 1024 * 1024;
 
 /// Whose signature a plugin's file must have, as [minisign](https://jedisct1.github.io/minisign/) makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +82,7 @@ impl Made {
 /// It cannot be read.
 pub fn sha256_of(file: &Path) -> Result<String, FileError> {
     let unreadable = |source| FileError::Unreadable { file: file.to_owned(), source };
-    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let opened = regular(file, LONGEST_PLUGIN).map_err(unreadable)?;
     pour(opened, &mut io::sink()).map_err(unreadable)
 }
 
@@ -88,7 +93,7 @@ pub fn sha256_of(file: &Path) -> Result<String, FileError> {
 /// See [`FileError`].
 pub fn verify(plugin: &Plugin) -> Result<(), FileError> {
     let unreadable = |source| FileError::Unreadable { file: plugin.file.clone(), source };
-    let opened = File::open(&plugin.file).map_err(unreadable)?;
+    let opened = regular(&plugin.file, LONGEST_PLUGIN).map_err(unreadable)?;
     examine(plugin, opened, &mut io::sink(), unreadable)
 }
 
@@ -100,24 +105,50 @@ pub(crate) fn checked(plugin: &Plugin) -> Result<Checked, FileError> {
 fn copied(plugin: &Plugin) -> Result<Made, FileError> {
     let unreadable = |source| FileError::Unreadable { file: plugin.file.clone(), source };
     let not_copied = |source| FileError::NotCopied { file: plugin.file.clone(), source };
-    let opened = File::open(&plugin.file).map_err(unreadable)?;
+    let opened = regular(&plugin.file, LONGEST_PLUGIN).map_err(unreadable)?;
+    // Nobody else enters before the copy is known to be what is meant: a link may stand in the plugin's place, to what only we may read.
     let folder = TempDir::with_prefix("keywheel-plugin-").map_err(not_copied)?;
-    // The plugin may run as another user of the machine would: what is in here is no secret.
-    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).map_err(not_copied)?;
+    set_mode(folder.path(), 0o700).map_err(not_copied)?;
     let path = folder.path().join("plugin");
     let mut copy =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o555).open(&path).map_err(not_copied)?;
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(not_copied)?;
     examine(plugin, opened, &mut copy, not_copied)?;
     // Not the one that was written to: what is open for writing cannot be started.
     drop(copy);
     let file = File::open(&path).map_err(not_copied)?;
+    // The plugin may run as another user of the machine would: what was found to be the plugin is no secret.
+    set_mode(&path, 0o555).and_then(|()| set_mode(folder.path(), 0o755)).map_err(not_copied)?;
     Ok(Made { path, file, _folder: folder })
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+/// Opens a regular file that is no longer than this. Waits for nobody, as opening a pipe does.
+fn regular(file: &Path, longest: u64) -> io::Result<File> {
+    let see = |metadata: &Metadata| {
+        if !metadata.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        if metadata.len() > longest { Err(too_long(longest)) } else { Ok(()) }
+    };
+    // Asked before it is opened, since opening a device may do something; and after, since the name may be another's by then.
+    see(&std::fs::metadata(file)?)?;
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let opened = File::options().read(true).custom_flags(flags).open(file)?;
+    see(&opened.metadata()?)?;
+    Ok(opened)
+}
+
+fn too_long(longest: u64) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, format!("it is longer than {} KiB", longest / 1024))
 }
 
 /// Copies a file, and looks at the very bytes that it copies.
 fn examine(
     plugin: &Plugin,
-    mut from: File,
+    from: File,
     to: &mut impl Write,
     failed: impl Fn(io::Error) -> FileError,
 ) -> Result<(), FileError> {
@@ -125,7 +156,7 @@ fn examine(
     let found = match &plugin.signature {
         None => pour(from, to).map_err(failed)?,
         Some(_) => {
-            from.read_to_end(&mut whole).map_err(&failed)?;
+            from.take(LONGEST_PLUGIN + 1).read_to_end(&mut whole).map_err(&failed)?;
             pour(whole.as_slice(), to).map_err(failed)?
         }
     };
@@ -140,7 +171,7 @@ impl Signature {
     fn holds(&self, signed: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let unreadable = |source| FileError::NoSignature { file: self.file.clone(), source };
         let mut text = String::new();
-        let opened = File::open(&self.file).map_err(unreadable)?;
+        let opened = regular(&self.file, LONGEST_SIGNATURE).map_err(unreadable)?;
         opened.take(LONGEST_SIGNATURE).read_to_string(&mut text).map_err(unreadable)?;
         let holds = || {
             // Before 0.10, minisign signed the bytes themselves, and not their hash: signatures as good as those of today.
@@ -161,16 +192,18 @@ fn why(error: &NotSigned) -> &'static str {
     }
 }
 
-/// Copies, and gives the hash of what went through.
+/// Copies, and gives the hash of what went through. A file may grow meanwhile, but not for ever.
 fn pour(mut from: impl Read, to: &mut impl Write) -> io::Result<String> {
     let mut context = Context::new(&SHA256);
     let mut buffer = vec![0; 1 << 16];
+    let mut left = LONGEST_PLUGIN;
     loop {
         let count = from.read(&mut buffer)?;
         if count == 0 {
             let digest = context.finish();
             return Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
         }
+        left = left.checked_sub(count as u64).ok_or_else(|| too_long(LONGEST_PLUGIN))?;
         context.update(&buffer[..count]);
         to.write_all(&buffer[..count])?;
     }

@@ -94,5 +94,33 @@ fn a_hash_that_is_another_is_told_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut plugin, _) = plugin(folder.path(), &signed("lamp"), &signed("lamp.other.minisig"), &public_key());
     plugin.sha256 = "00".repeat(32);
-    assert!(matches!(verify(&plugin), Err(FileError::Changed { .. })));
+    let Err(FileError::Changed { found, .. }) = verify(&plugin) else { panic!("it is another file") };
+    assert_eq!(found, sha256_of(&plugin.file).expect("it is readable"));
+    // Whoever put a file there that he may not read is not told its hash by a log.
+    let error = PluginRotator::open(plugin).err().expect("it is another file").to_string();
+    assert!(!error.contains(&found), "{error}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (pipe, long) = (folder.path().join("pipe"), folder.path().join("long"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    // Sparse: copied, it would fill the disk.
+    std::fs::File::create(&long).expect("the folder is ours").set_len(1 << 40).expect("the folder is ours");
+    let (signed_one, _) = plugin(folder.path(), &signed("lamp"), &signed("lamp.minisig"), &public_key());
+    for (bad, said) in [(&pipe, "it is no regular file"), (&long, "it is longer than ")] {
+        let hashed = sha256_of(bad).expect_err("it is no plugin").to_string();
+        assert!(hashed.contains(said), "{hashed}");
+        let as_plugin = Plugin { file: bad.clone(), ..signed_one.clone() };
+        let as_signature =
+            Plugin { signature: Some(Signature { file: bad.clone(), public_key: public_key() }), ..signed_one.clone() };
+        for plugin in [as_plugin, as_signature] {
+            let verified = verify(&plugin).expect_err("it is no plugin").to_string();
+            assert!(verified.contains(said), "{verified}");
+            let opened = PluginRotator::open(plugin).err().expect("it is no plugin").to_string();
+            assert!(opened.contains(said), "{opened}");
+        }
+    }
 }

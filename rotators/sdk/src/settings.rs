@@ -162,7 +162,9 @@ pub fn duration(given: &Map<String, Value>, name: &str) -> Result<Option<Duratio
 /// Any JSON value that a `T` can be read from; `None` where it is not given.
 pub fn json<T: DeserializeOwned>(given: &Map<String, Value>, name: &str) -> Result<Option<T>, RotatorError> {
     let Some(value) = given.get(name) else { return Ok(None) };
-    T::deserialize(value).map(Some).map_err(|why| wrong(format!("`target.{name}` is not of the right form: {why}")))
+    // Without the parser's words: they repeat the value, which may be a secret.
+    let form = |_| wrong(format!("`target.{name}` is not of the right form: a member is missing or of another kind"));
+    T::deserialize(value).map(Some).map_err(form)
 }
 
 fn plain(value: &Value) -> Option<&str> {

@@ -174,7 +174,7 @@ fn mistakes_name_the_setting_and_what_it_must_be() {
         (
             "rooms",
             json!({ "hall": 300 }),
-            "`target.rooms` is not of the right form: invalid value: integer `300`, expected u8",
+            "`target.rooms` is not of the right form: a member is missing or of another kind",
         ),
         ("ca_file", json!(["own.pem"]), "`target.ca_file` must be a text that is not empty"),
     ] {

@@ -4,7 +4,7 @@ mod placing;
 
 use std::path::{Path, PathBuf};
 
-use keywheel_policies::{NewPlugin, PluginForm, PluginSpec, Settings, with_plugin};
+use keywheel_policies::{NewPlugin, PluginForm, PluginSignature, PluginSpec, Settings, is_version, with_plugin};
 use keywheel_sdk::Descriptor;
 use serde::Serialize;
 
@@ -15,7 +15,8 @@ use crate::{Session, wire};
 
 /// Copy a plugin beside the settings, and list it in them with its hash
 ///
-/// The file is started once, confined as it will be, to hear what it is. Its copy is `plugins/NAME-VERSION`; comments and order of the
+/// The file is started once, also with `--dry-run`, confined as it will be, to hear what it is; files of the same name that are listed
+/// already are started, too. With `--signature` it is started only if it is signed. Its copy is `plugins/NAME-VERSION`; comments and order of the
 /// settings stay as they are. Whoever wrote it is not asked, so look at what is printed, and use `--dry-run` first.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,6 +34,12 @@ pub struct Args {
     /// A file or folder that it may read; may be repeated
     #[arg(long, value_name = "PATH")]
     read: Vec<PathBuf>,
+    /// What `minisign -S` wrote; its copy stands beside the plugin's
+    #[arg(long, value_name = "FILE", requires = "public_key")]
+    signature: Option<PathBuf>,
+    /// Whose signature that must be: the line of `minisign.pub` that begins with `RW`
+    #[arg(long, value_name = "KEY", requires = "signature")]
+    public_key: Option<String>,
     /// Start it and show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -59,12 +66,20 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     if args.file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(Failure::input(format!("`{}` is no regular file", args.file.display())).into());
     }
-    let sha256 = wire::hashed(&args.file).map_err(|error| Failure::input(error.to_string()))?;
+    let unread = |error: wire::FileError| Failure::input(error.to_string());
+    let sha256 = wire::hashed(&args.file).map_err(unread)?;
+    let spec = spec(args, &sha256);
+    // Before anything of it runs.
+    wire::verified(&spec).map_err(unread)?;
     let is_it =
         |plugin: &&PluginSpec| plugin.sha256 == sha256 && args.name.as_ref().is_none_or(|name| *name == plugin.name);
     if let Some(there) =
         settings.plugins.iter().find(is_it).filter(|there| wire::hashed(&there.file).is_ok_and(|found| found == sha256))
     {
+        if spec.signature.is_some() && key(there) != key(&spec) {
+            let what = format!("`{}` lists this file already, and not with this key", there.name);
+            return Err(Failure::input(what).hint("add `signature` and `public_key` to it by hand").into());
+        }
         let installed = Installed {
             name: there.name.clone(),
             descriptor: None,
@@ -75,9 +90,12 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         };
         return print(cx, installed);
     }
-    let spec = spec(args, &sha256);
+    if let Some(name) = &args.name {
+        has_key_of(&settings, name, &spec)?;
+    }
     let descriptor = wire::heard(&spec).map_err(|why| Failure::input(why).hint("a plugin answers lines of JSON"))?;
     fits(args, &settings, &descriptor, &spec)?;
+    has_key_of(&settings, &descriptor.kind, &spec)?;
 
     let name = descriptor.kind.clone();
     let end = if args.library { ".so" } else { "" };
@@ -87,6 +105,10 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let new = NewPlugin {
         name,
         form: spec.form,
+        signature: spec.signature.as_ref().map(|signature| PluginSignature {
+            file: PathBuf::from(format!("{relative}.minisig")),
+            public_key: signature.public_key.clone(),
+        }),
         file: relative,
         sha256,
         read: spec.read.clone(),
@@ -95,10 +117,20 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let beside_others = has_others(&settings, &new.name, &new.sha256);
     let text = if is_listed { None } else { Some(listed(&path, &new, beside_others)?) };
     placing::look(&copy, &new.sha256)?;
+    let signature = match spec.signature.as_ref().zip(new.signature.as_ref()) {
+        Some((from, to)) => Some((&from.file, folder(&path).join(&to.file), wire::hashed(&from.file).map_err(unread)?)),
+        None => None,
+    };
+    if let Some((_, to, sha256)) = &signature {
+        placing::look(to, sha256)?;
+    }
     if !args.dry_run {
-        placing::copy(&args.file, &copy, &new.sha256)?;
+        placing::copy(&args.file, &copy, &new.sha256, 0o755)?;
+        if let Some((from, to, sha256)) = &signature {
+            placing::copy(from, to, sha256, 0o644)?;
+        }
         if let Some((before, after)) = text {
-            placing::replace(&path, &before, &after)?;
+            placing::replace(&path, &before, &after).inspect_err(|_| by_hand(&new, beside_others))?;
         }
     }
     let installed = Installed {
@@ -122,11 +154,28 @@ fn spec(args: &Args, sha256: &str) -> PluginSpec {
     let called = args.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     // The settings are read from other folders, too.
     let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let signature = args.signature.clone().zip(args.public_key.clone());
     PluginSpec {
+        signature: signature.map(|(file, public_key)| PluginSignature { file, public_key }),
         read: args.read.iter().map(whole).collect(),
         connect: args.connect.clone(),
         ..PluginSpec::of_file(args.name.as_ref().unwrap_or(&called), form, args.file.clone(), sha256.to_owned())
     }
+}
+
+fn key(spec: &PluginSpec) -> Option<&str> {
+    spec.signature.as_ref().map(|signature| signature.public_key.as_str())
+}
+
+/// Who asks for an author's signature of one version asks for it of the next one.
+fn has_key_of(settings: &Settings, name: &str, spec: &PluginSpec) -> Result<(), Failure> {
+    let mut keys = settings.plugins.iter().filter(|plugin| plugin.name == name).filter_map(key).peekable();
+    let Some(first) = keys.peek().copied() else { return Ok(()) };
+    if key(spec).is_some_and(|own| keys.any(|other| other == own)) {
+        return Ok(());
+    }
+    let what = format!("`{name}` is listed with a signature, and this file is not signed with the same key");
+    Err(Failure::input(what).hint(format!("say `--signature FILE --public-key {first}`")))
 }
 
 /// Whether it may be listed as what it says that it is.
@@ -135,13 +184,19 @@ fn fits(args: &Args, settings: &Settings, descriptor: &Descriptor, spec: &Plugin
     if let Some(name) = args.name.as_ref().filter(|name| *name != kind) {
         return Err(Failure::input(format!("it says that it is `{}`, and not `{name}`", printable(kind))));
     }
-    for (what, word) in [("name", kind), ("version", version)] {
-        if !is_part(word) {
+    for (what, word, is_possible) in
+        [("name", kind, is_part(kind) && !kind.contains('+')), ("version", version, is_part(version))]
+    {
+        if !is_possible {
             let word = printable(word);
             return Err(Failure::input(format!(
                 "it says that its {what} is `{word}`, of which no file's name can be made"
             )));
         }
+    }
+    if !is_version(version) {
+        let what = format!("it says that its version is `{version}`, which no policy can ask for");
+        return Err(Failure::input(what).hint("versions are such as `1.4.2`, as https://semver.org has them"));
     }
     if wire::is_of_build(kind) {
         return Err(Failure::input(format!("a rotator of this build is called `{kind}` already")));
@@ -169,12 +224,16 @@ fn listed(path: &Path, new: &NewPlugin, beside: bool) -> Result<(String, String)
     match with_plugin(path, &before, new) {
         Some(after) => Ok((before, after)),
         None => {
-            talk("add these lines to the settings, and say the same again:");
-            // Line by line: what is printed is to be copied.
-            new.lines(beside).lines().for_each(talk);
+            by_hand(new, beside);
             Err(Failure::input(format!("`{}` is not written line by line where this belongs", path.display())))
         }
     }
+}
+
+fn by_hand(new: &NewPlugin, beside: bool) {
+    talk("add these lines to the settings, and say the same again:");
+    // Line by line: what is printed is to be copied.
+    new.lines(beside).lines().for_each(talk);
 }
 
 fn folder(settings: &Path) -> PathBuf {

@@ -10,7 +10,8 @@ use crate::{Session, wire};
 
 /// List the plugins that the settings name
 ///
-/// Each is checked against its hash and started once. One that is not what it should be is listed as broken.
+/// Each is checked against its hash and started once, in a confined process of its own, also where the settings say `in_process: true`. One
+/// that is not what it should be is listed as broken.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

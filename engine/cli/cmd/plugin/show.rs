@@ -8,6 +8,9 @@ use crate::output::printable;
 use crate::{Session, select, wire};
 
 /// Show what a plugin says of itself, and what a policy may write for it
+///
+/// All files of its name are checked against their hashes and started once, each in a confined process of its own, also where the settings
+/// say `in_process: true`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The plugin's name, with a version where there are several, such as `lamp@^1.4`
@@ -49,8 +52,10 @@ fn chosen(pinned: &Pinned, listed: &[&PluginSpec]) -> Result<Descriptor, Failure
     let versions: Vec<String> = there.iter().map(|descriptor| format!("`{}`", descriptor.version)).collect();
     let descriptor = pinned.choose(there, |descriptor| &descriptor.version);
     match (descriptor, broken) {
-        (Some(descriptor), _) => Ok(descriptor),
-        (None, Some((why, spec))) => Err(Failure::input(why).hint(format!("mend `{}`", spec.file.display()))),
+        (Some(descriptor), None) => Ok(descriptor),
+        // The broken one may be the one that is meant.
+        (Some(descriptor), Some(_)) if pinned.is_exact() => Ok(descriptor),
+        (_, Some((why, spec))) => Err(Failure::input(why).hint(format!("mend `{}`", spec.file.display()))),
         (None, None) => Err(Failure::input(format!("`{}` is there in {}", pinned.kind, versions.join(", ")))
             .hint(format!("say which, such as `{}@^1.4`", pinned.kind))),
     }

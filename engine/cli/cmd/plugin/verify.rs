@@ -67,6 +67,17 @@ fn line(spec: &PluginSpec) -> Line {
         file: spec.file.display().to_string(),
         sha256: spec.sha256.clone(),
         signed: spec.signature.is_some(),
-        fault: wire::verified(spec).err().map(|error| error.to_string()),
+        fault: wire::verified(spec).err().map(|error| fault(&error)),
+    }
+}
+
+/// With the hash that was found: whoever asks can read the file.
+fn fault(error: &wire::FileError) -> String {
+    match error {
+        wire::FileError::Changed { found, .. } => format!("{error}: {found}"),
+        wire::FileError::Unreadable { .. }
+        | wire::FileError::NoSignature { .. }
+        | wire::FileError::NotSigned { .. }
+        | wire::FileError::NotCopied { .. } => error.to_string(),
     }
 }

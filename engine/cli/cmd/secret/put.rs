@@ -228,7 +228,10 @@ async fn complete(engine: &Engine, policy: &Policy, mut bundle: Bundle) -> Bundl
         let made = match (&rotator, &target) {
             (Some(rotator), Some(target)) => {
                 let call = Call { target, rotation: "put", fence: 0, until: Instant::now() + DERIVING };
-                rotator.derive_field(&call, &bundle, field).await.ok().flatten()
+                rotator.derive_field(&call, &bundle, field).await.unwrap_or_else(|error| {
+                    talk(&format!("note: the field `{field}` was not made: {}", error.message));
+                    None
+                })
             }
             _ => None,
         };

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Exit, Failure, NOTHING_CHANGED};
@@ -20,17 +20,17 @@ pub fn look(copy: &Path, sha256: &str) -> Result<(), Failure> {
     }
 }
 
-/// Copies a plugin there. What stands there already is not replaced.
-pub fn copy(from: &Path, to: &Path, sha256: &str) -> Result<(), Failure> {
+/// Copies a file there, with this mode. What stands there already is not replaced.
+pub fn copy(from: &Path, to: &Path, sha256: &str, mode: u32) -> Result<(), Failure> {
     let failed = |error: io::Error| unplaced(to, &error, NOTHING_CHANGED);
     let folder = to.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+    make(folder).map_err(failed)?;
     let new = beside(to);
     let made = (|| {
-        let mut target = create(&new, 0o755)?;
+        let mut target = create(&new, mode)?;
         io::copy(&mut File::open(from)?, &mut target)?;
         // Whatever the process's mask is.
-        target.set_permissions(Permissions::from_mode(0o755))?;
+        target.set_permissions(Permissions::from_mode(mode))?;
         target.sync_all()
     })();
     let placed = made.map_err(failed).and_then(|()| {
@@ -48,7 +48,19 @@ pub fn copy(from: &Path, to: &Path, sha256: &str) -> Result<(), Failure> {
     placed.and_then(|()| sync(folder).map_err(failed))
 }
 
-/// Gives a file another text, if it has the one that it is known to have.
+/// Makes a folder, if there is none.
+fn make(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(folder) {
+        // Whatever the process's mask is. What is there already keeps its mode.
+        Ok(()) => std::fs::set_permissions(folder, Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a file another text, if it has the one that it is known to have. Its owner, group and mode stay; access lists and other
+/// attributes do not. Of two installations at once, one is refused; the change of an editor that writes in the instant between the
+/// last look and the renaming is lost, since editors know no lock.
 pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
     const CHANGED: &str = "the copy of the plugin was made, and the settings are as before";
     let failed = |error: io::Error| unplaced(path, &error, CHANGED);
@@ -56,9 +68,16 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
     let path = path.canonicalize().map_err(failed)?;
     let new = beside(&path);
     let replaced = (|| {
+        let there = File::open(&path)?;
+        there.try_lock()?;
         let mut target = create(&new, 0o600)?;
         target.write_all(after.as_bytes())?;
-        target.set_permissions(std::fs::metadata(&path)?.permissions())?;
+        let (was, is) = (there.metadata()?, target.metadata()?);
+        if (was.uid(), was.gid()) != (is.uid(), is.gid()) {
+            let refused = |error| io::Error::other(format!("its owner and group cannot be kept: {error}"));
+            fchown(&target, Some(was.uid()), Some(was.gid())).map_err(refused)?;
+        }
+        target.set_permissions(was.permissions())?;
         target.sync_all()?;
         if std::fs::read_to_string(&path)? != before {
             return Err(io::Error::other("somebody else has changed it"));

@@ -65,7 +65,7 @@ async fn an_authors_own_target_is_as_good() {
     let own = format!(
         "target: {{ url: \"{url}\", user: u }}\nconnect: [{port}]\nstrategy: {{ alternating: {{ users: [a, b] }} }}\n\
          admin: {{ username: admin, password: {token} }}\nstage: [./stage.py]\nlogin: [./login.py]\n\
-         odd_passwords: ['it''s\"quoted\"\\']\nline: {{ setting: url, port: {port}, change: \"/slots/\" }}\n"
+         odd_passwords: ['it''s\"quoted\"\\and$$and;--:and']\nline: {{ setting: url, port: {port}, change: \"/slots/\" }}\n"
     );
     let file = written(&folder, "exam.yaml", &own);
     let (code, exam, said) = examined(&example("slots.py"), Some(&file));

@@ -137,7 +137,6 @@ async fn examine_as_plugin(name: &'static str, alternates: bool, who: Who, at_le
         signature: None,
         host: file.clone(),
         file,
-        signature: None,
         confinement,
     };
     let rotator = PluginRotator::open(plugin).unwrap();

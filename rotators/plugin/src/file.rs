@@ -106,12 +106,7 @@ fn copied(plugin: &Plugin) -> Result<Made, FileError> {
     let unreadable = |source| FileError::Unreadable { file: plugin.file.clone(), source };
     let not_copied = |source| FileError::NotCopied { file: plugin.file.clone(), source };
     let opened = regular(&plugin.file, LONGEST_PLUGIN).map_err(unreadable)?;
-    // Nobody else enters before the copy is known to be what is meant: a link may stand in the plugin's place, to what only we may read.
-    let folder = TempDir::with_prefix("keywheel-plugin-").map_err(not_copied)?;
-    set_mode(folder.path(), 0o700).map_err(not_copied)?;
-    let path = folder.path().join("plugin");
-    let mut copy =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(not_copied)?;
+    let (folder, path, mut copy) = begun().map_err(not_copied)?;
     examine(plugin, opened, &mut copy, not_copied)?;
     // Not the one that was written to: what is open for writing cannot be started.
     drop(copy);
@@ -119,6 +114,16 @@ fn copied(plugin: &Plugin) -> Result<Made, FileError> {
     // The plugin may run as another user of the machine would: what was found to be the plugin is no secret.
     set_mode(&path, 0o555).and_then(|()| set_mode(folder.path(), 0o755)).map_err(not_copied)?;
     Ok(Made { path, file, _folder: folder })
+}
+
+/// A copy without anything in it. Nobody else enters before it is known to be what is meant: a link may stand in the plugin's place, to
+/// what only we may read.
+fn begun() -> io::Result<(TempDir, PathBuf, File)> {
+    let folder = TempDir::with_prefix("keywheel-plugin-")?;
+    set_mode(folder.path(), 0o700)?;
+    let path = folder.path().join("plugin");
+    let copy = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+    Ok((folder, path, copy))
 }
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
@@ -206,5 +211,39 @@ fn pour(mut from: impl Read, to: &mut impl Write) -> io::Result<String> {
         left = left.checked_sub(count as u64).ok_or_else(|| too_long(LONGEST_PLUGIN))?;
         context.update(&buffer[..count]);
         to.write_all(&buffer[..count])?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::{Confinement, Form};
+
+    fn modes(copy: &Path) -> (u32, u32) {
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        (mode(copy.parent().unwrap()), mode(copy))
+    }
+
+    #[test]
+    fn nobody_else_reads_a_copy_before_it_is_known() {
+        let (_folder, begun, _) = begun().unwrap();
+        assert_eq!(modes(&begun), (0o700, 0o600));
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("lamp");
+        std::fs::write(&file, "lamp").unwrap();
+        let plugin = Plugin {
+            name: "lamp".to_owned(),
+            form: Form::Executable,
+            sha256: sha256_of(&file).unwrap(),
+            file,
+            signature: None,
+            confinement: Confinement::default(),
+            host: PathBuf::new(),
+        };
+        let made = copied(&plugin).unwrap();
+        assert_eq!(modes(&made.path), (0o755, 0o555));
+        assert!(made.is_there());
     }
 }

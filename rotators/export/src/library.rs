@@ -144,8 +144,10 @@ fn guarded(run: impl FnOnce() -> Option<()>) -> i32 {
         Ok(Some(())) => DONE,
         Ok(None) => FAILED,
         Err(what) => {
-            // Dropping it could panic once more.
-            std::mem::forget(what);
+            // Dropping it can panic once more; whoever does that loses what it held.
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(what))) {
+                std::mem::forget(again);
+            }
             FAILED
         }
     }

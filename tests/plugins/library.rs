@@ -148,6 +148,46 @@ async fn who_writes_in_its_own_way() {
     }
 }
 
+/// The header of the first version is kept as it was published; what is built with it is loaded by today's program. It is never edited:
+/// where this fails, plugins that people have would no longer load.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_built_with_the_first_version() {
+    let first = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/abi/1");
+    for form in [Form::Library, Form::InProcess] {
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = compile(folder.path(), "NONE", &first);
+        let rotator = PluginRotator::open(formed(form, "zoo", &file, Confinement::default())).expect("it greets");
+        let animal = Animal { rotator, _folder: folder };
+        assert_eq!(applied(&animal, PATIENT).await, Ok(()));
+        assert_eq!(probed(&animal).await, Answer::Yes);
+    }
+}
+
+/// Where each member stands is part of the border; so are its numbers.
+#[test]
+fn the_table_is_laid_out_as_ever() {
+    use std::mem::offset_of;
+
+    use keywheel_sdk::library::{ABI, MAGIC, SYMBOL, Table};
+
+    assert_eq!((SYMBOL, MAGIC, ABI), ("keywheel_rotator_1", 0x4b45_5957_4845_454c, 1));
+    let pointer = size_of::<usize>();
+    assert_eq!(
+        [offset_of!(Table, magic), offset_of!(Table, abi), offset_of!(Table, size), offset_of!(Table, sdk)],
+        [0, 8, 12, 16]
+    );
+    let functions = [
+        offset_of!(Table, describe),
+        offset_of!(Table, create),
+        offset_of!(Table, call),
+        offset_of!(Table, cancel),
+        offset_of!(Table, destroy),
+        offset_of!(Table, release),
+    ];
+    assert_eq!(functions, [0, 1, 2, 3, 4, 5].map(|function| 48 + function * pointer));
+    assert_eq!(size_of::<Table>(), 48 + 6 * pointer);
+}
+
 /// What cannot be loaded says why, in both places.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_no_plugin() {

@@ -37,7 +37,7 @@ const REFUSED_PAIRS: [(&str, &str, &str); 5] = [
 ];
 
 /// Names that others chose: the identifier, and what stands right before it.
-const FOREIGN: [(&str, &str, &str); 18] = [
+const FOREIGN: [(&str, &str, &str); 19] = [
     ("", "macro_rules", "the language's"),
     ("rustls::", "ServerConfig", "rustls's"),
     ("rustls::", "ClientConfig", "rustls's"),
@@ -49,6 +49,7 @@ const FOREIGN: [(&str, &str, &str); 18] = [
     (".", "cancelled", "CancellationToken's method"),
     (".", "is_cancelled", "CancellationToken's method, and JoinError's"),
     ("pub ", "cancel", "a member of a library's table, as C knows it"),
+    ("Table, ", "cancel", "a member of a library's table, as C knows it"),
     ("    ", "cancel", "a member of a library's table, as C knows it"),
     ("rustix::process::", "Resource", "what a limit of the system is on"),
     ("seccompiler::", "SeccompRule", "seccompiler's"),

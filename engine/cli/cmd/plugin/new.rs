@@ -54,9 +54,10 @@ pub fn run(args: &Args, _cx: &mut Session) -> anyhow::Result<Exit> {
     let folder = args.dir.join(name);
     let files = files(args, name)?;
     DirBuilder::new().mode(0o755).create(&folder).map_err(|error| {
-        let what = match error.kind() {
-            std::io::ErrorKind::AlreadyExists => format!("`{}` is there already", folder.display()),
-            _ => format!("cannot make `{}`: {error}", folder.display()),
+        let what = if error.kind() == std::io::ErrorKind::AlreadyExists {
+            format!("`{}` is there already", folder.display())
+        } else {
+            format!("cannot make `{}`: {error}", folder.display())
         };
         Failure::input(what).hint("another name, or another folder by `--dir`")
     })?;

@@ -1,5 +1,7 @@
 //! Plugins: rotators of others, in processes of their own.
 
+#[cfg(feature = "failpoints")]
+mod daemon;
 mod exam;
 mod installing;
 mod leaks;

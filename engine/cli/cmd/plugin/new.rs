@@ -92,23 +92,23 @@ fn files(args: &Args, name: &str) -> Result<Vec<Written>, Failure> {
         ("@TYPE@", type_name(name)),
     ];
     let mut sources = match args.lang {
-        Lang::Python => vec![(format!("{name}.py"), include_str!("new/plugin.py"), true)],
+        Lang::Python => vec![(format!("{name}.py"), include_str!("../../../../examples/plugins/new/plugin.py"), true)],
         Lang::C => vec![
-            (format!("{name}.c"), include_str!("new/plugin.c"), false),
-            ("Makefile".to_owned(), include_str!("new/Makefile"), false),
+            (format!("{name}.c"), include_str!("../../../../examples/plugins/new/plugin.c"), false),
+            ("Makefile".to_owned(), include_str!("../../../../examples/plugins/new/Makefile"), false),
             ("keywheel_plugin.h".to_owned(), include_str!("../../../../rotators/sdk/include/keywheel_plugin.h"), false),
         ],
         Lang::Rust => {
             let sdk = args.sdk.as_deref().unwrap_or(Path::new("."));
             replaced.push(("@SDK@", sources_of_keywheel(sdk)?));
             vec![
-                ("Cargo.toml".to_owned(), include_str!("new/Cargo.toml.in"), false),
-                ("src/lib.rs".to_owned(), include_str!("new/plugin.rs.in"), false),
+                ("Cargo.toml".to_owned(), include_str!("../../../../examples/plugins/new/Cargo.toml.in"), false),
+                ("src/lib.rs".to_owned(), include_str!("../../../../examples/plugins/new/plugin.rs.in"), false),
             ]
         }
     };
-    sources.push(("README.md".to_owned(), include_str!("new/README.md.in"), false));
-    sources.push(("policy.yaml".to_owned(), include_str!("new/policy.yaml"), false));
+    sources.push(("README.md".to_owned(), include_str!("../../../../examples/plugins/new/README.md.in"), false));
+    sources.push(("policy.yaml".to_owned(), include_str!("../../../../examples/plugins/new/policy.yaml"), false));
     let fill = |text: &str| replaced.iter().fold(text.to_owned(), |text, (mark, value)| text.replace(mark, value));
     Ok(sources.into_iter().map(|(path, text, runs)| Written { path, text: fill(text), runs }).collect())
 }

@@ -278,6 +278,15 @@ async fn who_goes_around_its_ports() {
     assert_eq!(does(sends, Confinement::default()).await, "done");
 }
 
+/// What starts processes without end is stopped by the kernel, but where it runs as root.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_would_start_processes_without_end() {
+    let limit = "if resource.getrlimit(resource.RLIMIT_NPROC) != (4096, 4096): raise OSError(7, \"\")";
+    assert_eq!(does(limit, Confinement::default()).await, "done");
+    let lifted = "try:\n        resource.setrlimit(resource.RLIMIT_NPROC, (5000, 5000))\n    except ValueError:\n        raise OSError(1, \"\")";
+    assert_eq!(does(lifted, Confinement::default()).await, "refused");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_acts_on_what_is_not_its_own() {
     let outside = TempDir::new().expect("a temporary folder");

@@ -95,6 +95,11 @@ impl Subject for PracticeSubject {
         }
     }
 
+    /// Of another exam at the same time it is another one: the processes of one may be seen by the other.
+    fn password(&self, word: &str) -> String {
+        format!("{word}-password-{}", self.target.port())
+    }
+
     async fn accepts(&self, credential: &Bundle) -> bool {
         match (credential.username(), credential.password()) {
             (Ok(user), Ok(password)) => self.target.accepts(&user, password),

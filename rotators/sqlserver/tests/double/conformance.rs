@@ -292,7 +292,6 @@ async fn examine(examined: Examined, at_least: usize) {
 /// The same rotator as a plugin in a confined process.
 async fn examine_as_plugin(examined: Examined, at_least: usize) {
     let kept = Kept(Box::leak(Box::new(examined)));
-    let site = &kept.0.sites[0];
     let file = built_example("keywheel-sqlserver", "sqlserver_plugin");
     let plugin = Plugin {
         name: "sqlserver".to_owned(),
@@ -302,8 +301,9 @@ async fn examine_as_plugin(examined: Examined, at_least: usize) {
         host: file.clone(),
         file,
         confinement: Confinement {
-            connect: vec![site.server.port()],
-            read: vec![site.authority.clone()],
+            connect: kept.0.sites.iter().map(|site| site.server.port()).collect(),
+            // The folder of certificates, where that of all authorities is, too.
+            read: kept.0.sites[0].authority.parent().map(std::path::Path::to_owned).into_iter().collect(),
             ..Confinement::default()
         },
     };
@@ -316,6 +316,26 @@ async fn examine_as_plugin(examined: Examined, at_least: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_place_as_a_plugin() {
     examine_as_plugin(Examined::on("in place", Site::of(Version::V2022), false, Who::Sysadmin), 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_itself_as_a_plugin() {
+    examine_as_plugin(Examined::on("in place, self-managed", Site::of(Version::V2019), false, Who::Itself), 19).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alternating_as_a_plugin() {
+    examine_as_plugin(Examined::on("alternating", Site::of(Version::V2019), true, Who::Least), 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_as_a_plugin() {
+    examine_as_plugin(Examined::group("three replicas in place", false), 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_azure_as_a_plugin() {
+    examine_as_plugin(Examined::azure("in place, Azure SQL Database", false, Who::Sysadmin), 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

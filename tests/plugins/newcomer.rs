@@ -139,6 +139,7 @@ fn in_python() {
 fn in_c() {
     let jansson = Command::new("cc").args(["-E", "-include", "jansson.h", "-x", "c", "/dev/null"]).output();
     if !jansson.expect("a C compiler, which keywheel itself is built with").status.success() {
+        #[expect(clippy::disallowed_methods, reason = "where nobody watches, what is absent must not be passed over")]
         let required = std::env::var("KEYWHEEL_TEST_CLIENTS").unwrap_or_default();
         assert!(!required.contains("jansson"), "jansson is not installed");
         say("not run: a plugin in C (libjansson-dev is not installed)");

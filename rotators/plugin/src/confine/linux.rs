@@ -46,7 +46,7 @@ const LARGEST_FILE: u64 = 16 << 20;
 const OPEN_FILES: u64 = 256;
 
 /// Where its user has so many processes and threads, those of others counted, it starts no more. The kernel does not hold root to that.
-const TASKS: u64 = 4096;
+const PROCESSES: u64 = 4096;
 
 /// See [`super::enter`].
 pub(super) fn confine(plugin: &Path, work: &Path, confinement: &Confinement) -> Result<(), EnterError> {
@@ -71,7 +71,7 @@ pub(super) fn confine(plugin: &Path, work: &Path, confinement: &Confinement) -> 
         (rustix::process::Resource::Cpu, confinement.cpu_seconds),
         (rustix::process::Resource::Fsize, LARGEST_FILE),
         (rustix::process::Resource::Nofile, OPEN_FILES),
-        (rustix::process::Resource::Nproc, TASKS),
+        (rustix::process::Resource::Nproc, PROCESSES),
         (rustix::process::Resource::Core, 0),
     ] {
         rustix::process::setrlimit(what, Rlimit { current: Some(most), maximum: Some(most) }).map_err(limit)?;

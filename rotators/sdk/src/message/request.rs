@@ -94,7 +94,7 @@ pub struct Request {
     /// The reply has the same. Grows by one with each call of a process.
     pub id: u64,
     pub call: Verb,
-    /// For how long the call may still act, in milliseconds from now: [`Call::until`].
+    /// For how long the call may still act, in milliseconds from now: [`Call::until`], less the time that an answer needs to be heard.
     #[serde(default)]
     pub left_ms: u64,
     /// See [`Call::rotation`].

@@ -1,6 +1,6 @@
 //! An instance of a library in this process, on a thread of its own.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,14 @@ pub(crate) struct Loaded {
     greeting: Greeting,
     /// How many calls run that nobody waits for any longer. While there is one, nothing else is asked: what it still does would come
     /// after whatever was found out meanwhile.
-    late: Arc<AtomicUsize>,
+    late: Arc<AtomicIsize>,
 }
 
 /// An instance that waits for calls. Dropped, its thread ends when its last call does; a call that never ends keeps the thread.
 pub(crate) struct Resident {
     calls: mpsc::Sender<Asked>,
     instance: Shared,
-    late: Arc<AtomicUsize>,
+    late: Arc<AtomicIsize>,
     next: u64,
 }
 
@@ -90,7 +90,7 @@ fn greet(library: &Library) -> Result<Greeting, Fault> {
 }
 
 /// What the thread of an instance does, as long as somebody may ask.
-fn answer(library: &Library, shared: &Shared, waiting: &mpsc::Receiver<Asked>, late: &AtomicUsize) {
+fn answer(library: &Library, shared: &Shared, waiting: &mpsc::Receiver<Asked>, late: &AtomicIsize) {
     for Asked { line, reply, state } in waiting {
         let answered = called(library, shared, &line, &state);
         if state.swap(ENDED, Ordering::SeqCst) == GIVEN_UP {
@@ -124,12 +124,11 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let late = &self.resident.late;
-        late.fetch_add(1, Ordering::SeqCst);
         if self.state.compare_exchange(AWAITED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            late.fetch_sub(1, Ordering::SeqCst);
             return;
         }
+        // If it ends just now, that was counted before this, and the sum is none.
+        self.resident.late.fetch_add(1, Ordering::SeqCst);
         let made = self.resident.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(instance) = made {
             let id = self.id;

@@ -236,6 +236,26 @@ async fn who_is_told_that_nobody_waits() {
     only_one_lives(&animal).await;
 }
 
+/// Calls beside each other do not stand in each other's way: none of them is given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_asked_by_many_at_once() {
+    for form in [Form::Library, Form::InProcess] {
+        let animal = open("NONE", form, Confinement::default()).expect("it greets");
+        let many = std::sync::Arc::new(animal);
+        let each = (0..8).map(|_| {
+            let many = std::sync::Arc::clone(&many);
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    assert_eq!(probed(&many).await, Answer::Yes);
+                }
+            })
+        });
+        for asked in each.collect::<Vec<_>>() {
+            asked.await.expect("all are answered");
+        }
+    }
+}
+
 /// As long as a call runs that nobody waits for, nothing else is asked of the library: what it does could come after the answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_listen_in_this_process() {

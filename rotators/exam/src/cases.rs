@@ -126,6 +126,7 @@ pub const CASES: &[Case] = &[
         "verify changes nothing and refuses a candidate that the target refuses",
         rotating::verify_refuses
     ),
+    case!("verify-checks", "verify fails where a check that is asked for cannot pass", rotating::verify_runs_checks),
     case!(
         "probe-true",
         "a probe tells the truth before and after, and changes nothing",

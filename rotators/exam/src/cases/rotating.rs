@@ -1,6 +1,6 @@
 //! The way from a candidate to the new live credential, and the questions on it.
 
-use keywheel_sdk::{Severity, Shape};
+use keywheel_sdk::{Check, Severity, Shape};
 
 use super::super::Candidate;
 use super::super::sitting::{HARD, KEEP, Sitting, Verdict, expect, not_done, said, with_password};
@@ -59,6 +59,17 @@ pub(super) async fn verify_refuses(sitting: &Sitting<'_>) -> Verdict {
     not_done("verify of a candidate that is not accepted", sitting.verify_in_vain(&candidate, current).await)?;
     sitting.accepted("current", current).await?;
     sitting.refused("candidate", &candidate).await
+}
+
+/// Who does not know a check says so: one that was passed over would have passed for everybody.
+pub(super) async fn verify_runs_checks(sitting: &Sitting<'_>) -> Verdict {
+    let current = &sitting.stage.current;
+    let candidate = sitting.candidate().await?;
+    sitting.apply_and_verify(&candidate, current).await?;
+    let checks = [Check::Login, Check::Sql("this is no statement".to_owned())];
+    let verified = sitting.subject.rotator().verify(&sitting.call(), &candidate, Some(current), &checks).await;
+    not_done("verify with a check that cannot pass", verified)?;
+    sitting.accepted("candidate", &candidate).await
 }
 
 pub(super) async fn probe_tells_the_truth(sitting: &Sitting<'_>) -> Verdict {

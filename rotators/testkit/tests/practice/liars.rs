@@ -28,6 +28,11 @@ async fn who_believes_itself() {
 }
 
 #[tokio::test]
+async fn who_skips_checks() {
+    found_out(Habit::SkipsChecks, &["verify-checks"]).await;
+}
+
+#[tokio::test]
 async fn who_probes_by_touching() {
     found_out(Habit::ProbesByTouching, &["probe-silent"]).await;
 }

@@ -145,8 +145,11 @@ impl Rotator for PracticeRotator {
         call: &Call<'_>,
         candidate: &Bundle,
         _current: Option<&Bundle>,
-        _checks: &[Check],
+        checks: &[Check],
     ) -> Result<(), RotatorError> {
+        if checks.iter().any(|check| *check != Check::Login) {
+            return Err(RotatorError::not_done(Retry::Never, "unsupported", "it has no check but the login"));
+        }
         see(call, candidate, true).await
     }
 

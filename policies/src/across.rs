@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::catalogue::Catalogue;
-use crate::model::{Policy, Strategy};
-use crate::policy::accounts;
+use crate::model::Strategy;
+use crate::policy::{Read, accounts};
 use crate::problem::{Place, Problem, Problems};
 
 /// A policy and the places to point at.
 pub(crate) struct Placed {
-    pub policy: Policy,
+    pub read: Read,
     pub name: Place,
     pub secret: Place,
     pub strategy: Place,
@@ -48,7 +48,44 @@ const KEYS: Unique = Unique {
 /// The setting that says that all keys of the target are the policy's own.
 const EXCLUSIVE: &str = "exclusive";
 
-/// Names, secrets and accounts belong to one policy each.
+impl Placed {
+    fn name(&self) -> &str {
+        match &self.read {
+            Read::Whole(policy) => &policy.name,
+            Read::Resting(claims) => &claims.name,
+        }
+    }
+
+    fn secret(&self) -> &str {
+        match &self.read {
+            Read::Whole(policy) => &policy.secret.name,
+            Read::Resting(claims) => &claims.secret,
+        }
+    }
+
+    fn rotator(&self) -> &str {
+        match &self.read {
+            Read::Whole(policy) => &policy.rotator,
+            Read::Resting(claims) => &claims.rotator,
+        }
+    }
+
+    fn target(&self) -> &Map<String, Value> {
+        match &self.read {
+            Read::Whole(policy) => &policy.target,
+            Read::Resting(claims) => &claims.target,
+        }
+    }
+
+    fn strategy(&self) -> &Strategy {
+        match &self.read {
+            Read::Whole(policy) => &policy.strategy,
+            Read::Resting(claims) => &claims.strategy,
+        }
+    }
+}
+
+/// Names, secrets and accounts belong to one policy each, also while it rests: it holds what it had.
 pub(crate) fn check(policies: &[Placed], catalogue: &Catalogue) -> Problems {
     let mut problems = Problems::default();
     let mut told = HashSet::new();
@@ -63,22 +100,23 @@ pub(crate) fn check(policies: &[Placed], catalogue: &Catalogue) -> Problems {
             problems.push(if first == place { problem } else { problem.related(first.clone(), "the first is here") });
         }
     };
+    let versions = versions(policies);
     for placed in policies {
-        if let Some(first) = names.insert(&placed.policy.name, &placed.name) {
+        if let Some(first) = names.insert(placed.name(), &placed.name) {
             tell(&NAME, &placed.name, first);
         }
-        if let Some(first) = secrets.insert(&placed.policy.secret.name, &placed.secret) {
+        if let Some(first) = secrets.insert(placed.secret(), &placed.secret) {
             tell(&SECRET, &placed.secret, first);
         }
-        let target = identity(&placed.policy, catalogue);
-        if placed.policy.strategy == Strategy::Overlapping {
+        let target = identity(placed, catalogue, &versions);
+        if *placed.strategy() == Strategy::Overlapping {
             let others = keys.entry(target.clone()).or_default();
             if let Some(other) = others.iter().find(|other| is_exclusive(other) || is_exclusive(placed)) {
                 tell(&KEYS, &placed.strategy, &other.strategy);
             }
             others.push(placed);
         }
-        for account in accounts(&placed.policy.strategy) {
+        for account in accounts(placed.strategy()) {
             if let Some(first) = owners.insert((target.clone(), account), &placed.strategy) {
                 tell(&ACCOUNT, &placed.strategy, first);
             }
@@ -88,30 +126,47 @@ pub(crate) fn check(policies: &[Placed], catalogue: &Catalogue) -> Problems {
 }
 
 fn is_exclusive(placed: &Placed) -> bool {
-    placed.policy.target.get(EXCLUSIVE) == Some(&Value::Bool(true))
+    placed.target().get(EXCLUSIVE) == Some(&Value::Bool(true))
+}
+
+/// For each rotator a version of it that some policy has.
+fn versions(policies: &[Placed]) -> HashMap<&str, &str> {
+    let whole = policies.iter().filter_map(|placed| match &placed.read {
+        Read::Whole(policy) => Some((policy.rotator.as_str(), policy.rotator_version.as_str())),
+        Read::Resting(_) => None,
+    });
+    whole.collect()
 }
 
 /// What tells one server from another: accounts belong to servers, not to databases on them.
-fn identity(policy: &Policy, catalogue: &Catalogue) -> String {
-    let spec = catalogue.rotators.of(&policy.rotator, &policy.rotator_version);
+fn identity(placed: &Placed, catalogue: &Catalogue, versions: &HashMap<&str, &str>) -> String {
+    let (rotator, target) = (placed.rotator(), placed.target());
+    // Nobody knows what one that rests would say of its target; another version of it may.
+    let version = match &placed.read {
+        Read::Whole(policy) => Some(policy.rotator_version.as_str()),
+        Read::Resting(_) => versions.get(rotator).copied(),
+    };
+    let spec = version.and_then(|version| catalogue.rotators.of(rotator, version));
     // Two declarations of one provider mean the same keys.
-    if let Some(owner) = spec.and_then(|spec| spec.owner.of(&policy.target)) {
+    if let Some(owner) = spec.and_then(|spec| spec.owner.of(target)) {
         return owner;
     }
-    let text = |key: &str| policy.target.get(key).and_then(Value::as_str);
+    let text = |key: &str| target.get(key).and_then(Value::as_str);
     match text("host") {
         Some(host) => {
-            let port = policy.target.get("port").and_then(Value::as_i64).or_else(|| usual_port(&policy.rotator));
-            format!("{} {} {}", policy.rotator, host.to_lowercase(), port.unwrap_or_default())
+            // Of one that rests a variable may stand in it, as text.
+            let number = |port: &Value| port.as_i64().or_else(|| port.as_str()?.parse().ok());
+            let port = target.get("port").and_then(number).or_else(|| usual_port(rotator));
+            format!("{rotator} {} {}", host.to_lowercase(), port.unwrap_or_default())
         }
         None => {
-            let mut named = policy.target.clone();
+            let mut named = target.clone();
             if let Some(spec) = spec {
                 named.retain(|name, _| {
                     spec.settings.iter().any(|setting| setting.name == *name && setting.names_target)
                 });
             }
-            format!("{} {}", policy.rotator, Value::Object(named))
+            format!("{rotator} {}", Value::Object(named))
         }
     }
 }

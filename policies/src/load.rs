@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::across::{self, Placed};
 use crate::catalogue::Catalogue;
 use crate::model::Policy;
-use crate::policy;
+use crate::policy::{self, Read};
 use crate::problem::{Place, Problem, Problems};
 use crate::source::Source;
 use crate::tree;
@@ -79,7 +79,7 @@ fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems)
                         name: walk.place(draft.name),
                         secret: walk.place(draft.secret),
                         strategy: walk.place(draft.strategy),
-                        policy: draft.policy,
+                        read: draft.read,
                     });
                 }
                 problems.append(walk.finish());
@@ -88,7 +88,11 @@ fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems)
     }
     problems.append(across::check(&placed, catalogue));
     illustrate(&mut problems, &sources);
-    Loaded { policies: placed.into_iter().map(|placed| placed.policy).collect(), resting, problems }
+    let whole = placed.into_iter().filter_map(|placed| match placed.read {
+        Read::Whole(policy) => Some(*policy),
+        Read::Resting(_) => None,
+    });
+    Loaded { policies: whole.collect(), resting, problems }
 }
 
 /// Gives each problem its lines, now that everything that must not be shown is known, and puts them in order.

@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,30 +26,35 @@ static const char DESCRIPTOR[] =
     "{\"name\":\"host\",\"kind\":\"text\",\"required\":true,\"help\":\"where the target is\"},"
     "{\"name\":\"port\",\"kind\":{\"integer\":{\"min\":1,\"max\":65535}},\"required\":true,\"help\":\"where it listens\"}]}";
 
-/* The longest answer of the target, and the longest text of ours. */
+/* The longest answer of the target. */
 #define ANSWER 65536
-#define TEXT 256
+
+struct instance {
+    /* The last call that nobody waits for any longer. Their numbers grow. */
+    atomic_ullong given_up;
+};
 
 /* One call, with its time and its arguments. Each may come again after any crash: twice must end as once. */
 struct call {
+    struct instance *instance;
     json_t *message;
     struct timespec until;
     bool in_place;
     /* As long as nothing was changed, a failure changed nothing. */
     const char *effect;
-    /* What went wrong: see fail(). No secret stands in `words`. */
+    /* What went wrong: see fail(). Words of ours, and none of the target's: those may hold what it was sent. */
     bool failed;
     const char *retry;
     const char *code;
-    char words[TEXT];
+    const char *words;
 };
 
 /* retry: what helps: "now", "never" (a person must act), or "new_candidate" (another value). */
-static bool fail(struct call *call, const char *retry, const char *code, const char *words, const char *more) {
+static bool fail(struct call *call, const char *retry, const char *code, const char *words) {
     call->failed = true;
     call->retry = retry;
     call->code = code;
-    snprintf(call->words, sizeof call->words, "%s%s", words, more);
+    call->words = words;
     return false;
 }
 
@@ -57,7 +63,7 @@ static const char *text_of(const json_t *object, const char *member) {
     return text == NULL ? "" : text;
 }
 
-/* Memory that held a secret is overwritten before it is given back. */
+/* Overwrites texts that hold secrets before their memory is given back. What jansson has of a message it frees as it is. */
 static void forget(void *memory, size_t length) {
     volatile unsigned char *byte = memory;
     while (length-- > 0) {
@@ -72,6 +78,10 @@ static int milliseconds_left(const struct call *call) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     long long left = (call->until.tv_sec - now.tv_sec) * 1000LL + (call->until.tv_nsec - now.tv_nsec) / 1000000;
     return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+}
+
+static bool is_given_up(const struct call *call) {
+    return atomic_load(&call->instance->given_up) >= (unsigned long long)json_integer_value(json_object_get(call->message, "id"));
 }
 
 static bool wait_for(const struct call *call, int line, short events) {
@@ -147,13 +157,16 @@ static json_t *ask(struct call *call, json_t *message, bool changes) {
     char *text = json_dumps(message, JSON_COMPACT);
     json_decref(message);
     if (text == NULL) {
-        fail(call, "never", "memory", "there is no memory for a message", "");
+        fail(call, "never", "memory", "there is no memory for a message");
         return NULL;
     }
     json_t *answer = NULL;
     int line = connected(call);
     if (line < 0) {
-        fail(call, "now", "unreachable", "the target cannot be reached in time", "");
+        fail(call, "now", "unreachable", "the target cannot be reached in time");
+    } else if (is_given_up(call)) {
+        fail(call, "now", "given-up", "nobody waits for this call any longer");
+        close(line);
     } else {
         if (changes) {
             /* From here on it may happen, whatever we hear of it. */
@@ -163,7 +176,7 @@ static json_t *ask(struct call *call, json_t *message, bool changes) {
             answer = received(call, line);
         }
         if (answer == NULL) {
-            fail(call, "now", "no-answer", "the target gave no answer", "");
+            fail(call, "now", "no-answer", "the target gave no answer");
         }
         close(line);
     }
@@ -176,11 +189,19 @@ static bool is_ok(const json_t *answer) {
     return json_is_true(json_object_get(answer, "ok"));
 }
 
+/* Only what says no is a no: all else is no answer. */
+static bool says_no(const json_t *answer, const char *why) {
+    return json_is_false(json_object_get(answer, "ok")) && (why == NULL || strcmp(text_of(answer, "why"), why) == 0);
+}
+
 /* Whether the target lets this credential in: 1 or 0, and -1 where that failed. */
 static int login(struct call *call, const json_t *credential) {
     json_t *answer = ask(call, json_pack("{s:s, s:s, s:s}", "do", "login", "user", text_of(credential, "username"), "password",
                                          text_of(credential, "password")), false);
-    int accepted = answer == NULL ? -1 : is_ok(answer);
+    int accepted = is_ok(answer) ? 1 : says_no(answer, "wrong password") || says_no(answer, "no such account") ? 0 : -1;
+    if (answer != NULL && accepted < 0) {
+        fail(call, "now", "no-answer", "the target said neither yes nor no");
+    }
     json_decref(answer);
     return accepted;
 }
@@ -190,12 +211,19 @@ static bool change(struct call *call, json_t *message) {
     json_t *admin = json_object_get(json_object_get(call->message, "target"), "admin");
     json_object_set_new(message, "admin", json_string(text_of(admin, "password")));
     json_t *answer = ask(call, message, true);
-    bool done = answer != NULL && is_ok(answer);
-    if (answer != NULL && !done) {
+    bool done = is_ok(answer);
+    if (says_no(answer, NULL)) {
         /* It said no, so this message changed nothing. */
-        const char *why = text_of(answer, "why");
         call->effect = before;
-        fail(call, strcmp(why, "password not allowed") == 0 ? "new_candidate" : "never", "refused", "the target says: ", why);
+        if (says_no(answer, "password not allowed")) {
+            fail(call, "new_candidate", "not-allowed", "the target does not take such a password");
+        } else if (says_no(answer, "wrong admin password")) {
+            fail(call, "never", "admin", "the target refuses the admin");
+        } else {
+            fail(call, "never", "refused", "the target refuses the change");
+        }
+    } else if (answer != NULL && !done) {
+        fail(call, "now", "no-answer", "the target said neither yes nor no to a change");
     }
     json_decref(answer);
     return done;
@@ -217,7 +245,7 @@ static bool take_away(struct call *call, const json_t *credential) {
 static bool see(struct call *call, const json_t *credential, bool accepted) {
     int is = login(call, credential);
     if (is >= 0 && is != accepted) {
-        return fail(call, "now", "not-so", accepted ? "it is refused: " : "it is still accepted: ", text_of(credential, "username"));
+        return fail(call, "now", "not-so", accepted ? "the credential is refused" : "the credential is still accepted");
     }
     return is >= 0;
 }
@@ -226,7 +254,7 @@ static bool see(struct call *call, const json_t *credential, bool accepted) {
 static bool other_than(struct call *call, const json_t *ended, const json_t *live) {
     const char *field = call->in_place ? "password" : "username";
     if (strcmp(text_of(ended, field), text_of(live, field)) == 0) {
-        return fail(call, "never", "live", "it is the live one: ", text_of(live, "username"));
+        return fail(call, "never", "live", "it is the live one");
     }
     return true;
 }
@@ -241,7 +269,7 @@ static bool preflight(struct call *call, json_t *reply) {
         return false;
     }
     json_t *found = is_ok(answer) ? json_pack("{s:s, s:s, s:s}", "severity", "fine", "what", "the admin may look at accounts", "hint", "")
-                                  : json_pack("{s:s, s:s, s:s}", "severity", "error", "what", text_of(answer, "why"), "hint",
+                                  : json_pack("{s:s, s:s, s:s}", "severity", "error", "what", "the admin may not look at accounts", "hint",
                                               "is it the right admin?");
     json_object_set_new(reply, "findings", json_pack("[o]", found));
     json_decref(answer);
@@ -290,7 +318,7 @@ static bool verify(struct call *call, const json_t *candidate) {
     json_t *check;
     json_array_foreach(json_object_get(call->message, "checks"), at, check) {
         if (!json_is_string(check) || strcmp(json_string_value(check), "login") != 0) {
-            return fail(call, "never", "unsupported", "it has no check but the login: leave others out of the policy", "");
+            return fail(call, "never", "unsupported", "it has no check but the login: leave others out of the policy");
         }
     }
     return see(call, candidate, true);
@@ -318,7 +346,7 @@ static bool answered(struct call *call, json_t *reply) {
     if (strcmp(verb, "revoke") == 0) {
         return revoke_previous(call, json_object_get(call->message, "previous"), current);
     }
-    return fail(call, "never", "unsupported", "this rotator does not know such a call: ", verb);
+    return fail(call, "never", "unsupported", "this rotator does not know such a call");
 }
 
 /* The border to keywheel. */
@@ -342,13 +370,13 @@ static int32_t describe_it(const uint8_t *request, size_t length, struct keywhee
 }
 
 static int32_t create_one(void **instance) {
-    *instance = NULL;
-    return KEYWHEEL_DONE;
+    struct instance *made = calloc(1, sizeof *made);
+    *instance = made;
+    return made == NULL ? KEYWHEEL_FAILED : KEYWHEEL_DONE;
 }
 
 static int32_t call_it(void *instance, const uint8_t *request, size_t length, struct keywheel_bytes *reply) {
-    (void)instance;
-    struct call call = {.message = json_loadb((const char *)request, length, 0, NULL), .effect = "none"};
+    struct call call = {.instance = instance, .message = json_loadb((const char *)request, length, 0, NULL), .effect = "none"};
     if (call.message == NULL) {
         return KEYWHEEL_FAILED;
     }
@@ -360,23 +388,25 @@ static int32_t call_it(void *instance, const uint8_t *request, size_t length, st
     json_t *told = json_pack("{s:s, s:O}", "type", "reply", "id", json_object_get(call.message, "id"));
     if (!answered(&call, told)) {
         if (!call.failed) {
-            fail(&call, "now", "failed", "it failed", "");
+            fail(&call, "now", "failed", "it failed");
         }
-        json_object_set_new(told, "error", json_pack("{s:s, s:s, s:s, s:s}", "effect", call.effect, "retry", call.retry, "code", call.code,
-                                                     "message", call.words));
+        json_t *error = json_pack("{s:s, s:s, s:s, s:s}", "effect", call.effect, "retry", call.retry, "code", call.code, "message", call.words);
+        /* A reply that lacks its error would say that all is done: then rather none, which leaves the call in doubt. */
+        if (json_object_set_new(told, "error", error) != 0) {
+            json_decref(told);
+            told = NULL;
+        }
     }
     json_decref(call.message);
-    return give(told, reply);
+    return told == NULL ? KEYWHEEL_FAILED : give(told, reply);
 }
 
-/* Each call looks at its time before it changes anything, and has a process of its own that is killed. */
 static void cancel_it(void *instance, uint64_t id) {
-    (void)instance;
-    (void)id;
+    atomic_store(&((struct instance *)instance)->given_up, id);
 }
 
 static void destroy_one(void *instance) {
-    (void)instance;
+    free(instance);
 }
 
 static void release_it(struct keywheel_bytes reply) {

@@ -33,6 +33,12 @@ class Failure(Exception):
         self.told = {"effect": effect, "retry": retry, "code": code, "message": message}
 
 
+def says_no(answer, *whys):
+    """Whether the target says no, for one of these reasons where some are given."""
+    no = isinstance(answer, dict) and answer.get("ok") is False
+    return no and (not whys or answer.get("why") in whys)
+
+
 class Call:
     """One call, with its time and its arguments. Each may come again after any crash: twice must end as once."""
 
@@ -54,6 +60,10 @@ class Call:
             raise Failure(self.effect, "now", "late", "no time was left")
         try:
             with socket.create_connection((self.settings["host"], self.settings["port"]), timeout=left) as line:
+                left = self.until - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                line.settimeout(left)
                 if changes:
                     # From here on it may happen, whatever we hear of it.
                     self.effect = "unknown"
@@ -72,16 +82,26 @@ class Call:
     def login(self, credential):
         """Whether the target lets this credential in."""
         answer = self.ask({"do": "login", "user": credential["username"], "password": credential["password"]})
-        return answer["ok"]
+        if says_no(answer, "wrong password", "no such account"):
+            return False
+        return self.is_ok(answer)
+
+    def is_ok(self, answer):
+        """Only what says yes is a yes, and only what says no is a no: all else is no answer."""
+        if isinstance(answer, dict) and answer.get("ok") is True:
+            return True
+        raise Failure(self.effect, "now", "no-answer", "the target said neither yes nor no")
 
     def change(self, message):
         before = self.effect
         answer = self.ask({**message, "admin": self.admin}, changes=True)
-        if not answer["ok"]:
-            # It said no, so this message changed nothing.
+        if says_no(answer):
+            # It said no, so this message changed nothing. Its words are not passed on: they may hold what it was sent.
             self.effect = before
-            retry = "new_candidate" if answer["why"] == "password not allowed" else "never"
-            raise Failure(before, retry, "refused", f"the target says: {answer['why']}")
+            if says_no(answer, "password not allowed"):
+                raise Failure(before, "new_candidate", "not-allowed", "the target does not take such a password")
+            raise Failure(before, "never", "refused", "the target refuses the change")
+        self.is_ok(answer)
 
     def put(self, credential):
         """Makes the account, or gives it another password."""
@@ -109,9 +129,11 @@ class Call:
     def preflight(self):
         """Reads only: would a rotation work? All that was found, not the first."""
         answer = self.ask({"do": "accounts", "admin": self.admin})
-        if answer["ok"]:
-            return {"findings": [{"severity": "fine", "what": "the admin may look at accounts", "hint": ""}]}
-        return {"findings": [{"severity": "error", "what": answer["why"], "hint": "is it the right admin?"}]}
+        if says_no(answer):
+            what = "the admin may not look at accounts"
+            return {"findings": [{"severity": "error", "what": what, "hint": "is it the right admin?"}]}
+        self.is_ok(answer)
+        return {"findings": [{"severity": "fine", "what": "the admin may look at accounts", "hint": ""}]}
 
     def probe(self):
         """Reads only: is this credential accepted now? No answer is no "no"."""

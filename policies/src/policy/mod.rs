@@ -82,10 +82,26 @@ const NAME_HELP: &str = "letters, digits, `.`, `_` and `-`";
 
 /// A policy with the places that other policies' mistakes may have to point at.
 pub(crate) struct Draft {
-    pub policy: Policy,
+    pub read: Read,
     pub name: Span,
     pub secret: Span,
     pub strategy: Span,
+}
+
+/// What was read of one policy.
+pub(crate) enum Read {
+    Whole(Box<Policy>),
+    /// It rests, and what it claims is its own all the same: nobody else may have it meanwhile.
+    Resting(Claims),
+}
+
+/// What belongs to one policy.
+pub(crate) struct Claims {
+    pub name: String,
+    pub secret: String,
+    pub rotator: String,
+    pub target: serde_json::Map<String, serde_json::Value>,
+    pub strategy: Strategy,
 }
 
 /// All policies of one file.
@@ -134,6 +150,7 @@ impl Reader<'_> {
             Some(Chosen::Broken(_) | Chosen::Unpinned(_) | Chosen::Unfit(_)) | None => None,
         };
         let rotator_node = top.get("rotator");
+        let target_node = top.get("target");
         let target = target::read(&top, spec);
         let strategy_node =
             top.need("strategy", "such as `strategy: { alternating: { users: [orders_a, orders_b] } }`");
@@ -171,22 +188,28 @@ impl Reader<'_> {
             Some((_, None)) | None => None,
         };
         if let Some((problem, file)) = unclear {
+            let target = target_node.map(|node| target::as_it_stands(walk, node)).unwrap_or_default();
             let is_all = !walk.failed();
-            if is_all {
-                resting.push(Resting {
-                    policy: name?,
-                    owner,
-                    secret: secret?.name,
-                    rotator: rotator?.0,
-                    declaration: file,
-                    why: problem.message.clone(),
-                });
-            }
+            let why = problem.message.clone();
             // What is broken is another file's mistake, and mended there.
             if is_all || problem.code != BROKEN_ROTATOR {
                 walk.tell(problem);
             }
-            return None;
+            if !is_all {
+                return None;
+            }
+            let (name, secret, rotator) = (name?, secret?.name, rotator?.0);
+            resting.push(Resting {
+                policy: name.clone(),
+                owner,
+                secret: secret.clone(),
+                rotator: rotator.clone(),
+                declaration: file,
+                why,
+            });
+            let claims = Claims { name, secret, rotator, target, strategy: strategy? };
+            let (name, secret, strategy) = (name_node?.span, secret_node?.span, strategy_node?.span);
+            return Some(Draft { read: Read::Resting(claims), name, secret, strategy });
         }
         if walk.failed() {
             return None;
@@ -212,7 +235,12 @@ impl Reader<'_> {
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),
         };
-        Some(Draft { policy, name: name_span, secret: secret_span, strategy: strategy_span })
+        Some(Draft {
+            read: Read::Whole(Box::new(policy)),
+            name: name_span,
+            secret: secret_span,
+            strategy: strategy_span,
+        })
     }
 
     /// The kind, and what it means with its pin.

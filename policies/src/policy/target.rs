@@ -49,6 +49,12 @@ pub(crate) fn read(top: &Section<'_>, spec: Option<&RotatorSpec>) -> Option<Map<
     Some(target)
 }
 
+/// As it stands, where no rotator says what its settings are.
+pub(crate) fn as_it_stands(walk: &Walk<'_>, node: &Node) -> Map<String, Value> {
+    let entries = node.kind.as_map().unwrap_or_default();
+    entries.iter().filter_map(|entry| Some((entry.key.clone(), json(walk, &entry.value)?))).collect()
+}
+
 fn value(walk: &Walk<'_>, node: &Node, setting: &SettingSpec) -> Option<Value> {
     match &setting.kind {
         SettingKind::Text => text(walk, node).map(Value::from),

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use keywheel_sdk::RotatorError;
 use keywheel_sdk::message::{self, Failure, Greeting, LONGEST, Malformed, Reply, Request};
+use keywheel_sdk::{Retry, RotatorError};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 use zeroize::Zeroizing;
@@ -93,7 +93,16 @@ fn called(library: &Library, instance: &mut Option<Instance>, line: &[u8]) -> Re
             Err(error) => return Ok(failed(request.id, "plugin-no-reply", &error)),
         },
     };
-    match timed(instance, &request, line) {
+    let answered = match timed(instance, &request, line) {
+        Ok(answered) => answered,
+        // It was not asked yet.
+        Err(error) => {
+            let error =
+                RotatorError::not_done(Retry::Now, "plugin-not-asked", format!("the system gives no thread: {error}"));
+            return Ok(Reply::failed(request.id, error));
+        }
+    };
+    match answered {
         Err(error) => Ok(failed(request.id, "plugin-no-reply", &error)),
         // Read and written again, so that it is one line whatever the library made of it.
         Ok(reply) => Ok(message::read(&reply).unwrap_or_else(|error| failed(request.id, "plugin-malformed", &error))),
@@ -104,18 +113,19 @@ fn failed(id: u64, code: &str, why: &dyn Display) -> Reply {
     Reply::failed(id, RotatorError::unknown(code, why.to_string()))
 }
 
-/// Makes the call, and tells it when the time for it is over.
-fn timed(instance: &Instance, request: &Request, line: &[u8]) -> Result<Zeroizing<Vec<u8>>, NoReply> {
+/// Makes the call, and tells it when the time for it is over. Fails before the call if there is nobody to tell it.
+fn timed(instance: &Instance, request: &Request, line: &[u8]) -> io::Result<Result<Zeroizing<Vec<u8>>, NoReply>> {
     let (done, waits) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let watch = move || {
             if waits.recv_timeout(Duration::from_millis(request.left_ms)) == Err(RecvTimeoutError::Timeout) {
                 instance.give_up(request.id);
             }
-        });
+        };
+        std::thread::Builder::new().spawn_scoped(scope, watch)?;
         let answered = instance.call(line);
         drop(done);
-        answered
+        Ok(answered)
     })
 }
 

@@ -1,11 +1,11 @@
 //! An instance of a library in this process, on a thread of its own.
 
-use std::sync::atomic::{AtomicIsize, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use keywheel_sdk::message::{self, Greeting, Hello, Reply, Request};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant as Moment, timeout_at};
 use zeroize::Zeroizing;
 
@@ -21,18 +21,20 @@ type Line = Zeroizing<Vec<u8>>;
 pub(crate) struct Loaded {
     library: Library,
     greeting: Greeting,
-    /// How many calls run that nobody waits for any longer. While there is one, nothing else is asked: what it still does would come
-    /// after whatever was found out meanwhile.
-    late: Arc<AtomicIsize>,
+    late: Late,
 }
 
 /// An instance that waits for calls. Dropped, its thread ends when its last call does; a call that never ends keeps the thread.
 pub(crate) struct Resident {
     calls: mpsc::Sender<Asked>,
     instance: Shared,
-    late: Arc<AtomicIsize>,
+    late: Late,
     next: u64,
 }
+
+/// How many calls run that nobody waits for any longer. While there is one, nothing else is asked: what it still does would come after
+/// whatever was found out meanwhile. Less than none for an instant, where a call ends just when it is given up.
+type Late = watch::Sender<isize>;
 
 /// There once the thread has made it.
 type Shared = Arc<Mutex<Option<Arc<Instance>>>>;
@@ -65,7 +67,7 @@ impl Loaded {
         };
         std::thread::Builder::new().name("plugin".to_owned()).spawn(load).map_err(Fault::NotStarted)?;
         let (library, greeting) = heard.recv_timeout(patience).map_err(|_| Fault::NoGreeting(patience))??;
-        Ok(Loaded { library, greeting, late: Arc::default() })
+        Ok(Loaded { library, greeting, late: watch::Sender::new(0) })
     }
 
     /// What it says of itself. It is asked once: the library stays what it is.
@@ -76,11 +78,11 @@ impl Loaded {
     /// A new instance, made by the thread that it gets.
     pub fn start(&self) -> Result<Resident, Fault> {
         let (calls, waiting) = mpsc::channel();
-        let (library, instance, late) = (self.library, Shared::default(), Arc::clone(&self.late));
+        let (library, instance, late) = (self.library, Shared::default(), self.late.clone());
         let shared = Arc::clone(&instance);
         let run = move || answer(&library, &shared, &waiting, &late);
         std::thread::Builder::new().name("plugin".to_owned()).spawn(run).map_err(Fault::NotStarted)?;
-        Ok(Resident { calls, instance, late: Arc::clone(&self.late), next: 1 })
+        Ok(Resident { calls, instance, late: self.late.clone(), next: 1 })
     }
 }
 
@@ -90,11 +92,11 @@ fn greet(library: &Library) -> Result<Greeting, Fault> {
 }
 
 /// What the thread of an instance does, as long as somebody may ask.
-fn answer(library: &Library, shared: &Shared, waiting: &mpsc::Receiver<Asked>, late: &AtomicIsize) {
+fn answer(library: &Library, shared: &Shared, waiting: &mpsc::Receiver<Asked>, late: &Late) {
     for Asked { line, reply, state } in waiting {
         let answered = called(library, shared, &line, &state);
         if state.swap(ENDED, Ordering::SeqCst) == GIVEN_UP {
-            late.fetch_sub(1, Ordering::SeqCst);
+            late.send_modify(|late| *late -= 1);
         }
         // Who asked may have gone meanwhile.
         let _ = reply.send(answered);
@@ -127,8 +129,7 @@ impl Drop for Waiting<'_> {
         if self.state.compare_exchange(AWAITED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return;
         }
-        // If it ends just now, that was counted before this, and the sum is none.
-        self.resident.late.fetch_add(1, Ordering::SeqCst);
+        self.resident.late.send_modify(|late| *late += 1);
         let made = self.resident.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(instance) = made {
             let id = self.id;
@@ -149,7 +150,9 @@ impl Resident {
         let id = request.id;
         self.next = id + 1;
         let unsent = |fault: Fault| Unanswered { fault, sent: false };
-        if self.late.load(Ordering::SeqCst) > 0 {
+        let mut late = self.late.subscribe();
+        let free = timeout_at(Moment::from_std(until), late.wait_for(|late| *late <= 0));
+        if !matches!(free.await, Ok(Ok(_))) {
             return Err(unsent(Fault::Busy));
         }
         let line = message::write(request).map_err(|malformed| unsent(malformed.into()))?;

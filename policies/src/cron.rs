@@ -87,6 +87,15 @@ pub struct Cron {
     interval: bool,
 }
 
+/// By the text, as it is written: what else there is follows from it.
+impl PartialEq for Cron {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Cron {}
+
 /// Within 40 years every combination of month, day and weekday that exists occurs, leap days on each weekday included.
 const HORIZON_YEARS: i16 = 40;
 

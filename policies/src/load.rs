@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::across::{self, Placed};
 use crate::catalogue::Catalogue;
-use crate::model::Policy;
+use crate::model::{Notify, Policy};
 use crate::policy::{self, Read};
 use crate::problem::{Place, Problem, Problems};
 use crate::source::Source;
@@ -31,6 +32,10 @@ pub struct Resting {
     pub owner: Option<String>,
     /// The name of its secret.
     pub secret: String,
+    /// As the policy's own: what is late stays late while it rests.
+    pub max_age: Option<Duration>,
+    /// As the policy's own.
+    pub notify: Option<Notify>,
     pub rotator: String,
     /// The file in which that is mended: the rotator's declaration, the plugin, or the policy's own.
     pub declaration: String,

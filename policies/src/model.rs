@@ -9,7 +9,12 @@ use jiff::tz::TimeZone;
 
 use crate::Cron;
 
+mod notifier;
+
 pub use jiff::civil::Weekday;
+pub use notifier::{
+    Channel, Chat, DigestSchedule, Email, MailTls, NoticeKind, NotifierSpec, Notify, Reference, Webhook,
+};
 
 /// What must be rotated, when, and how carefully.
 #[derive(Debug, Clone)]
@@ -35,6 +40,8 @@ pub struct Policy {
     pub verify: Vec<Check>,
     pub revoke: Revoke,
     pub on_failure: OnFailure,
+    /// Who is told. `None`: whoever `keywheel.yaml` says.
+    pub notify: Option<Notify>,
     /// The file it was read from.
     pub file: PathBuf,
     /// SHA-256 of the file's text in lower-case hex: which words a rotation acted on.

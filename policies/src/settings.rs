@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 
 use crate::load::illustrate;
-use crate::model::Freeze;
+use crate::model::{Freeze, NotifierSpec, Notify};
 use crate::plugins::{PluginSpec, plugins};
 use crate::policy::{timezone, version};
 use crate::problem::Problems;
@@ -42,6 +42,10 @@ pub struct Settings {
     pub freezes: Vec<Freeze>,
     pub limits: Limits,
     pub deadlines: Deadlines,
+    /// Who can be told, in the order written.
+    pub notifiers: Vec<NotifierSpec>,
+    /// Who is told of policies that say nothing of it themselves.
+    pub notify: Notify,
 }
 
 /// Where the journal is kept.
@@ -157,6 +161,8 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         freezes: freezes?,
         limits: limits?,
         deadlines: deadlines?,
+        notifiers: Vec::new(),
+        notify: Notify { to: Vec::new(), on: Notify::DEFAULT_ON.to_vec() },
     })
 }
 

@@ -203,6 +203,8 @@ impl Reader<'_> {
                 policy: name.clone(),
                 owner,
                 secret: secret.clone(),
+                max_age: max_age.flatten(),
+                notify: None,
                 rotator: rotator.clone(),
                 declaration: file,
                 why,
@@ -232,6 +234,7 @@ impl Reader<'_> {
             verify: verify?,
             revoke: revoke?,
             on_failure: on_failure?,
+            notify: None,
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use keywheel_core::RotationId;
 use keywheel_core::handle::Finish;
-use keywheel_runtime::{Notice, Observer};
+use keywheel_runtime::{Observed, Observer};
 
 use crate::output::{instant, printable, talk};
 
@@ -35,16 +35,16 @@ impl Progress {
     /// What the engine tells of its steps.
     pub fn observer(self: &Arc<Self>) -> Observer {
         let progress = Arc::clone(self);
-        Arc::new(move |notice| progress.notice(notice))
+        Arc::new(move |observed| progress.show(observed))
     }
 
-    fn notice(&self, notice: &Notice<'_>) {
-        match notice {
-            Notice::Began { rotation, secret, step } => {
+    fn show(&self, observed: &Observed<'_>) {
+        match observed {
+            Observed::Began { rotation, secret, step } => {
                 self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(*rotation, (*secret).to_owned());
                 self.moved(secret, &format!("{step} …"));
             }
-            Notice::Finished { secret, step, how, .. } => match how {
+            Observed::Finished { secret, step, how, .. } => match how {
                 Finish::Succeeded { note, .. } => {
                     let note = note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
                     self.said(secret, &format!("{step} succeeded{note}"));
@@ -56,7 +56,7 @@ impl Progress {
                     self.said(secret, &format!("{step} waits until {} ({})", instant(hold.until), hold.why));
                 }
             },
-            Notice::InDoubt { rotation, step, why } => {
+            Observed::InDoubt { rotation, step, why } => {
                 let secret = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).get(rotation).cloned();
                 self.said(&secret.unwrap_or_default(), &format!("{step} is in doubt, looking: {why}"));
             }

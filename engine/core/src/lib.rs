@@ -6,6 +6,7 @@
 pub mod decide;
 mod event;
 pub mod handle;
+pub mod notice;
 mod rotation;
 pub mod schedule;
 mod state;
@@ -13,6 +14,7 @@ mod step;
 mod transition;
 
 pub use event::{After, Event, Failure, Retry};
+pub use notice::{Notice, NoticeKind};
 pub use rotation::{Cause, NewRotation, Recorded, Rotation, RotationId, Shape};
 pub use state::{Hold, Progress, State, Why};
 pub use step::Step;

@@ -10,7 +10,7 @@ use keywheel_policies::{Exhausted, Policy, Strategy};
 use keywheel_state::StateError;
 use tracing::Instrument;
 
-use crate::Notice;
+use crate::Observed;
 use crate::context::Context;
 use crate::journal::{Journal, Turn};
 use crate::settle::settle;
@@ -93,7 +93,7 @@ pub(crate) async fn drive(cx: &Context<'_>, journal: &mut Journal, looks: u32) -
         };
         let step = attempt.step();
         cx.set_time(journal.began());
-        cx.engine.notify(&Notice::Began { rotation: cx.fixed.id, secret: &cx.fixed.secret, step });
+        cx.engine.observe(&Observed::Began { rotation: cx.fixed.id, secret: &cx.fixed.secret, step });
         let span = tracing::info_span!("step", step = step.name(), attempt = journal.state().attempts);
         turn = async {
             match attempt {
@@ -134,7 +134,7 @@ async fn finish<S: StepKind>(
         Outcome::Wait(hold) => Finish::Waited { hold },
         Outcome::Unknown(failure) => {
             tracing::warn!(code = failure.code, error = failure.message, "outcome unknown; looking");
-            cx.engine.notify(&Notice::InDoubt { rotation: cx.fixed.id, step: S::STEP, why: &failure.message });
+            cx.engine.observe(&Observed::InDoubt { rotation: cx.fixed.id, step: S::STEP, why: &failure.message });
             *cause = Some(failure);
             return Ok(Turn::Look(attempt.leave_in_doubt()));
         }
@@ -144,7 +144,7 @@ async fn finish<S: StepKind>(
 }
 
 /// Tells those who watch, and the log.
-fn notify(cx: &Context<'_>, step: Step, how: &Finish) {
+fn observe(cx: &Context<'_>, step: Step, how: &Finish) {
     match how {
         Finish::Succeeded { note, .. } => tracing::debug!(step = step.name(), note, "succeeded"),
         Finish::Failed { failure, then } => {
@@ -152,7 +152,7 @@ fn notify(cx: &Context<'_>, step: Step, how: &Finish) {
         }
         Finish::Waited { hold } => tracing::info!(step = step.name(), until = %hold.until, why = %hold.why, "waiting"),
     }
-    cx.engine.notify(&Notice::Finished { rotation: cx.fixed.id, secret: &cx.fixed.secret, step, how });
+    cx.engine.observe(&Observed::Finished { rotation: cx.fixed.id, secret: &cx.fixed.secret, step, how });
 }
 
 fn ended(journal: &Journal) -> Stop {

@@ -25,14 +25,14 @@ pub struct Limits {
 
 /// Something that a person at a terminal would like to see.
 #[derive(Debug)]
-pub enum Notice<'a> {
+pub enum Observed<'a> {
     Began { rotation: RotationId, secret: &'a str, step: Step },
     Finished { rotation: RotationId, secret: &'a str, step: Step, how: &'a Finish },
     InDoubt { rotation: RotationId, step: Step, why: &'a str },
 }
 
 /// Is told of each step. Must return at once.
-pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(&Observed<'_>) + Send + Sync>;
 
 /// What all workers share.
 pub struct Engine {
@@ -46,9 +46,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn notify(&self, notice: &Notice<'_>) {
+    pub(crate) fn observe(&self, observed: &Observed<'_>) {
         if let Some(observer) = &self.observer {
-            observer(notice);
+            observer(observed);
         }
     }
 }

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
-use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
+use keywheel_core::{Event, NewRotation, Notice, Recorded, Rotation, RotationId};
 use keywheel_sdk::{Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, Rotator, RotatorError, Secret, Usage};
 use keywheel_secrets::{Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo};
-use keywheel_state::{Claim, History, Lease, StateError, StateStore};
+use keywheel_state::{Claim, Delivery, History, Lease, Numbered, Outbox, StateError, StateStore};
 
 /// What happens at a point.
 #[async_trait]
@@ -141,6 +141,26 @@ impl StateStore for PointedState {
     }
     async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
         self.0.latest().await
+    }
+}
+
+#[async_trait]
+impl Outbox for PointedState {
+    async fn tell(&self, notices: &[Notice]) -> Result<(), StateError> {
+        around(&self.1, "outbox/tell", self.0.tell(notices)).await
+    }
+    async fn notices(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, StateError> {
+        self.0.notices(after, limit).await
+    }
+    async fn last_notice(&self) -> Result<u64, StateError> {
+        self.0.last_notice().await
+    }
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
+        self.0.deliveries().await
+    }
+    async fn deliver(&self, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
+        let name = if delivery.sending.is_some() { "outbox/sending" } else { "outbox/sent" };
+        around(&self.1, name, self.0.deliver(lease, delivery)).await
     }
 }
 

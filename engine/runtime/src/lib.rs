@@ -23,7 +23,7 @@ mod worker;
 pub use account::{AdminError, Environment, recipe_of, target_of};
 pub use clock::{Clock, SystemClock};
 pub use driver::Stop;
-pub use engine::{Engine, Limits, Notice, Observer};
+pub use engine::{Engine, Limits, Observed, Observer};
 pub use redaction::Redacted;
 pub use registry::{PluginFile, Registry};
 pub use scheduler::{Schedule, Until, target_key};

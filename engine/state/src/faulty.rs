@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
-use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
+use keywheel_core::{Event, NewRotation, Notice, Recorded, Rotation, RotationId};
 
-use crate::{Claim, History, Lease, StateError, StateStore};
+use crate::{Claim, Delivery, History, Lease, Numbered, Outbox, StateError, StateStore};
 
 /// When a call fails, seen from the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +162,29 @@ impl StateStore for FaultyState {
 
     async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
         self.call("latest", self.inner.latest()).await
+    }
+}
+
+#[async_trait]
+impl Outbox for FaultyState {
+    async fn tell(&self, notices: &[Notice]) -> Result<(), StateError> {
+        self.call("tell", self.inner.tell(notices)).await
+    }
+
+    async fn notices(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, StateError> {
+        self.call("notices", self.inner.notices(after, limit)).await
+    }
+
+    async fn last_notice(&self) -> Result<u64, StateError> {
+        self.call("last_notice", self.inner.last_notice()).await
+    }
+
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
+        self.call("deliveries", self.inner.deliveries()).await
+    }
+
+    async fn deliver(&self, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
+        self.call("deliver", self.inner.deliver(lease, delivery)).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! The cached row is the fold of its journal. What every store shares: checking and folding events, and the clock's grain.
 
 use jiff::Timestamp;
-use keywheel_core::{Event, Illegal, Recorded, Rotation, State, transition};
+use keywheel_core::notice::{Subject, of_event};
+use keywheel_core::{Event, Illegal, Notice, Recorded, Rotation, State, transition};
 
 use crate::StateError;
 
@@ -35,6 +36,23 @@ pub(crate) fn fold(from: &State, events: &[Event], now: Timestamp) -> Result<Sta
         state = transition(&state, event, now)?;
     }
     Ok(state)
+}
+
+/// What people should hear of events that follow each other, the first of which is the rotation's number `after` plus one.
+pub(crate) fn heard(
+    subject: Subject<'_>,
+    from: &State,
+    after: u64,
+    events: &[Event],
+    now: Timestamp,
+) -> Result<Vec<Notice>, Illegal> {
+    let (mut state, mut notices) = (from.clone(), Vec::new());
+    for (event, seq) in events.iter().zip(after + 1..) {
+        let next = transition(&state, event, now)?;
+        notices.extend(of_event(subject, &state, event, &next, seq, now));
+        state = next;
+    }
+    Ok(notices)
 }
 
 /// Stores keep whole microseconds. An instant is cut to them before anything is derived from it, so that a row equals the

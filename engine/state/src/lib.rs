@@ -1,7 +1,8 @@
-//! What has happened: the journal of rotations, leases and fences.
+//! What has happened: the journal of rotations, leases and fences, and what is to be told of it.
 
 mod error;
 mod fold;
+mod outbox;
 mod store;
 
 pub mod exam;
@@ -11,4 +12,5 @@ pub mod sqlite;
 
 pub use error::StateError;
 pub use fold::replay;
+pub use outbox::{Delivery, Numbered, Outbox, Sending, notifier_lease};
 pub use store::{Claim, History, Lease, StateStore};

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::decide::later;
 use keywheel_core::handle::Receipt;
-use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId, State};
+use keywheel_core::notice::Subject;
+use keywheel_core::{Event, NewRotation, Notice, Recorded, Rotation, RotationId, State};
 
-use crate::fold::{advance, whole_micros};
-use crate::{Claim, History, Lease, StateError, StateStore};
+use crate::fold::{advance, heard, whole_micros};
+use crate::outbox::notifier_lease;
+use crate::{Claim, Delivery, History, Lease, Numbered, Outbox, StateError, StateStore};
 
 /// State that lives as long as its holders. A clone is the same holder; [`MemoryState::another_holder`] is another.
 #[derive(Clone)]
@@ -39,6 +41,9 @@ struct Data {
     by_id: BTreeMap<RotationId, usize>,
     /// In order of creation, so the last one is the newest; only it can be open.
     by_secret: BTreeMap<String, Vec<usize>>,
+    /// The first has number 1.
+    notices: Vec<Notice>,
+    deliveries: BTreeMap<String, Delivery>,
 }
 
 struct Held {
@@ -121,7 +126,17 @@ impl Data {
             return Err(StateError::Fenced { secret: secret.clone() });
         }
         self.owned(lease, holder)?;
-        self.rotations[number].append(lease, after, events, whole_micros(now))
+        let (receipt, notices) = self.rotations[number].append(lease, after, events, whole_micros(now))?;
+        self.tell(&notices);
+        Ok(receipt)
+    }
+
+    fn tell(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            if self.notices.iter().all(|told| told.id != notice.id) {
+                self.notices.push(notice.clone());
+            }
+        }
     }
 
     fn newest_of(&self, secret: &str) -> Option<&Rotation> {
@@ -135,15 +150,26 @@ impl Data {
 }
 
 impl Kept {
-    fn append(&mut self, lease: &Lease, after: u64, events: &[Event], now: Timestamp) -> Result<Receipt, StateError> {
-        self.row.state = advance(&self.row, after, events, now)?;
+    /// The receipt, and what people should hear of it.
+    fn append(
+        &mut self,
+        lease: &Lease,
+        after: u64,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<(Receipt, Vec<Notice>), StateError> {
+        let state = advance(&self.row, after, events, now)?;
+        let fixed = &self.row.fixed;
+        let subject = Subject { rotation: fixed.id, secret: &fixed.secret, policy: &fixed.policy };
+        let notices = heard(subject, &self.row.state, after, events, now)?;
+        self.row.state = state;
         for (event, seq) in events.iter().zip(after + 1..) {
             let (fence, plugin) = (lease.fence, lease.plugin.clone());
             self.journal.push(Recorded { seq, at: now, fence, plugin, event: event.clone() });
             self.row.seq = seq;
             self.row.updated_at = now;
         }
-        Ok(Receipt::of_commit(self.row.fixed.id, self.row.state.clone(), self.row.seq))
+        Ok((Receipt::of_commit(self.row.fixed.id, self.row.state.clone(), self.row.seq), notices))
     }
 }
 
@@ -205,7 +231,8 @@ impl StateStore for MemoryState {
         }
         let row = Rotation { fixed: new, state: State::initial(), seq: 0, created_at: now, updated_at: now };
         let mut kept = Kept { row, journal: Vec::new() };
-        let receipt = kept.append(lease, 0, events, now)?;
+        let (receipt, notices) = kept.append(lease, 0, events, now)?;
+        data.tell(&notices);
         let number = data.rotations.len();
         data.by_id.insert(kept.row.fixed.id, number);
         data.by_secret.entry(lease.secret.clone()).or_default().push(number);
@@ -266,5 +293,37 @@ impl StateStore for MemoryState {
     async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
         let data = self.data();
         Ok(data.by_secret.keys().filter_map(|secret| data.newest_of(secret)).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryState {
+    async fn tell(&self, notices: &[Notice]) -> Result<(), StateError> {
+        self.data().tell(notices);
+        Ok(())
+    }
+
+    async fn notices(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, StateError> {
+        let data = self.data();
+        let behind = (1..).zip(&data.notices).skip(usize::try_from(after).unwrap_or(usize::MAX)).take(limit);
+        Ok(behind.map(|(number, notice)| Numbered { number, notice: notice.clone() }).collect())
+    }
+
+    async fn last_notice(&self) -> Result<u64, StateError> {
+        Ok(self.data().notices.len() as u64)
+    }
+
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
+        Ok(self.data().deliveries.values().cloned().collect())
+    }
+
+    async fn deliver(&self, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
+        let mut data = self.data();
+        data.owned(lease, self.holder.id)?;
+        if lease.secret != notifier_lease(&delivery.notifier) {
+            return Err(StateError::Fenced { secret: lease.secret.clone() });
+        }
+        data.deliveries.insert(delivery.notifier.clone(), delivery.clone());
+        Ok(())
     }
 }

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
 use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
 
-use crate::StateError;
+use crate::{Outbox, StateError};
 
-/// The right to act on one secret. Fences grow: a write with an older one is refused.
+/// The right to act on one secret, or to send for one notifier. Fences grow: a write with an older one is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
+    /// The secret's name, or what [`crate::notifier_lease`] says.
     pub secret: String,
     /// Greater than that of every earlier lease on this secret.
     pub fence: u64,
@@ -52,7 +53,7 @@ pub struct History {
 /// ## Cancellation
 /// A write whose future is dropped may still happen, as after `Unavailable`.
 #[async_trait]
-pub trait StateStore: Send + Sync {
+pub trait StateStore: Outbox {
     /// Takes the lease on a secret for `ttl`. Granted if nobody holds it, the holder is gone, or it expired. A holder that
     /// claims what it holds is refused like any other: two workers of one process must not share a lease.
     async fn claim(&self, secret: &str, ttl: Duration, now: Timestamp) -> Result<Claim, StateError>;
@@ -65,7 +66,7 @@ pub trait StateStore: Send + Sync {
     async fn release(&self, lease: &Lease) -> Result<(), StateError>;
 
     /// Starts a rotation in [`keywheel_core::State::initial`], and appends its first events, if any, in the same
-    /// transaction. All or none.
+    /// transaction. All or none; what people should hear of them is part of it.
     ///
     /// `Fenced` unless the lease is this holder's, on this secret, and not taken over. `AlreadyOpen` unless all earlier
     /// rotations of the secret have ended: after a lost answer it names the rotation just created. `Moved` if the id was
@@ -79,7 +80,7 @@ pub trait StateStore: Send + Sync {
     ) -> Result<Receipt, StateError>;
 
     /// Appends events to a rotation that has exactly `after` events, updating its row through the transition table in the
-    /// same transaction. All or none. All events get the same instant.
+    /// same transaction. All or none; what people should hear of them is part of it. All events get the same instant.
     ///
     /// In this order: `NotFound`; `Fenced` unless the lease is this holder's, on this rotation's secret, and not taken over
     /// (one that expired unnoticed still counts: its fence proves that nobody else wrote); `Moved`; `Illegal`. Without

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
-use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
+use keywheel_core::{Event, NewRotation, Notice, Recorded, Rotation, RotationId};
 use keywheel_state::exam::{self, Examinee, Hall};
 use keywheel_state::memory::MemoryState;
 use keywheel_state::sqlite::SqliteState;
-use keywheel_state::{Claim, History, Lease, StateError, StateStore};
+use keywheel_state::{Claim, Delivery, History, Lease, Numbered, Outbox, StateError, StateStore};
 
 struct Memory;
 
@@ -81,6 +81,9 @@ enum Lie {
     KeepsTheLease,
     ReleasesAfterARefusal,
     SaysOfAllWhoActedFirst,
+    ForgetsNotices,
+    TellsAgain,
+    DeliversWithoutALease,
 }
 
 struct Liar {
@@ -100,6 +103,40 @@ impl Examinee for Lies {
 
     fn sees_gone_holders(&self) -> bool {
         true
+    }
+}
+
+#[async_trait]
+impl Outbox for Liar {
+    async fn tell(&self, notices: &[Notice]) -> Result<(), StateError> {
+        let mut notices = notices.to_vec();
+        if matches!(self.lie, Lie::TellsAgain) {
+            let number = self.inner.last_notice().await?;
+            notices.iter_mut().for_each(|notice| notice.id.push_str(&format!("/{number}")));
+        }
+        self.inner.tell(&notices).await
+    }
+
+    async fn notices(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, StateError> {
+        if matches!(self.lie, Lie::ForgetsNotices) {
+            return Ok(Vec::new());
+        }
+        self.inner.notices(after, limit).await
+    }
+
+    async fn last_notice(&self) -> Result<u64, StateError> {
+        self.inner.last_notice().await
+    }
+
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
+        self.inner.deliveries().await
+    }
+
+    async fn deliver(&self, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
+        match (self.lie, self.inner.deliver(lease, delivery).await) {
+            (Lie::DeliversWithoutALease, Err(StateError::Fenced { .. })) => Ok(()),
+            (_, delivered) => delivered,
+        }
     }
 }
 
@@ -253,6 +290,9 @@ async fn every_liar_is_found_out() {
         (Lie::KeepsTheLease, "gives the lease back with the last events"),
         (Lie::ReleasesAfterARefusal, "gives the lease back with the last events"),
         (Lie::SaysOfAllWhoActedFirst, "records the plugin that acted"),
+        (Lie::ForgetsNotices, "keeps what people should hear of"),
+        (Lie::TellsAgain, "keeps what is told once"),
+        (Lie::DeliversWithoutALease, "keeps how far each notifier is"),
     ] {
         let found = exam::sit(&Lies(lie)).await.expect_err("a liar passed");
         assert!(found.lines().any(|line| line.starts_with(case)), "{lie:?}:\n{found}");

@@ -4,6 +4,7 @@
 
 mod journal;
 mod lease;
+mod outbox;
 mod query;
 mod race;
 mod script;
@@ -114,6 +115,9 @@ pub const CASES: &[Case] = &[
     case("lists rotations by order of creation, whatever the clock said", |h| Box::pin(query::history(h))),
     case("lists the newest rotation of each secret, in name order", |h| Box::pin(query::latest(h))),
     case("keeps names as they are", |h| Box::pin(query::names(h))),
+    case("keeps what people should hear of together with what happened", |h| Box::pin(outbox::events(h))),
+    case("keeps what is told once, in its order", |h| Box::pin(outbox::told(h))),
+    case("keeps how far each notifier is, under its lease", |h| Box::pin(outbox::delivered(h))),
     case("grants a lease to one of many who claim at once", |h| Box::pin(race::claims(h))),
     case("lets one of many creates of a secret win", |h| Box::pin(race::creates(h))),
     case("lets one of many appends at the same place win", |h| Box::pin(race::appends(h))),

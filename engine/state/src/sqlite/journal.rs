@@ -5,14 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
+use keywheel_core::notice::Subject;
 use keywheel_core::{Event, NewRotation, Rotation, RotationId, State};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::lease::{fence_or_null, give_back};
+use super::outbox::push_notices;
 use super::row::{self, FORMAT, count, get, select_rotations, storage, to_json};
 use super::{SqliteState, written};
-use crate::fold::{advance, fold, whole_micros};
+use crate::fold::{advance, fold, heard, whole_micros};
 use crate::{Lease, StateError};
 
 /// Where each open rotation stood when this process wrote last, by its secret. It saves reading back what was just written.
@@ -27,6 +29,7 @@ struct Stand {
     number: i64,
     seq: u64,
     state: State,
+    policy: String,
 }
 
 impl Known {
@@ -78,7 +81,8 @@ impl Create {
         if let Ok(state) = &advanced
             && let Some(number) = self.insert(connection, state).await?
         {
-            return Ok(Stand { id: self.start.fixed.id, number, seq: self.seq(), state: state.clone() });
+            let NewRotation { id, policy, .. } = &self.start.fixed;
+            return Ok(Stand { id: *id, number, seq: self.seq(), state: state.clone(), policy: policy.clone() });
         }
         self.must_be_ours_and_new(connection).await?;
         advanced.and_then(|_| {
@@ -111,8 +115,10 @@ impl Create {
         insert.push(" AND NOT EXISTS (SELECT 1 FROM rotations WHERE secret = ").push_bind(&fixed.secret);
         insert.push(" AND open = 1) AND NOT EXISTS (SELECT 1 FROM rotations WHERE id = ").push_bind(id).push(")");
         push_events(&mut insert, None, 0, &self.events, &self.lease, *updated_at)?;
+        let subject = Subject { rotation: fixed.id, secret: &fixed.secret, policy: &fixed.policy };
+        push_notices(&mut insert, &heard(subject, &self.start.state, 0, &self.events, *updated_at)?)?;
         let inserted = insert.build().execute(connection).await.map_err(storage)?;
-        // `events` has no row numbers of its own.
+        // Neither `events` nor `notices` has row numbers of its own.
         Ok((inserted.rows_affected() > 0).then_some(inserted.last_insert_rowid()))
     }
 
@@ -205,7 +211,7 @@ impl Append {
         }
         let Ok(state) = fold(&known.state, &self.events, self.now) else { return Ok(None) };
         let stand = Stand { state, seq: self.seq(), ..known.clone() };
-        Ok(self.write(connection, &stand).await?.then_some(stand))
+        Ok(self.write(connection, &known.state, &stand).await?.then_some(stand))
     }
 
     async fn look_and_go_on(&self, connection: &mut SqliteConnection) -> Result<Stand, StateError> {
@@ -229,12 +235,13 @@ impl Append {
             return Err(StateError::Fenced { secret: rotation.fixed.secret });
         }
         let state = advance(&rotation, self.after, &self.events, self.now)?;
-        let stand = Stand { id: self.id, number: get(&row, "number")?, seq: self.seq(), state };
+        let policy = rotation.fixed.policy;
+        let stand = Stand { id: self.id, number: get(&row, "number")?, seq: self.seq(), state, policy };
         if self.events.is_empty() {
             if self.release {
                 give_back(connection, &self.me, &self.lease).await?;
             }
-        } else if !self.write(connection, &stand).await? {
+        } else if !self.write(connection, &rotation.state, &stand).await? {
             return Err(StateError::Corrupt(format!("rotation {} moved within one transaction", self.id)));
         }
         Ok(stand)
@@ -247,7 +254,7 @@ impl Append {
 
     /// Moves the row on and appends the events, and gives the lease back if that is wanted. False if the row was not where it
     /// should be, or the lease is not this holder's: then nothing was written.
-    async fn write(&self, connection: &mut SqliteConnection, to: &Stand) -> Result<bool, StateError> {
+    async fn write(&self, connection: &mut SqliteConnection, from: &State, to: &Stand) -> Result<bool, StateError> {
         let mut write = QueryBuilder::new("UPDATE rotations SET state = ");
         write.push_bind(to_json(&to.state)?).push(", seq = ").push_bind(row::number(to.seq)?);
         write.push(", updated_at = ").push_bind(self.now.as_microsecond());
@@ -260,6 +267,8 @@ impl Append {
         write.push(" AND ");
         push_owned(&mut write, &self.me, &self.lease);
         push_events(&mut write, Some(to.number), self.after, &self.events, &self.lease, self.now)?;
+        let subject = Subject { rotation: self.id, secret: &self.lease.secret, policy: &to.policy };
+        push_notices(&mut write, &heard(subject, from, self.after, &self.events, self.now)?)?;
         if self.release {
             write.push("; UPDATE leases SET holder = NULL WHERE changes() > 0 AND secret = ");
             write.push_bind(&self.lease.secret).push(" AND fence = ").push_bind(fence_or_null(&self.lease));
@@ -271,7 +280,7 @@ impl Append {
 }
 
 /// The condition that the lease is this holder's.
-fn push_owned(query: &mut QueryBuilder<Sqlite>, me: &str, lease: &Lease) {
+pub(super) fn push_owned(query: &mut QueryBuilder<Sqlite>, me: &str, lease: &Lease) {
     query.push("EXISTS (SELECT 1 FROM leases WHERE secret = ").push_bind(lease.secret.clone());
     query.push(" AND fence = ").push_bind(fence_or_null(lease));
     query.push(" AND holder = ").push_bind(me.to_owned()).push(")");

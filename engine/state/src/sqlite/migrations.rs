@@ -7,6 +7,7 @@ use keywheel_sqlite::Migrations;
 pub(super) const MIGRATIONS: Migrations = &[
     (1, "journal", include_str!("migrations/0001_journal.sql")),
     (2, "plugin", include_str!("migrations/0002_plugin.sql")),
+    (3, "outbox", include_str!("migrations/0003_outbox.sql")),
 ];
 
 #[cfg(test)]
@@ -22,12 +23,13 @@ mod tests {
 
     use super::*;
     use crate::sqlite::SqliteState;
-    use crate::{StateStore, replay};
+    use crate::{Outbox, StateStore, replay};
 
     /// The checksum that files in the field hold, for each released migration.
     const RELEASED: &[(i64, &str)] = &[
         (1, "8cae71c96d0bb74bb7c4eb9c5364ee82c3a7852097c2a24c1a80ad65c32dc1d57cc30352f1ccf4cfeacbc65e431079c6"),
         (2, "175c14bffe8692a59d2bca13b9c3477994b2c2a124e066ee768e170a22246e7f5deebd693f32ba1e7b39802b982caa53"),
+        (3, "c39d9c0978a7b9f855ca17fba3bb961963de04b302222a3a1cf650dbfce6d7ec0b629a06938a63e1b3bc6335e364398f"),
     ];
 
     #[test]
@@ -75,6 +77,12 @@ mod tests {
                 state.events(rotations[1].fixed.id).await.unwrap().into_iter().map(|recorded| recorded.plugin);
             let acted = (version > 1).then(|| "c0ffee".repeat(11)[..64].to_owned());
             assert!(plugins.into_iter().all(|plugin| plugin == acted), "{version}");
+            let told = state.notices(0, 9).await.unwrap();
+            assert_eq!(told.len(), if version > 2 { 2 } else { 0 }, "nothing of the past is told");
+            assert_eq!(state.last_notice().await.unwrap(), told.last().map_or(0, |last| last.number));
+            let deliveries = state.deliveries().await.unwrap();
+            let sending = deliveries.first().and_then(|delivery| delivery.sending.as_ref());
+            assert_eq!(sending.map(|sending| (sending.up_to, sending.tries)), (version > 2).then_some((3, 2)));
             let NewRotation { id, secret, shape, replaces, .. } = &rotations[1].fixed;
             assert_eq!(*id, "01900000-0000-7000-8000-000000000001".parse::<RotationId>().unwrap());
             assert_eq!((secret.as_str(), *shape, replaces.as_deref()), ("orders/1", Shape::Alternating, Some("v1")));

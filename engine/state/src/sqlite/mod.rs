@@ -6,6 +6,7 @@ mod holder;
 mod journal;
 mod lease;
 mod migrations;
+mod outbox;
 mod read;
 mod row;
 
@@ -16,13 +17,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::handle::Receipt;
-use keywheel_core::{Event, NewRotation, Recorded, Rotation, RotationId};
+use keywheel_core::{Event, NewRotation, Notice, Recorded, Rotation, RotationId};
 use keywheel_sqlite::{Counters, Database, OpenError, Reader, WriteError};
 
 use self::holder::Holder;
 use self::journal::Known;
 use self::migrations::MIGRATIONS;
-use crate::{Claim, History, Lease, StateError, StateStore};
+use crate::{Claim, Delivery, History, Lease, Numbered, Outbox, StateError, StateStore};
 
 /// State in one SQLite file. Each value is a holder of its own, whose leases end with it or with its process.
 pub struct SqliteState {
@@ -131,6 +132,29 @@ impl StateStore for SqliteState {
 
     async fn latest(&self) -> Result<Vec<Rotation>, StateError> {
         read::latest(&mut *self.reader().await?).await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteState {
+    async fn tell(&self, notices: &[Notice]) -> Result<(), StateError> {
+        outbox::tell(self, notices).await
+    }
+
+    async fn notices(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, StateError> {
+        outbox::notices(&mut *self.reader().await?, after, limit).await
+    }
+
+    async fn last_notice(&self) -> Result<u64, StateError> {
+        outbox::last(&mut *self.reader().await?).await
+    }
+
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
+        outbox::deliveries(&mut *self.reader().await?).await
+    }
+
+    async fn deliver(&self, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
+        outbox::deliver(self, lease, delivery).await
     }
 }
 

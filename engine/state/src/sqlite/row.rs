@@ -65,6 +65,16 @@ pub(super) fn recorded(id: RotationId, row: &SqliteRow) -> Result<Recorded, Stat
     })
 }
 
+/// JSON in a column, whose row has a `format`.
+pub(super) fn read<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &str,
+    what: impl Fn() -> String,
+) -> Result<T, StateError> {
+    check_format(get(row, "format")?, &what)?;
+    from_json(get(row, column)?, what)
+}
+
 /// A column's value.
 pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: &str) -> Result<T, StateError> {
     row.try_get(column).map_err(|error| StateError::Corrupt(error.to_string()))

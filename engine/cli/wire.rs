@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keywheel_apikey::ApiKeyRotator;
-use keywheel_policies::{Catalogue, Loaded, MasterKey, Problem, Problems, RESTING, SecretStore, Settings, StateStore};
+use keywheel_policies::{
+    Catalogue, Loaded, MasterKey, NotifierSpec, Notify, Problem, Problems, RESTING, SecretStore, Settings, StateStore,
+};
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
 use keywheel_sdk::{Rotator, Secret};
@@ -20,12 +22,14 @@ use crate::select::Policies;
 
 mod declared;
 mod plugged;
+mod told;
 
 use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
 pub use keywheel_plugin::FileError;
 pub use plugged::{Examined, examined, hashed, heard, opened, verified};
+pub use told::{notifiers, routes};
 
 /// Policies and the engine over them.
 pub struct Wired {
@@ -33,6 +37,10 @@ pub struct Wired {
     pub engine: Arc<Engine>,
     /// The engine's journal, for its counters.
     pub journal: Arc<SqliteState>,
+    /// Who can be told.
+    pub notifiers: Vec<NotifierSpec>,
+    /// Who is told of policies that say nothing of it.
+    pub notify: Notify,
 }
 
 /// Reads `keywheel.yaml`, showing all its mistakes.
@@ -124,7 +132,8 @@ async fn wired(
 ) -> Result<Wired, Failure> {
     let journal = journal(settings).await?;
     let engine = joined(settings, Arc::clone(&journal) as _, rotators, observer).await?;
-    Ok(Wired { policies, engine: Arc::new(engine), journal })
+    let (notifiers, notify) = (settings.notifiers.clone(), settings.notify.clone());
+    Ok(Wired { policies, engine: Arc::new(engine), journal, notifiers, notify })
 }
 
 /// Opens the stores and joins them with the rotators.

@@ -7,13 +7,14 @@ use super::{all_files, must_be_empty, read, rust_files};
 
 /// Each crate with those of ours that it may depend on. `core` and `sdk` do not see each other: the API of those who write
 /// rotators does not move with our internals.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("policies", &[]),
     ("core", &["policies"]),
     ("sqlite", &[]),
     ("state", &["core", "sqlite"]),
     ("secrets", &["sdk", "sqlite"]),
     ("runtime", &["state", "secrets", "core", "sdk", "policies"]),
+    ("notify", &["state", "core", "sdk", "policies"]),
     ("sdk-derive", &[]),
     ("sdk", &["sdk-derive"]),
     ("export", &["sdk"]),

@@ -9,6 +9,7 @@ mod completions;
 mod doctor;
 mod history;
 mod init;
+mod notify;
 mod plan;
 mod plugin;
 pub mod plugin_host;
@@ -39,6 +40,7 @@ pub enum Command {
     Secret(secret::Args),
     Provider(provider::Args),
     Plugin(plugin::Args),
+    Notify(notify::Args),
     #[command(hide = true)]
     PluginHost(plugin_host::Args),
     Doctor(doctor::Args),
@@ -62,6 +64,7 @@ impl Command {
             Command::Secret(args) => secret::run(args, cx).await,
             Command::Provider(args) => provider::run(args, cx).await,
             Command::Plugin(args) => plugin::run(args, cx).await,
+            Command::Notify(args) => notify::run(args, cx).await,
             Command::PluginHost(args) => plugin_host::run(args),
             Command::Doctor(args) => doctor::run(args, cx).await,
             Command::Schema(args) => schema::run(args, cx),
@@ -86,6 +89,7 @@ impl Command {
             | Command::Secret(_)
             | Command::Provider(_)
             | Command::Plugin(_)
+            | Command::Notify(_)
             | Command::PluginHost(_)
             | Command::Doctor(_)
             | Command::Schema(_)

@@ -1,8 +1,12 @@
 //! `keywheel run`: the daemon, which rotates what is due and goes on with what is open.
 
-use keywheel_runtime::{Schedule, Until};
+use std::sync::Arc;
 
-use crate::exit::Exit;
+use keywheel_runtime::{Aging, Schedule, Until};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{Exit, Failure};
 use crate::{Session, signals, wire};
 
 /// Rotate what is due, until told to stop
@@ -10,9 +14,10 @@ use crate::{Session, signals, wire};
 /// SIGTERM or SIGINT stops it after the steps at work; a second one at once. What is under way goes on at the next start.
 /// Other commands work beside it. A policy whose plugin cannot be used, or is there in no version that the policy asks for or in several,
 /// rests until the next start, and the log warns of it; with any other mistake in settings or policies nothing is started.
+/// Notifiers of the settings are told of what the policies say.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Return when nothing can be done at this moment, instead of waiting for what comes
+    /// Return when nothing can be done at this moment, and all is told, instead of waiting for what comes
     #[arg(long)]
     once: bool,
 }
@@ -20,7 +25,7 @@ pub struct Args {
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let wired = wire::open_to_run(&cx.globals.settings).await?;
     let stopping = signals::stopping(|| tracing::info!("told to stop"))?;
-    let open = wired.engine.state.open().await.map_err(crate::exit::Failure::from)?.len();
+    let open = wired.engine.state.open().await.map_err(Failure::from)?.len();
     for resting in &wired.policies.resting {
         tracing::warn!(
             policy = resting.policy,
@@ -38,9 +43,26 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         "ready: {} policies, {open} rotations under way",
         wired.policies.usable.len()
     );
+    let notifiers: Vec<_> = wire::notifiers(&wired).into_iter().map(Arc::new).collect();
+    let mut telling = JoinSet::new();
+    // They stop after the last rotation has, so that they hear of it.
+    let quiet = CancellationToken::new();
+    for notifier in &notifiers {
+        let (notifier, quiet) = (Arc::clone(notifier), quiet.clone());
+        telling.spawn(async move { notifier.run(&quiet).await });
+    }
     let until = if args.once { Until::Idle } else { Until::Stopped };
-    let schedule = Schedule::new(wired.engine, wired.policies.usable, stopping);
-    schedule.run(until).await.map_err(crate::exit::Failure::from)?;
+    let resting = wired.policies.resting.iter().filter_map(Aging::of_resting);
+    let schedule = Schedule::new(wired.engine, wired.policies.usable, stopping).watching(resting);
+    schedule.run(until).await.map_err(Failure::from)?;
+    quiet.cancel();
+    telling.join_all().await;
+    if args.once {
+        // Nobody comes back for what waits for more.
+        for notifier in &notifiers {
+            notifier.flush().await.map_err(Failure::from)?;
+        }
+    }
     let counters = wired.journal.counters();
     tracing::info!(journal_commits = counters.commits, journal_writes = counters.writes, "stopped");
     Ok(Exit::Done)

@@ -311,11 +311,10 @@ mod tests {
         assert_eq!(message.headline(), "1 parked, 1 overdue, 10000 failed");
         assert_eq!(message.thread(), None);
         assert_eq!((message.shown().len(), message.left_out()), (100, 9_902));
-        assert_eq!(message.shown()[..3].iter().map(|one| one.kind).collect::<Vec<_>>(), [
-            NoticeKind::Parked,
-            NoticeKind::Overdue,
-            NoticeKind::Failed
-        ]);
+        assert_eq!(
+            message.shown()[..3].iter().map(|one| one.kind).collect::<Vec<_>>(),
+            [NoticeKind::Parked, NoticeKind::Overdue, NoticeKind::Failed]
+        );
         assert!(message.text().len() < 60_000 && message.html().len() < 80_000, "no mail is refused for its length");
         assert_eq!(message.briefs(20).len(), 21);
         assert_eq!(message.briefs(20)[20], "and 9982 more: see `keywheel history`");

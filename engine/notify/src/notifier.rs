@@ -13,11 +13,13 @@ use keywheel_state::{Claim, Delivery, Lease, StateError, StateStore, notifier_le
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::Channel;
-use crate::plan::{self, Grouping, Next, Waiting};
+use crate::plan::{self, Next, Waiting, When};
 use crate::{Message, Routes, Sender};
 
 /// How often the outbox is looked into.
 const POLL: Duration = Duration::from_secs(2);
+/// The same, where something waits for its time: a digest may come due before.
+const LONG_POLL: Duration = Duration::from_secs(30);
 /// The pause after the store failed, or another process had the lease.
 const PAUSE: Duration = Duration::from_secs(10);
 /// So many notices are read at once.
@@ -64,6 +66,8 @@ pub struct Notifier {
 enum Round {
     /// Something, so that there may be more.
     Done,
+    /// A message was not taken.
+    Failed,
     /// Nothing before then.
     Idle(Option<Timestamp>),
 }
@@ -76,12 +80,12 @@ impl Notifier {
         let mut seen = 0;
         while !stopping.is_cancelled() {
             let now = self.time.now();
-            let until = match self.round(&mut seen, self.grouping()).await {
-                Ok(Round::Done) => continue,
-                Ok(Round::Idle(until)) => {
-                    let poll = later(now, POLL);
-                    until.map_or(poll, |until| until.min(poll))
-                }
+            let when = When::Grouped { wait: self.spec.group_wait, interval: self.spec.group_interval };
+            let until = match self.round(&mut seen, when).await {
+                Ok(Round::Done | Round::Failed) => continue,
+                // What waits for its time is not read again and again meanwhile.
+                Ok(Round::Idle(Some(until))) => until.min(later(now, LONG_POLL)),
+                Ok(Round::Idle(None)) => later(now, POLL),
                 Err(error) => {
                     tracing::warn!(notifier = self.spec.name, %error, "cannot look for what is to be told; will look again");
                     later(now, PAUSE)
@@ -94,28 +98,29 @@ impl Notifier {
         }
     }
 
-    /// Sends what is to be told at this moment, without waiting for more. What fails is left for the next time.
+    /// Sends what is to be told at this moment, without waiting for more. Whether all of it was taken; the rest is for the next
+    /// time, or for another process that is sending just now.
     ///
     /// # Errors
     /// The store's.
-    pub async fn flush(&self) -> Result<(), StateError> {
+    pub async fn flush(&self) -> Result<bool, StateError> {
         let mut seen = 0;
-        let at_once = Grouping { wait: Duration::ZERO, interval: Duration::ZERO };
-        while self.round(&mut seen, at_once).await? == Round::Done {}
-        Ok(())
-    }
-
-    fn grouping(&self) -> Grouping {
-        Grouping { wait: self.spec.group_wait, interval: self.spec.group_interval }
+        loop {
+            match self.round(&mut seen, When::AtOnce).await? {
+                Round::Done => {}
+                Round::Failed | Round::Idle(Some(_)) => return Ok(false),
+                Round::Idle(None) => return Ok(true),
+            }
+        }
     }
 
     /// Does one thing, if there is anything to do. `seen` is up to where there is nothing for this notifier.
-    async fn round(&self, seen: &mut u64, grouping: Grouping) -> Result<Round, StateError> {
+    async fn round(&self, seen: &mut u64, when: When) -> Result<Round, StateError> {
         let now = self.time.now();
         let delivery = self.delivery().await?;
         if let Some(known) = &delivery {
             let digest = self.digest_due(known, now);
-            let next = plan::next(known, self.waiting(known, seen).await?, grouping, now);
+            let next = plan::next(known, self.waiting(known, seen).await?, when, now);
             if let (false, Next::Wait(until)) = (digest.is_some(), next) {
                 return Ok(Round::Idle(until));
             }
@@ -125,14 +130,14 @@ impl Notifier {
             Claim::Granted(lease) => lease,
             Claim::Held { until } => return Ok(Round::Idle(Some(until.min(later(now, PAUSE))))),
         };
-        let acted = self.act(&lease, grouping, seen).await;
+        let acted = self.act(&lease, when, seen).await;
         if let Err(error) = self.store.release(&lease).await {
             tracing::warn!(notifier = self.spec.name, %error, "the lease was not given back; it will expire");
         }
         acted
     }
 
-    async fn act(&self, lease: &Lease, grouping: Grouping, seen: &mut u64) -> Result<Round, StateError> {
+    async fn act(&self, lease: &Lease, when: When, seen: &mut u64) -> Result<Round, StateError> {
         let now = self.time.now();
         let Some(delivery) = self.delivery().await? else {
             // Begins with what happens from now on.
@@ -150,7 +155,7 @@ impl Notifier {
         if let Some(due) = self.digest_due(&delivery, now) {
             return self.digest(lease, &delivery, due).await;
         }
-        match plan::next(&delivery, self.waiting(&delivery, seen).await?, grouping, now) {
+        match plan::next(&delivery, self.waiting(&delivery, seen).await?, when, now) {
             Next::Wait(until) => Ok(Round::Idle(until)),
             Next::Begin { up_to } => {
                 let begun = plan::begun(&delivery, up_to, now);
@@ -178,21 +183,26 @@ impl Notifier {
         let message = Message::new(name, self.sender.clone(), notices, sending.since);
         let sent = tokio::time::timeout(SENDING, self.channel.send(&message, self.time.now())).await;
         let now = self.time.now();
-        let after = match sent {
+        let (after, round) = match sent {
             Ok(Ok(())) => {
                 tracing::debug!(notifier = name, message = message.id, "told: {}", message.headline());
-                plan::taken(delivery, now)
+                (plan::taken(delivery, now), Round::Done)
             }
             Ok(Err(error)) => {
                 tracing::warn!(notifier = name, %error, tries = sending.tries + 1, "a message was not taken; will try again");
-                plan::failed(delivery, error.message, error.retry_after, now)
+                (plan::failed(delivery, error.message, error.retry_after, now), Round::Failed)
             }
             Err(_) => {
-                tracing::warn!(notifier = name, "a message was not taken within {} s; will try again", SENDING.as_secs());
-                plan::failed(delivery, format!("not taken within {} s", SENDING.as_secs()), None, now)
+                tracing::warn!(
+                    notifier = name,
+                    "a message was not taken within {} s; will try again",
+                    SENDING.as_secs()
+                );
+                let trouble = format!("not taken within {} s", SENDING.as_secs());
+                (plan::failed(delivery, trouble, None, now), Round::Failed)
             }
         };
-        self.store.deliver(lease, &after).await.map(|()| Round::Done)
+        self.store.deliver(lease, &after).await.map(|()| round)
     }
 
     async fn delivery(&self) -> Result<Option<Delivery>, StateError> {

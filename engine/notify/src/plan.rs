@@ -21,11 +21,13 @@ pub(crate) enum Waiting {
     Something { up_to: u64, first: Timestamp },
 }
 
-/// How what happens close together becomes one message.
+/// When a message is due.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Grouping {
-    pub wait: Duration,
-    pub interval: Duration,
+pub(crate) enum When {
+    /// What happens within `wait` of the first becomes one message, and messages are `interval` apart.
+    Grouped { wait: Duration, interval: Duration },
+    /// Now, whatever was before.
+    AtOnce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +42,11 @@ pub(crate) enum Next {
     GiveUp,
 }
 
-pub(crate) fn next(delivery: &Delivery, waiting: Waiting, grouping: Grouping, now: Timestamp) -> Next {
+pub(crate) fn next(delivery: &Delivery, waiting: Waiting, when: When, now: Timestamp) -> Next {
     if let Some(sending) = &delivery.sending {
         return if over(sending, now) {
             Next::GiveUp
-        } else if sending.next <= now {
+        } else if sending.next <= now || matches!(when, When::AtOnce) {
             Next::Send
         } else {
             // A clock that was set back must not silence it for as long.
@@ -52,9 +54,13 @@ pub(crate) fn next(delivery: &Delivery, waiting: Waiting, grouping: Grouping, no
         };
     }
     let Waiting::Something { up_to, first } = waiting else { return Next::Wait(None) };
-    let gathered = later(first.min(now), grouping.wait);
-    let apart = delivery.sent_at.map_or(gathered, |sent| later(sent.min(now), grouping.interval));
-    let due = gathered.max(apart);
+    let due = match when {
+        When::AtOnce => now,
+        When::Grouped { wait, interval } => {
+            let gathered = later(first.min(now), wait);
+            delivery.sent_at.map_or(gathered, |sent| later(sent.min(now), interval).max(gathered))
+        }
+    };
     if due <= now { Next::Begin { up_to } } else { Next::Wait(Some(due)) }
 }
 
@@ -84,12 +90,7 @@ fn ended(delivery: &Delivery) -> Delivery {
 }
 
 /// The delivery after a try that failed.
-pub(crate) fn failed(
-    delivery: &Delivery,
-    trouble: String,
-    retry_after: Option<Duration>,
-    now: Timestamp,
-) -> Delivery {
+pub(crate) fn failed(delivery: &Delivery, trouble: String, retry_after: Option<Duration>, now: Timestamp) -> Delivery {
     let sending = delivery.sending.clone().map(|sending| {
         let doubled = FIRST_PAUSE.saturating_mul(1 << sending.tries.min(16)).min(LONGEST_PAUSE);
         // What asks for longer than that is asked a little too early rather than forgotten.
@@ -105,67 +106,62 @@ mod tests {
 
     use super::*;
 
-    const GROUPING: Grouping = Grouping { wait: Duration::from_secs(30), interval: Duration::from_secs(300) };
+    const GROUPED: When = When::Grouped { wait: Duration::from_secs(30), interval: Duration::from_secs(300) };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
     fn idle() -> Delivery {
-        Delivery {
-            notifier: "secops".to_owned(),
-            done: 3,
-            sending: None,
-            sent_at: None,
-            digested: None,
-            given_up: 0,
-        }
+        Delivery { notifier: "secops".to_owned(), done: 3, sending: None, sent_at: None, digested: None, given_up: 0 }
     }
 
     #[test]
     fn what_happens_together_is_one_message_and_messages_are_apart() {
         let something = Waiting::Something { up_to: 9, first: at(0) };
-        assert_eq!(next(&idle(), Waiting::Nothing { up_to: 9 }, GROUPING, at(0)), Next::Wait(None));
-        assert_eq!(next(&idle(), something, GROUPING, at(29)), Next::Wait(Some(at(30))));
-        assert_eq!(next(&idle(), something, GROUPING, at(30)), Next::Begin { up_to: 9 });
+        assert_eq!(next(&idle(), Waiting::Nothing { up_to: 9 }, GROUPED, at(0)), Next::Wait(None));
+        assert_eq!(next(&idle(), something, GROUPED, at(29)), Next::Wait(Some(at(30))));
+        assert_eq!(next(&idle(), something, GROUPED, at(30)), Next::Begin { up_to: 9 });
         let sent = Delivery { sent_at: Some(at(-10)), ..idle() };
-        assert_eq!(next(&sent, something, GROUPING, at(60)), Next::Wait(Some(at(290))));
-        assert_eq!(next(&sent, something, GROUPING, at(290)), Next::Begin { up_to: 9 });
+        assert_eq!(next(&sent, something, GROUPED, at(60)), Next::Wait(Some(at(290))));
+        assert_eq!(next(&sent, something, GROUPED, at(290)), Next::Begin { up_to: 9 });
     }
 
     #[test]
     fn a_clock_that_was_ahead_once_does_not_silence_it() {
         let sent = Delivery { sent_at: Some(at(1_000_000)), ..idle() };
         let something = Waiting::Something { up_to: 9, first: at(900_000) };
-        assert_eq!(next(&sent, something, GROUPING, at(0)), Next::Wait(Some(at(300))));
+        assert_eq!(next(&sent, something, GROUPED, at(0)), Next::Wait(Some(at(300))));
         let mut trying = failed(&begun(&idle(), 9, at(1_000_000)), String::new(), None, at(1_000_000));
-        assert_eq!(next(&trying, something, GROUPING, at(0)), Next::Wait(Some(at(900))));
+        assert_eq!(next(&trying, something, GROUPED, at(0)), Next::Wait(Some(at(900))));
         trying.sending.as_mut().unwrap().next = at(0);
-        assert_eq!(next(&trying, something, GROUPING, at(0)), Next::Send);
+        assert_eq!(next(&trying, something, GROUPED, at(0)), Next::Send);
     }
 
     #[test]
     fn a_message_that_was_begun_is_that_message_until_it_is_taken_or_given_up() {
         let begun = begun(&idle(), 9, at(0));
         let more = Waiting::Something { up_to: 12, first: at(0) };
-        assert_eq!(next(&begun, more, GROUPING, at(0)), Next::Send);
+        assert_eq!(next(&begun, more, GROUPED, at(0)), Next::Send);
         // Also years later, if it was never tried: a machine that was off sends what it had begun.
-        assert_eq!(next(&begun, more, GROUPING, at(99_999_999)), Next::Send);
+        assert_eq!(next(&begun, more, GROUPED, at(99_999_999)), Next::Send);
         let mut delivery = begun;
         let (mut now, mut pauses) = (at(0), Vec::new());
-        while next(&delivery, more, GROUPING, now) == Next::Send {
+        while next(&delivery, more, GROUPED, now) == Next::Send {
             delivery = failed(&delivery, "451".to_owned(), None, now);
-            let Next::Wait(Some(then)) = next(&delivery, more, GROUPING, now) else { break };
+            let Next::Wait(Some(then)) = next(&delivery, more, GROUPED, now) else { break };
             pauses.push(then.duration_since(now).as_secs());
             now = then;
         }
         assert_eq!(pauses[..7], [30, 60, 120, 240, 480, 900, 900]);
-        assert_eq!(next(&delivery, more, GROUPING, now), Next::GiveUp);
+        assert_eq!(next(&delivery, more, GROUPED, now), Next::GiveUp);
         assert!((5 * 86_400..5 * 86_400 + 900).contains(&now.duration_since(at(0)).as_secs()));
         let over = given_up(&delivery);
         assert_eq!((over.done, over.sending.is_none(), over.sent_at, over.given_up), (9, true, None, 1));
         let taken = taken(&delivery, now);
         assert_eq!((taken.done, taken.sending.is_none(), taken.sent_at, taken.given_up), (9, true, Some(now), 0));
+        let paused = failed(&super::begun(&idle(), 9, at(0)), String::new(), None, at(0));
+        assert_eq!(next(&paused, more, When::AtOnce, at(1)), Next::Send, "a person need not wait");
         let asked = failed(&super::begun(&idle(), 9, at(0)), String::new(), Some(Duration::from_secs(120)), at(0));
         assert_eq!(asked.sending.unwrap().next, at(120));
     }

@@ -25,6 +25,11 @@ impl Routes {
         self
     }
 
+    /// Whether the notifier of this name is told anything of this policy.
+    pub fn reaches(&self, policy: &str, notifier: &str) -> bool {
+        self.by_policy.get(policy).unwrap_or(&self.otherwise).to.iter().any(|to| to == notifier)
+    }
+
     /// Whether the notifier of this name is told.
     pub fn leads(&self, notice: &Notice, notifier: &str) -> bool {
         if let Some(to) = &notice.to {

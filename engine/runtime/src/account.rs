@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use keywheel_policies::{AdminSource, FirstCharacter, Generate, Policy};
+use keywheel_policies::{AdminSource, FirstCharacter, Generate, Policy, Reference};
 use keywheel_sdk::{Admin, Bundle, Generates, GrantParity, Secret, Strategy, Target};
 use keywheel_secrets::{FirstChar, Label, PasswordError, PasswordRecipe, SecretStore, SecretsError, Selector};
 use tokio::io::AsyncReadExt;
@@ -16,25 +16,23 @@ const MAX_FILE: u64 = 64 * 1024;
 /// What every master key's text begins with, whatever its format's number.
 const MASTER_KEY: &str = "keywheel-master-";
 
-/// The admin's credential cannot be had. Nothing was changed anywhere.
+/// A credential, the admin's or another, cannot be had. Nothing was changed anywhere.
 #[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    #[error("the admin's secret `{0}` has no CURRENT; put it with `keywheel secret put {0}`")]
+pub enum CredentialError {
+    #[error("the secret `{0}` has no CURRENT; put it with `keywheel secret put {0}`")]
     NoSecret(String),
-    #[error("the environment variable `{0}`, which should hold the admin's credential, is not set")]
+    #[error("the environment variable `{0}`, which should hold a credential, is not set")]
     NoVariable(String),
-    #[error("the admin's credential file {path} cannot be read: {reason}")]
+    #[error("the file {path}, which should hold a credential, cannot be read: {reason}")]
     NoFile { path: String, reason: String },
-    #[error(
-        "the admin's credential in {0} is neither a JSON object with text fields nor, with `username:` in the policy, a password"
-    )]
+    #[error("what {0} holds is neither a JSON object with text fields nor, with `username:` beside it, a password")]
     NoCredential(String),
-    #[error(
-        "{0} holds the master key, which is no admin's credential and is sent nowhere; name another place in the policy"
-    )]
+    #[error("{0} holds the master key, which is no such credential and is sent nowhere; name another place")]
     MasterKey(String),
     #[error(transparent)]
     Store(#[from] SecretsError),
+    #[error("the secret `{secret}` has no field `{field}`")]
+    NoField { secret: String, field: String },
 }
 
 /// The target that this policy names, with the admin's credential as it is now.
@@ -42,7 +40,7 @@ pub async fn target_of(
     policy: &Policy,
     secrets: &dyn SecretStore,
     environment: &Environment,
-) -> Result<Target, AdminError> {
+) -> Result<Target, CredentialError> {
     let admin = match (&policy.admin, &policy.strategy) {
         // Keys stand side by side, so that the live one does what is to be done.
         (AdminSource::Own, keywheel_policies::Strategy::Overlapping) => current(&policy.secret.name, secrets).await?,
@@ -88,16 +86,20 @@ fn strategy_of(policy: &Policy) -> Strategy {
     }
 }
 
-async fn admin(
+/// The credential behind a reference, as it is now.
+///
+/// # Errors
+/// Why it cannot be had.
+pub async fn admin(
     source: &AdminSource,
     secrets: &dyn SecretStore,
     environment: &Environment,
-) -> Result<Admin, AdminError> {
+) -> Result<Admin, CredentialError> {
     match source {
         AdminSource::Own => Ok(Admin::Own),
         AdminSource::Secret(name) => current(name, secrets).await,
         AdminSource::Env { name, username } => {
-            let text = environment(name).ok_or_else(|| AdminError::NoVariable(name.clone()))?;
+            let text = environment(name).ok_or_else(|| CredentialError::NoVariable(name.clone()))?;
             credential(Secret::new(text), username.as_deref(), &format!("the environment variable `{name}`"))
         }
         AdminSource::File { path, username } => {
@@ -107,15 +109,41 @@ async fn admin(
     }
 }
 
-async fn current(name: &str, secrets: &dyn SecretStore) -> Result<Admin, AdminError> {
+/// The text behind a reference, as it is now.
+///
+/// # Errors
+/// Why it cannot be had.
+pub async fn text_of(
+    reference: &Reference,
+    secrets: &dyn SecretStore,
+    environment: &Environment,
+) -> Result<Secret, CredentialError> {
+    let (text, place) = match reference {
+        Reference::Secret { name, field } => {
+            let stored = secrets.read(name, Selector::Label(Label::Current)).await?;
+            let bundle = stored.ok_or_else(|| CredentialError::NoSecret(name.clone()))?.bundle;
+            let text = bundle.get(field).map(Secret::duplicate);
+            return text.map_err(|_| CredentialError::NoField { secret: name.clone(), field: field.clone() });
+        }
+        Reference::Env(name) => {
+            let text = environment(name).ok_or_else(|| CredentialError::NoVariable(name.clone()))?;
+            (Secret::new(text), format!("the environment variable `{name}`"))
+        }
+        Reference::File(path) => (read_file(path).await?, path.display().to_string()),
+    };
+    no_master_key(&text, &place)?;
+    Ok(text)
+}
+
+async fn current(name: &str, secrets: &dyn SecretStore) -> Result<Admin, CredentialError> {
     match secrets.read(name, Selector::Label(Label::Current)).await? {
         Some(stored) => Ok(Admin::Credential(stored.bundle)),
-        None => Err(AdminError::NoSecret(name.to_owned())),
+        None => Err(CredentialError::NoSecret(name.to_owned())),
     }
 }
 
-async fn read_file(path: &Path) -> Result<Secret, AdminError> {
-    let failed = |reason: String| AdminError::NoFile { path: path.display().to_string(), reason };
+async fn read_file(path: &Path) -> Result<Secret, CredentialError> {
+    let failed = |reason: String| CredentialError::NoFile { path: path.display().to_string(), reason };
     let not_regular = || failed("it is no regular file".to_owned());
     // Asked before it is opened, since opening a pipe waits for its other end; and after, since the name may be another's by then.
     if !tokio::fs::metadata(path).await.map_err(|e| failed(e.to_string()))?.is_file() {
@@ -137,19 +165,23 @@ async fn read_file(path: &Path) -> Result<Secret, AdminError> {
     Ok(Secret::new(text))
 }
 
-/// A password with the policy's user name, or a JSON object of text fields.
-///
 /// A master key is refused wherever it stands in the text: a policy names both the place and the host that the text is sent to,
 /// and who writes policies is not trusted with that key. A key file may begin with comments.
-fn credential(text: Secret, username: Option<&str>, place: &str) -> Result<Admin, AdminError> {
+fn no_master_key(text: &Secret, place: &str) -> Result<(), CredentialError> {
     if text.expose(|text| text.contains(MASTER_KEY)) {
-        return Err(AdminError::MasterKey(place.to_owned()));
+        return Err(CredentialError::MasterKey(place.to_owned()));
     }
+    Ok(())
+}
+
+/// A password with the user name beside the reference, or a JSON object of text fields.
+fn credential(text: Secret, username: Option<&str>, place: &str) -> Result<Admin, CredentialError> {
+    no_master_key(&text, place)?;
     if let Some(username) = username {
         return Ok(Admin::Credential(Bundle::login(username, text)));
     }
     let fields: std::collections::BTreeMap<String, String> =
-        text.expose(|text| serde_json::from_str(text)).map_err(|_| AdminError::NoCredential(place.to_owned()))?;
+        text.expose(|text| serde_json::from_str(text)).map_err(|_| CredentialError::NoCredential(place.to_owned()))?;
     let bundle = fields.into_iter().fold(Bundle::new(), |bundle, (name, value)| bundle.with(&name, Secret::new(value)));
     Ok(Admin::Credential(bundle))
 }
@@ -164,20 +196,20 @@ mod tests {
 
     use super::*;
 
-    async fn of_file(path: PathBuf, username: Option<&str>) -> Result<Admin, AdminError> {
+    async fn of_file(path: PathBuf, username: Option<&str>) -> Result<Admin, CredentialError> {
         let nothing: Environment = Arc::new(|_| None);
         let source = AdminSource::File { path, username: username.map(str::to_owned) };
         admin(&source, &MemoryStore::new(), &nothing).await
     }
 
-    async fn of_variable(text: &str, username: Option<&str>) -> Result<Admin, AdminError> {
+    async fn of_variable(text: &str, username: Option<&str>) -> Result<Admin, CredentialError> {
         let text = text.to_owned();
         let environment: Environment = Arc::new(move |_| Some(text.clone()));
         let source = AdminSource::Env { name: "ADMIN".to_owned(), username: username.map(str::to_owned) };
         admin(&source, &MemoryStore::new(), &environment).await
     }
 
-    fn password(admin: Result<Admin, AdminError>) -> String {
+    fn password(admin: Result<Admin, CredentialError>) -> String {
         let Admin::Credential(bundle) = admin.unwrap() else { panic!("a credential was given") };
         bundle.password().unwrap().expose(str::to_owned)
     }
@@ -194,7 +226,7 @@ mod tests {
             for username in [Some("admin"), None] {
                 for found in [of_file(path.clone(), username).await, of_variable(&text, username).await] {
                     let error = found.err().unwrap();
-                    assert!(matches!(error, AdminError::MasterKey(_)), "{error}");
+                    assert!(matches!(error, CredentialError::MasterKey(_)), "{error}");
                     assert!(!format!("{error} {error:?}").contains(key.trim()), "{error}");
                 }
             }
@@ -220,7 +252,7 @@ mod tests {
             (folder.path().join("none"), "No such file"),
         ] {
             let error = of_file(path, Some("admin")).await.err().unwrap();
-            assert!(matches!(&error, AdminError::NoFile { .. }) && error.to_string().contains(reason), "{error}");
+            assert!(matches!(&error, CredentialError::NoFile { .. }) && error.to_string().contains(reason), "{error}");
         }
         std::fs::write(&path, b"\xff\xfe").unwrap();
         let error = of_file(path, Some("admin")).await.err().unwrap();

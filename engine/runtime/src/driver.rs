@@ -74,7 +74,7 @@ pub(crate) async fn drive(cx: &Context<'_>, journal: &mut Journal, looks: u32) -
             Turn::Look(doubt) => match settle(cx, &doubt, journal.state(), cause.as_ref()).await {
                 Ok(finish) => {
                     cause = None;
-                    notify(cx, doubt.step(), &finish);
+                    observe(cx, doubt.step(), &finish);
                     turn = journal.record(doubt.settle(finish)).await?;
                     continue;
                 }
@@ -139,7 +139,7 @@ async fn finish<S: StepKind>(
             return Ok(Turn::Look(attempt.leave_in_doubt()));
         }
     };
-    notify(cx, S::STEP, &how);
+    observe(cx, S::STEP, &how);
     journal.record(attempt.finish(how)).await
 }
 

@@ -6,6 +6,7 @@
 mod account;
 mod clock;
 mod context;
+mod digest;
 mod driver;
 mod engine;
 #[cfg(feature = "failpoints")]
@@ -18,13 +19,15 @@ mod registry;
 mod scheduler;
 mod settle;
 mod step;
+mod telling;
 mod worker;
 
-pub use account::{AdminError, Environment, recipe_of, target_of};
+pub use account::{CredentialError, Environment, admin, recipe_of, target_of, text_of};
 pub use clock::{Clock, SystemClock};
 pub use driver::Stop;
 pub use engine::{Engine, Limits, Observed, Observer};
 pub use redaction::Redacted;
 pub use registry::{PluginFile, Registry};
 pub use scheduler::{Schedule, Until, target_key};
+pub use telling::Aging;
 pub use worker::{Live, Order, RunError, due_after};

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keywheel_core::decide;
 use keywheel_core::handle::Standing;
+use keywheel_core::{Rotation, decide};
 use keywheel_policies::Policy;
 use keywheel_state::StateError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::Queue;
+use crate::telling::{Aging, Telling};
 use crate::worker::{Live, due_after, written};
 use crate::{Engine, Order, RunError, Stop};
 
@@ -46,6 +47,9 @@ pub struct Schedule {
     wake: BTreeSet<(Timestamp, usize)>,
     queue: Queue,
     at_work: JoinSet<(usize, Next)>,
+    /// What may become too old.
+    aging: Vec<Aging>,
+    telling: Telling,
     stopping: CancellationToken,
 }
 
@@ -85,13 +89,22 @@ impl Schedule {
     /// A scheduler for these policies. Once `stopping` is cancelled it begins nothing new and returns.
     pub fn new(engine: Arc<Engine>, policies: Vec<Arc<Policy>>, stopping: CancellationToken) -> Self {
         let queue = Queue::new(engine.limits.rotations, engine.limits.per_target);
+        let aging = policies.iter().filter_map(|policy| Aging::of(policy)).collect();
         let managed: Vec<_> = policies
             .into_iter()
             .map(|policy| Managed { target: target_key(&policy), policy, place: Place::Resting, looks: 0 })
             .collect();
         let by_secret =
             managed.iter().enumerate().map(|(number, one)| (one.policy.secret.name.clone(), number)).collect();
-        Schedule { engine, managed, by_secret, wake: BTreeSet::new(), queue, at_work: JoinSet::new(), stopping }
+        let (wake, at_work, telling) = (BTreeSet::new(), JoinSet::new(), Telling::default());
+        Schedule { engine, managed, by_secret, wake, queue, at_work, aging, telling, stopping }
+    }
+
+    /// Also tells when these secrets are too old, which nobody rotates.
+    #[must_use]
+    pub fn watching(mut self, aging: impl IntoIterator<Item = Aging>) -> Self {
+        self.aging.extend(aging);
+        self
     }
 
     /// Runs until told, or until idle. On return nothing is at work: each rotation has ended, waits, or is in doubt.
@@ -133,7 +146,8 @@ impl Schedule {
     async fn look_around(&mut self, reckon: bool) -> Result<(), StateError> {
         let now = self.engine.clock.now();
         let mut is_open = vec![false; self.managed.len()];
-        for rotation in self.engine.state.open().await? {
+        let open = self.engine.state.open().await?;
+        for rotation in &open {
             let Some(&number) = self.by_secret.get(&rotation.fixed.secret) else {
                 if reckon {
                     tracing::warn!(
@@ -144,33 +158,33 @@ impl Schedule {
                 continue;
             };
             is_open[number] = true;
-            match Standing::of(&rotation, now) {
+            match Standing::of(rotation, now) {
                 Standing::Ready(_) | Standing::InDoubt(_) => self.wake_at(number, Some(now)),
                 Standing::Held(hold) => self.wake_at(number, Some(hold.until)),
                 Standing::Parked { .. } | Standing::Ended => self.wake_at(number, None),
             }
         }
         if reckon {
-            self.reckon(&is_open, now).await?;
+            self.reckon(&is_open, &open, now).await?;
         }
         Ok(())
     }
 
-    /// Derives the due times of all secrets that have nothing under way.
-    async fn reckon(&mut self, is_open: &[bool], now: Timestamp) -> Result<(), StateError> {
+    /// Derives the due times of all secrets that have nothing under way, and tells of what is late or stands still.
+    async fn reckon(&mut self, is_open: &[bool], open: &[Rotation], now: Timestamp) -> Result<(), StateError> {
         let latest: HashMap<_, _> =
             self.engine.state.latest().await?.into_iter().map(|last| (last.fixed.secret.clone(), last)).collect();
         let listed = self.engine.secrets.list().await.map_err(|error| StateError::Unavailable(error.to_string()))?;
-        let live: HashMap<_, _> = listed.iter().map(|info| (info.name.as_str(), Live::from(info))).collect();
+        let live: HashMap<_, _> = listed.iter().map(|info| (info.name.as_str(), info)).collect();
         for number in (0..self.managed.len()).filter(|number| !is_open[*number]) {
             let policy = Arc::clone(&self.managed[number].policy);
-            let live = live.get(policy.secret.name.as_str()).copied().unwrap_or_default();
+            let live = live.get(policy.secret.name.as_str()).map(|info| Live::from(*info)).unwrap_or_default();
             self.wake_at(
                 number,
                 due_after(&policy, live, latest.get(&policy.secret.name).map_or(&[], std::slice::from_ref), now),
             );
         }
-        Ok(())
+        self.telling.look(&*self.engine.state, &self.aging, &live, open, now).await
     }
 
     /// What looking around showed of a secret; what is at work, queued or pausing is left alone.

@@ -71,7 +71,8 @@ fn slack(message: &Message) -> Value {
 }
 
 fn teams(message: &Message) -> Value {
-    let block = |text: String, weight: &str| json!({ "type": "TextBlock", "text": text, "wrap": true, "weight": weight });
+    let block =
+        |text: String, weight: &str| json!({ "type": "TextBlock", "text": text, "wrap": true, "weight": weight });
     let mut body = vec![block(message.headline(), "Bolder")];
     // One block for each, since a card's text has its own markup for line breaks.
     body.extend(message.briefs(SHOWN).into_iter().map(|brief| block(brief, "Default")));

@@ -33,7 +33,10 @@ impl Email {
         Email { spec, credentials, partly: Mutex::default() }
     }
 
-    async fn transport(&self, login: Option<(String, Secret)>) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendError> {
+    async fn transport(
+        &self,
+        login: Option<(String, Secret)>,
+    ) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendError> {
         let Spec { host, port, .. } = &self.spec;
         let tls = match self.spec.tls {
             MailTls::StartTls => Tls::Required(self.tls().await?),

@@ -35,7 +35,10 @@ pub(super) async fn post(
     let said = answer.text().await.unwrap_or_default();
     let said: String = said.chars().filter(|c| !c.is_control()).take(WORDS).collect();
     let colon = if said.is_empty() { "" } else { ": " };
-    Err(SendError { message: format!("answered {status}{colon}{said}"), retry_after: retry_after.map(Duration::from_secs) })
+    Err(SendError {
+        message: format!("answered {status}{colon}{said}"),
+        retry_after: retry_after.map(Duration::from_secs),
+    })
 }
 
 async fn client(ca_file: Option<&Path>) -> Result<Client, SendError> {

@@ -12,6 +12,8 @@ mod ground;
 mod house;
 #[cfg(feature = "failpoints")]
 mod keys;
+#[cfg(feature = "failpoints")]
+mod notify;
 mod plugins;
 #[cfg(feature = "failpoints")]
 mod readers;

@@ -147,7 +147,9 @@ impl Source {
 
     /// Whether a syntax error's line may be shown: with secrets in the clear nearby it is unknown where they end.
     pub fn names_secrets(&self) -> bool {
-        names_a_secret(&self.text)
+        // The addresses of chats are secrets.
+        let chats = ["slack:", "teams:"].iter().any(|key| self.text.contains(key)) && self.text.contains("://");
+        chats || names_a_secret(&self.text)
     }
 
     /// Gives a problem the line that it speaks of. Call it when all masks of the file are known.
@@ -238,7 +240,7 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
     ["password", "passwd", "passphrase", "apikey", "privatekey", "secretkey", "accesskey", "masterkey", "token"]
         .iter()
         .any(|word| plain.contains(word))
-        || ["pwd", "pass", "pw", "credential", "credentials", "key"].contains(&plain.as_str())
+        || ["pwd", "pass", "pw", "credential", "credentials", "key", "signedwith"].contains(&plain.as_str())
 }
 
 /// Whether a text holds something like `password: …`.

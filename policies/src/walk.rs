@@ -207,13 +207,15 @@ impl<'a> Walk<'a> {
     }
 
     fn refuse_repeats(&self, entries: &[Entry]) {
-        let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
+        let mut seen: HashMap<&str, &Entry> = HashMap::with_capacity(entries.len());
         for entry in entries {
-            if let Some(first) = seen.insert(&entry.key, entry.span) {
+            if let Some(first) = seen.insert(&entry.key, entry) {
+                // Nobody reads it, so that nobody else sees that it should not be shown.
+                self.hide(&first.value);
                 self.tell(
                     self.problem("duplicate-key", entry.span, format!("`{}` is given twice", shown(&entry.key)))
                         .help("keep one of them")
-                        .related(self.place(first), "first given here"),
+                        .related(self.place(first.span), "first given here"),
                 );
             }
         }

@@ -65,9 +65,9 @@ fn mail() {
     assert_eq!((secops.group_wait, secops.group_interval), (Duration::ZERO, seconds(24 * HOUR)));
     let digest = secops.digest.as_ref().unwrap();
     assert_eq!((digest.cron.as_str(), digest.timezone.iana_name()), ("0 8 * * mon", Some("Europe/Berlin")));
-    let mail = |name: &str| match &named(&settings, name).channel {
-        Channel::Email(email) => email.clone(),
-        other => panic!("{other:?}"),
+    let mail = |name: &str| {
+        let Channel::Email(email) = &named(&settings, name).channel else { panic!("{name}") };
+        email.clone()
     };
     let relay = mail("relay");
     assert_eq!((relay.host.as_str(), relay.port, relay.tls), ("::1", 25, MailTls::Disable));
@@ -160,9 +160,9 @@ fn what_is_checked_is_what_is_used() {
     let webhook = |url: &str| {
         let settings =
             with(&format!("notifiers: {{ a: {{ webhook: {{ url: \"{url}\", signed_with: {{ env: K }} }} }} }}"));
-        settings.map(|settings| match &settings.notifiers[0].channel {
-            Channel::Webhook(webhook) => webhook.url.clone(),
-            other => panic!("{other:?}"),
+        settings.map(|settings| {
+            let Channel::Webhook(webhook) = &settings.notifiers[0].channel else { panic!("{url}") };
+            webhook.url.clone()
         })
     };
     // Other spellings of this machine, and hosts that only look like it.
@@ -229,4 +229,19 @@ fn mailboxes() {
     ] {
         assert_eq!(codes(&from(mailbox).unwrap_err()), ["bad-mailbox"], "{mailbox:?}");
     }
+}
+
+#[test]
+fn the_examples_in_new_settings_are_right() {
+    let text = include_str!("../../engine/cli/cmd/init/keywheel.yaml");
+    let is_example = |line: &&str| line.split_whitespace().next().is_some_and(|word| word.ends_with(':'));
+    // The first line is for editors.
+    let lines = text.lines().skip(1).map(|line| line.strip_prefix("# ").filter(is_example).unwrap_or(line));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keywheel.yaml");
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let settings = load_settings(&file).unwrap();
+    assert_eq!(settings.notify.to, texts(&["secops", "chat"]));
+    assert_eq!(settings.freezes.len(), 1);
 }

@@ -33,7 +33,7 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
             Err(problems) => return mistakes(cx, &problems),
         }
     } else {
-        talk(&format!("note: without `{}` no freezes and notifiers are known", file.display()));
+        talk(&format!("note: without `{}` neither freezes nor notifiers are known", file.display()));
         None
     };
     let paths = match &settings {

@@ -56,7 +56,9 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 /// the problems.
 pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>, rotators: &Rotators) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
-    let mut loaded = keywheel_policies::load(paths, &Catalogue { rotators: rotators.registry.specs(), freezes });
+    let notifiers = settings.iter().flat_map(|settings| &settings.notifiers).map(|spec| spec.name.clone()).collect();
+    let known = Catalogue { rotators: rotators.registry.specs(), freezes, notifiers };
+    let mut loaded = keywheel_policies::load(paths, &known);
     loaded.problems.extend(rotators.broken.iter().flat_map(Declaration::problems));
     loaded
 }

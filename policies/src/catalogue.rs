@@ -1,4 +1,4 @@
-//! What policies may refer to: rotators and freezes. Filled in by whoever knows them.
+//! What policies may refer to: rotators, freezes and notifiers. Filled in by whoever knows them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,11 +9,13 @@ use serde_json::{Map, Value};
 use crate::model::Freeze;
 use crate::pin::{Pinned, semantic};
 
-/// The rotators and freezes that exist.
+/// The rotators, freezes and notifiers that exist.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     pub rotators: Rotators,
     pub freezes: Vec<Freeze>,
+    /// Their names, in the order written.
+    pub notifiers: Vec<String>,
 }
 
 /// Rotators by the word after `rotator:`, those that are broken among them. What one says of itself is asked when a policy first

@@ -63,8 +63,33 @@ pub(crate) struct PolicyDocument {
     after_promote: Option<Value>,
     /// Not supported by this version: refused.
     heartbeat: Option<Value>,
-    /// Not supported by this version: refused.
-    notify: Option<Value>,
+    /// Who is told of what. Default: whoever keywheel.yaml says.
+    notify: Option<Notify>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Notify {
+    /// Names of notifiers in keywheel.yaml. None (`[]`): nobody is told.
+    to: Vec<String>,
+    /// What they are told. Default: `[parked, overdue, failed, rolled-back]`.
+    #[schemars(length(min = 1))]
+    on: Option<Vec<NoticeWord>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum NoticeWord {
+    /// A rotation waits for a person.
+    Parked,
+    /// A live credential is older than `max_age`.
+    Overdue,
+    /// A step fails again and again, or makes no progress. It will be tried again.
+    Failed,
+    /// A rotation was undone: the target is as before.
+    RolledBack,
+    /// A rotation is done: the previous credential is refused.
+    Succeeded,
 }
 
 #[derive(JsonSchema)]
@@ -393,6 +418,11 @@ pub(crate) struct SettingsDocument {
     limits: Option<Limits>,
     /// How long things may take.
     deadlines: Option<Deadlines>,
+    /// The ways to tell people, by name.
+    #[schemars(extend("maxProperties" = 50))]
+    notifiers: Option<BTreeMap<String, Notifier>>,
+    /// Who is told of policies that have no `notify` of their own. Default: all notifiers.
+    notify: Option<Notify>,
 }
 
 #[derive(JsonSchema)]
@@ -496,4 +526,130 @@ struct Deadlines {
     /// After this long without renewal another process may take a rotation over, `5s` to `10m`.
     /// `step` is less than two thirds of it. Default: `60s`.
     lease: Option<Duration>,
+}
+
+/// Has one of `email`, `webhook`, `slack`, `teams` and `log`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Notifier {
+    /// Mail, through one server.
+    email: Option<Email>,
+    /// A signed POST, as Standard Webhooks has it.
+    webhook: Option<Webhook>,
+    /// An incoming webhook of Slack, or of what understands its form.
+    slack: Option<Chat>,
+    /// A workflow of Microsoft Teams.
+    teams: Option<Chat>,
+    /// The program's own log: `log: {}`.
+    log: Option<Log>,
+    /// How long further notices are waited for after the first, so that they are one message: `0s` to `1h`. Default: `30s`.
+    group_wait: Option<Duration>,
+    /// The shortest time between two messages, `0s` to `1d`. Default: `5m`.
+    group_interval: Option<Duration>,
+    /// When to send what was rotated, what is due and what is late. Default: never.
+    digest: Option<Digest>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Log {}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Digest {
+    /// Five-field cron: minute, hour, day of month, month, day of week.
+    cron: String,
+    /// A name such as `Europe/Berlin`.
+    timezone: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Email {
+    /// The mail server.
+    host: String,
+    /// Default: 587 with `starttls`, 465 with `implicit`, 25 with `disable`.
+    #[schemars(range(min = 1, max = 65535))]
+    port: Option<u16>,
+    /// How the line is protected. Default: `starttls`.
+    tls: Option<MailTls>,
+    /// `true`: `tls: disable` is accepted for another machine, too.
+    insecure: Option<bool>,
+    /// Authorities to trust beside the system's, as PEM.
+    ca_file: Option<String>,
+    /// Whom to log in as: a reference to a credential, never the credential itself. Default: no login.
+    login: Option<Login>,
+    /// A mailbox, such as `keywheel <keywheel@example.com>`.
+    from: String,
+    /// Mailboxes.
+    #[schemars(length(min = 1, max = 50))]
+    to: Vec<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum MailTls {
+    /// Begins in clear, and must change to TLS before anything is said.
+    StartTls,
+    /// TLS from the first byte.
+    Implicit,
+    /// In clear: to this machine only, unless `insecure: true` says otherwise.
+    Disable,
+}
+
+/// One of `secret`, `env` and `file`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Login {
+    /// A secret in the store.
+    secret: Option<String>,
+    /// The name of an environment variable: a password where `username` is given, else a JSON object of fields.
+    env: Option<String>,
+    /// A file with the same content.
+    file: Option<String>,
+    /// The account that `env` or `file` hold the password of.
+    username: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Webhook {
+    /// `https`; or `http` to this machine.
+    url: String,
+    /// Where the key of the signature is; up to three while it changes.
+    signed_with: SigningKeys,
+    /// `true`: `http` is accepted to another machine, too.
+    insecure: Option<bool>,
+    /// Authorities to trust beside the system's, as PEM.
+    ca_file: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum SigningKeys {
+    One(TextReference),
+    Several(#[schemars(length(min = 1, max = 3))] Vec<TextReference>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Chat {
+    /// Where the address is: it is itself a secret.
+    url: TextReference,
+    /// Authorities to trust beside the system's, as PEM.
+    ca_file: Option<String>,
+}
+
+/// One of `secret`, `env` and `file`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct TextReference {
+    /// A secret in the store.
+    secret: Option<String>,
+    /// Its field. Default: `password`.
+    field: Option<String>,
+    /// The name of an environment variable.
+    env: Option<String>,
+    /// A file, without the line break at its end.
+    file: Option<String>,
 }

@@ -14,6 +14,8 @@ mod document;
 mod insert;
 mod load;
 mod model;
+mod notifiers;
+mod notify;
 mod pin;
 mod placeholder;
 mod plugins;

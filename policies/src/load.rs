@@ -103,17 +103,17 @@ fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems)
 /// Gives each problem its lines, now that everything that must not be shown is known, and puts them in order.
 pub(crate) fn illustrate(problems: &mut Problems, sources: &[Source]) {
     let by_name: HashMap<Arc<str>, &Source> = sources.iter().map(|source| (Arc::clone(&source.name), source)).collect();
-    let show = |place: &mut Place, code: &str| {
-        // Around broken syntax nobody knows where a secret ends.
-        let broken = matches!(code, "syntax" | "tab" | "too-complex" | "several-documents");
-        if let Some(source) = by_name.get(&place.file).filter(|source| !(broken && source.names_secrets())) {
+    let show = |place: &mut Place| {
+        // Where the text became no tree, nobody knows where a secret ends.
+        let is_safe = |source: &&&Source| source.is_understood() || !source.names_secrets();
+        if let Some(source) = by_name.get(&place.file).filter(is_safe) {
             source.illustrate(place);
         }
     };
     for problem in problems.iter_mut() {
-        show(&mut problem.place, problem.code);
+        show(&mut problem.place);
         if let Some((place, _)) = &mut problem.related {
-            show(place, problem.code);
+            show(place);
         }
     }
     problems.sort();

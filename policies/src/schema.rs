@@ -64,6 +64,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::notifiers::{CHAT, DIGEST, EMAIL, LOGIN, NOTIFIER, REFERENCE, TLS, WEBHOOK};
+    use crate::notify::{self, NOTIFY};
     use crate::policy::{
         ADMIN, ADOPT, ALTERNATING, CHARSETS, CHECK, CHECKS, CLASSES, CUSTOM, DAYS, EXHAUSTED, FIRST, GENERATE,
         GRANT_PARITY, IN_PLACE, ON_DEADLINE, ON_FAILURE, POLICY, REVOKE, REVOKE_WHEN, SCHEDULE, SECRET, STRATEGY,
@@ -148,6 +150,7 @@ mod tests {
                 (Some("SqlCheck"), &CHECK),
                 (Some("Revoke"), &REVOKE),
                 (Some("OnFailure"), &ON_FAILURE),
+                (Some("Notify"), &NOTIFY),
             ],
         );
     }
@@ -167,14 +170,31 @@ mod tests {
                 (Some("Plugin"), &crate::plugins::PLUGIN),
                 (Some("Limits"), &LIMITS),
                 (Some("Deadlines"), &DEADLINES),
+                (Some("Notifier"), &NOTIFIER),
+                (Some("Digest"), &DIGEST),
+                (Some("Email"), &EMAIL),
+                (Some("Login"), &LOGIN),
+                (Some("Webhook"), &WEBHOOK),
+                (Some("Chat"), &CHAT),
+                (Some("TextReference"), &REFERENCE),
+                (Some("Notify"), &NOTIFY),
             ],
         );
     }
 
+    fn same_words<const N: usize>(schema: &Value, pairs: [(&str, BTreeSet<String>); N]) {
+        for (definition, walked) in pairs {
+            assert_eq!(walked, words_of(schema, definition), "{definition}");
+        }
+        let all = schema["definitions"].as_object().unwrap().keys();
+        let all = all.filter(|name| !words_of(schema, name).is_empty()).count();
+        assert_eq!(all, N, "every list of words of the schema is compared");
+    }
+
     #[test]
     fn words_are_those_of_the_schema() {
-        let schema: Value = serde_json::from_str(&policy_schema()).unwrap();
-        for (definition, walked) in [
+        let policies: Value = serde_json::from_str(&policy_schema()).unwrap();
+        let pairs = [
             ("Adopt", names(&ADOPT)),
             ("GrantParity", names(&GRANT_PARITY)),
             ("Day", names(&DAYS)),
@@ -187,15 +207,10 @@ mod tests {
             ("Exhausted", names(&EXHAUSTED)),
             ("Own", BTreeSet::from(["self".to_owned()])),
             ("StrategyWord", BTreeSet::from(["overlapping".to_owned()])),
-        ] {
-            assert_eq!(walked, words_of(&schema, definition), "{definition}");
-        }
-        let all = schema["definitions"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .filter(|name| !words_of(&schema, name).is_empty())
-            .count();
-        assert_eq!(all, 12, "every list of words of the schema is compared");
+            ("NoticeWord", names(&notify::words())),
+        ];
+        same_words(&policies, pairs);
+        let settings: Value = serde_json::from_str(&settings_schema()).unwrap();
+        same_words(&settings, [("MailTls", names(&TLS)), ("NoticeWord", names(&notify::words()))]);
     }
 }

@@ -7,6 +7,8 @@ use jiff::civil::DateTime;
 
 use crate::load::illustrate;
 use crate::model::{Freeze, NotifierSpec, Notify};
+use crate::notifiers;
+use crate::notify;
 use crate::plugins::{PluginSpec, plugins};
 use crate::policy::{timezone, version};
 use crate::problem::Problems;
@@ -17,7 +19,19 @@ use crate::walk::{Keys, Section, Walk};
 
 pub(crate) const SETTINGS: Keys = Keys {
     name: "keywheel.yaml",
-    keys: &["version", "state", "secrets", "policies", "providers", "plugins", "freezes", "limits", "deadlines"],
+    keys: &[
+        "version",
+        "state",
+        "secrets",
+        "policies",
+        "providers",
+        "plugins",
+        "freezes",
+        "limits",
+        "deadlines",
+        "notifiers",
+        "notify",
+    ],
 };
 pub(crate) const STATE: Keys = Keys { name: "state", keys: &["sqlite"] };
 pub(crate) const SECRETS: Keys = Keys { name: "secrets", keys: &["local"] };
@@ -151,6 +165,13 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
     } else {
         Some(Deadlines::default())
     };
+    let notifiers_node = top.get("notifiers");
+    let names = notifiers_node.map(notifiers::names).unwrap_or_default();
+    let notifiers = notifiers_node.map_or(Some(Vec::new()), |node| notifiers::read(walk, node));
+    let notify = match top.get("notify") {
+        Some(node) => notify::read(walk, node, &names),
+        None => Some(Notify { to: names, on: Notify::DEFAULT_ON.to_vec() }),
+    };
     top.done();
     Some(Settings {
         state: state?,
@@ -161,8 +182,8 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         freezes: freezes?,
         limits: limits?,
         deadlines: deadlines?,
-        notifiers: Vec::new(),
-        notify: Notify { to: Vec::new(), on: Notify::DEFAULT_ON.to_vec() },
+        notifiers: notifiers?,
+        notify: notify?,
     })
 }
 
@@ -170,7 +191,7 @@ pub(crate) fn resolve(walk: &Walk<'_>, path: &str) -> PathBuf {
     walk.source.path.parent().map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
 }
 
-fn path(walk: &Walk<'_>, node: &Node) -> Option<PathBuf> {
+pub(crate) fn path(walk: &Walk<'_>, node: &Node) -> Option<PathBuf> {
     walk.text(node).map(|text| resolve(walk, &text))
 }
 

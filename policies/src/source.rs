@@ -103,28 +103,30 @@ impl Source {
         self.masks.borrow_mut().push(bytes.start..end);
     }
 
-    /// Hides the values of all keys that are called like secrets. From then on only comments are looked at as text.
+    /// Hides the values of all keys that are called like secrets, and addresses of chats. From then on only comments are looked at as
+    /// text.
     pub fn hide_secrets(&self, root: &Node) {
-        self.hide_in(root, false);
+        self.hide_in(root, false, false);
         self.understood.set(true);
     }
 
-    fn hide_in(&self, node: &Node, secret: bool) {
+    fn hide_in(&self, node: &Node, secret: bool, chat: bool) {
         match &node.kind {
             Kind::Map(entries) => {
                 for entry in entries {
-                    self.hide_in(&entry.value, is_secret_key(&entry.key));
+                    self.hide_in(&entry.value, is_secret_key(&entry.key), chat || is_chat(&entry.key));
                     if names_a_secret(&entry.key) {
                         self.mask(entry.span.from..entry.span.to);
                     }
                 }
             }
-            Kind::List(items) => items.iter().for_each(|item| self.hide_in(item, secret)),
+            Kind::List(items) => items.iter().for_each(|item| self.hide_in(item, secret, chat)),
             Kind::Null => {}
             Kind::Boolean(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Text(_) => {
                 // In a broken file a line with a secret may be read as part of a text.
                 let raw = self.text.get(node.span.from..node.span.to).unwrap_or_default();
-                if secret || names_a_secret(raw) {
+                let address = chat && raw.contains("://");
+                if secret || address || raw.contains("whsec_") || names_a_secret(raw) {
                     self.mask(node.span.from..node.span.to);
                 }
             }
@@ -145,9 +147,15 @@ impl Source {
         }
     }
 
-    /// Whether a syntax error's line may be shown: with secrets in the clear nearby it is unknown where they end.
+    /// Whether the text became a tree.
+    pub fn is_understood(&self) -> bool {
+        self.understood.get()
+    }
+
+    /// Whether there is something like a secret in the clear: where the text became no tree, it is unknown where that ends.
     pub fn names_secrets(&self) -> bool {
-        names_a_secret(&self.text)
+        let chats = CHATS.iter().any(|key| self.text.contains(key)) && self.text.contains("://");
+        chats || self.text.contains("whsec_") || names_a_secret(&self.text)
     }
 
     /// Gives a problem the line that it speaks of. Call it when all masks of the file are known.
@@ -161,7 +169,9 @@ impl Source {
     /// Where no tree tells what is a value, or where it does not look: in a comment.
     fn secret_text_on(&self, line: &str) -> Option<Range<usize>> {
         let comment = if self.understood.get() { line.find('#')? } else { 0 };
-        let found = secret_value_on(&line[comment..])?;
+        let text = &line[comment..];
+        let found =
+            [secret_value_on(text), chat_or_key_on(text)].into_iter().flatten().min_by_key(|found| found.start)?;
         Some(found.start + comment..found.end + comment)
     }
 
@@ -232,13 +242,20 @@ fn hide(line: &str, hidden: &[Range<usize>], marked: Range<usize>) -> Excerpt {
     Excerpt { from: from.min(text.len()), to: to.clamp(from, text.len()), text }
 }
 
+/// Keys of notifiers whose address lets whoever knows it write.
+const CHATS: [&str; 2] = ["slack", "teams"];
+
+fn is_chat(key: &str) -> bool {
+    CHATS.contains(&key)
+}
+
 /// Whether a key of this name would hold a secret value.
 pub(crate) fn is_secret_key(key: &str) -> bool {
     let plain: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     ["password", "passwd", "passphrase", "apikey", "privatekey", "secretkey", "accesskey", "masterkey", "token"]
         .iter()
         .any(|word| plain.contains(word))
-        || ["pwd", "pass", "pw", "credential", "credentials", "key"].contains(&plain.as_str())
+        || ["pwd", "pass", "pw", "credential", "credentials", "key", "signedwith"].contains(&plain.as_str())
 }
 
 /// Whether a text holds something like `password: …`.
@@ -259,6 +276,18 @@ fn secret_value_on(line: &str) -> Option<Range<usize>> {
         let holds_value = !value.is_empty() && !value.starts_with(['{', '[', '#']);
         (is_secret_key(&key[begin..]) && holds_value).then(|| line.len() - value.len()..line.len())
     })
+}
+
+/// An address of a chat, or a key for signing, up to the line's end.
+fn chat_or_key_on(line: &str) -> Option<Range<usize>> {
+    let address = || {
+        let chat = CHATS.iter().filter_map(|key| line.find(key)).min()?;
+        let colon = chat + line[chat..].find("://")?;
+        let before = line[..colon].trim_end_matches(char::is_alphanumeric);
+        Some(before.len())
+    };
+    let begin = [line.find("whsec_"), address()].into_iter().flatten().min()?;
+    Some(begin..line.len())
 }
 
 /// The password in `scheme://user:password@host`.
@@ -296,6 +325,18 @@ mod tests {
             shown("dsn: postgres://u:hunter2@h/db # q", 32, 1),
             ("dsn: postgres://u:•••@h/db # q".into(), "#".into())
         );
+    }
+
+    #[test]
+    fn addresses_of_chats_and_keys_for_signing_are_not_shown() {
+        for (line, safe) in [
+            ("log: {} # slack: { url: https://hooks.example.com/hunter2 }", "log: {} # slack: { url: •••"),
+            ("a: 1 # whsec_hunter2", "a: 1 # •••"),
+            ("a: 1 # teams, for now", "a: 1 # teams, for now"),
+            ("url: https://example.com/ # slack", "url: https://example.com/ # slack"),
+        ] {
+            assert_eq!(shown(line, 1, 1).0, safe, "{line}");
+        }
     }
 
     #[test]

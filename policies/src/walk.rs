@@ -83,6 +83,15 @@ impl<'a> Walk<'a> {
         self.failed.get()
     }
 
+    /// Whether this tells of anything.
+    pub fn tells(&self, read: impl FnOnce()) -> bool {
+        let before = self.failed.replace(false);
+        read();
+        let told = self.failed.get();
+        self.failed.set(before || told);
+        told
+    }
+
     /// Whether the rounds have become too large: the rest is not worth a look, and what was read is not worth keeping.
     pub fn exhausted(&self) -> bool {
         self.taken.get() > MOST_BYTES
@@ -198,13 +207,15 @@ impl<'a> Walk<'a> {
     }
 
     fn refuse_repeats(&self, entries: &[Entry]) {
-        let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
+        let mut seen: HashMap<&str, &Entry> = HashMap::with_capacity(entries.len());
         for entry in entries {
-            if let Some(first) = seen.insert(&entry.key, entry.span) {
+            if let Some(first) = seen.insert(&entry.key, entry) {
+                // Nobody reads it, so that nobody else sees that it should not be shown.
+                self.hide(&first.value);
                 self.tell(
                     self.problem("duplicate-key", entry.span, format!("`{}` is given twice", shown(&entry.key)))
                         .help("keep one of them")
-                        .related(self.place(first), "first given here"),
+                        .related(self.place(first.span), "first given here"),
                 );
             }
         }
@@ -455,7 +466,7 @@ impl Walk<'_> {
         if is_secret_key(&entry.key) && scalar_value {
             self.tell(
                 self.problem("secret-in-clear", entry.span, format!("`{}` would hold a secret in the clear", shown(&entry.key)))
-                    .help("secrets are referenced, never written: `admin: { secret: NAME }`, `{ env: NAME }` or `{ file: PATH }`; if this value is real, change it now"),
+                    .help(format!("secrets are referenced, never written: `{}: {{ secret: NAME }}`, `{{ env: NAME }}` or `{{ file: PATH }}`; if this value is real, change it now", referring_key(of))),
             );
             return;
         }
@@ -464,6 +475,16 @@ impl Walk<'_> {
             Some(word) => problem.help(format!("did you mean `{word}`?")),
             None => problem.help(format!("known here: {}", scalar::list_words(known))),
         });
+    }
+}
+
+/// The key whose value refers to a secret, for what has these keys.
+fn referring_key(of: &str) -> &'static str {
+    match of {
+        "email" | "login" => "login",
+        "webhook" => "signed_with",
+        "a chat" | "a reference" => "url",
+        _ => "admin",
     }
 }
 

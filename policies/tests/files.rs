@@ -84,7 +84,11 @@ fn catalogue() -> Catalogue {
     let broken = BrokenRotator { why, file: "providers/mailer.yaml".to_owned() };
     let rotators: Rotators = [postgres.clone(), apikey, expiring].into_iter().collect();
     let rotators = rotators.with("mailer", || Err(broken));
-    Catalogue { rotators: with_versions(rotators, &postgres), freezes: vec![year_end, endless] }
+    Catalogue {
+        rotators: with_versions(rotators, &postgres),
+        freezes: vec![year_end, endless],
+        notifiers: words(&["secops", "pager"]),
+    }
 }
 
 /// Plugins with several files each, some of which are not what they should be.

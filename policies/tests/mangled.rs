@@ -176,6 +176,32 @@ proptest! {
             prop_assert!(!shown.contains(CANARY), "{text}\n----\n{shown}");
         }
     }
+
+    #[test]
+    fn what_people_are_told_by_is_never_shown(
+        line in prop::sample::select(vec![
+            "slack: { url: https://hooks.example.com/services/T0/hunter2 }",
+            "teams: { url: { file: \"https://hooks.example.com/hunter2\" } }",
+            "slack: https://hooks.example.com/services/T0/hunter2",
+            "webhook: { url: https://hooks.example.com/, signed_with: whsec_hunter2 }",
+            "webhook: { url: \"https://keywheel:hunter2@hooks.example.com/\" }",
+            "signed_with: hunter2",
+            "email: { password: hunter2 }",
+        ]),
+        tail in prop::sample::select(vec![" #", " }", ", x: 1 }", "\n", " ü", ""]),
+        edits in edits(),
+    ) {
+        // The line itself stays as it is; whatever else is done around it.
+        let before = apply("version: 1\npolicies: []\nnotify: { to: [a] }\nnotifiers:\n  b: { log: {} }\n  a:\n", &edits);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keywheel.yaml");
+        for text in [format!("{before}    {line}{tail}\n"), format!("notifiers: {{ a: {{ {line}{tail} }} }}\n{before}")] {
+            fs::write(&path, &text).unwrap();
+            let problems = load_settings(&path).unwrap_err();
+            let shown = problems.render(false) + &problems.render(true) + &problems.to_json();
+            prop_assert!(!shown.contains(CANARY), "{text}\n----\n{shown}");
+        }
+    }
 }
 
 #[test]

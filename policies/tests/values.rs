@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::civil::{Time, date};
 use keywheel_policies::{
     AdminSource, Adopt, Backoff, Catalogue, Check, Deadlines, Exhausted, FirstCharacter, Generate, GrantParity, Limits,
-    MasterKey, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen, RotatorSpec, SecretSpec, SecretStore, SettingKind,
-    SettingSpec, SettingsCheck, SettingsOwner, Shape, StateStore, Strategy, Trigger, Weekday, Window, load_settings,
-    load_text,
+    MasterKey, NoticeKind, Notify, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen, RotatorSpec, SecretSpec,
+    SecretStore, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, StateStore, Strategy, Trigger, Weekday,
+    Window, load_settings, load_text,
 };
 
 const HOUR: u64 = 3_600;
@@ -53,7 +53,8 @@ fn catalogue() -> Catalogue {
         owner: SettingsOwner::none(),
     };
     let freezes = load_settings(Path::new("tests/accept/keywheel.yaml")).unwrap().freezes;
-    Catalogue { rotators: [rotator].into_iter().collect(), freezes }
+    let notifiers = vec!["secops".to_owned(), "pager".to_owned()];
+    Catalogue { rotators: [rotator].into_iter().collect(), freezes, notifiers }
 }
 
 fn one(name: &str, text: &str) -> Policy {
@@ -128,13 +129,17 @@ fn every_key() {
         policy.on_failure,
         OnFailure { attempts: 7, backoff: Backoff { min: seconds(1), max: seconds(HOUR) }, then: Exhausted::Park }
     );
+    assert_eq!(
+        policy.notify,
+        Some(Notify { to: vec!["pager".to_owned()], on: vec![NoticeKind::Parked, NoticeKind::Succeeded] })
+    );
     assert_eq!(policy.file, Path::new("fleet/orders.yaml"));
 }
 
 #[test]
 fn defaults_in_place() {
     let policy = one("p.yaml", &std::fs::read_to_string("tests/accept/smallest.yaml").unwrap());
-    assert_eq!((policy.owner, policy.labels.len(), policy.max_age), (None, 0, None));
+    assert_eq!((policy.owner, policy.labels.len(), policy.max_age, policy.notify), (None, 0, None, None));
     assert_eq!(policy.secret.fields, ["username", "password"]);
     assert_eq!((policy.admin, policy.adopt), (AdminSource::Own, Adopt::Keep));
     assert!(matches!(policy.schedule.trigger, Trigger::Manual) && policy.schedule.window.is_none());

@@ -17,7 +17,9 @@ fn killed_at_every_point_of_telling() {
         let house = House::new();
         let Some(receiver) = Office::start("receiver.py", "http.server", &json!({})) else { return };
         let url = format!("http://127.0.0.1:{}/", receiver.port);
-        house.settings(&format!("notifiers:\n  pager: {{ webhook: {{ url: \"{url}\", signed_with: {{ file: k }} }} }}\n"));
+        house.settings(&format!(
+            "notifiers:\n  pager: {{ webhook: {{ url: \"{url}\", signed_with: {{ file: k }} }} }}\n"
+        ));
         std::fs::write(house.path("k"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("the house is writable");
         policies_without_target(&house, &["orders"], "roll-back", "schedule: { manual: true }");
         house.run(&["notify", "send"]);

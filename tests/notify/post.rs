@@ -53,7 +53,9 @@ fn a_webhook_is_signed_and_a_repeated_one_is_the_same() {
 fn chats_get_what_they_understand_and_their_address_is_shown_nowhere() {
     let house = House::new();
     let certificates = Certificates::for_names(&["localhost"]);
-    for (name, text) in [("ca.pem", &certificates.authority), ("c.pem", &certificates.certificate), ("c.key", &certificates.key)] {
+    for (name, text) in
+        [("ca.pem", &certificates.authority), ("c.pem", &certificates.certificate), ("c.key", &certificates.key)]
+    {
         std::fs::write(house.path(name), text).expect("the house is writable");
     }
     let options = json!({
@@ -99,6 +101,9 @@ fn the_log_is_told_too() {
     let mut daemon = house.daemon("keywheel=info", None);
     let seen = daemon.until(&["rolled back, and the target is as before"]);
     let fields = &seen.last().expect("it was said")["fields"];
-    assert_eq!((&fields["kind"], &fields["secret"], &fields["policy"]), (&json!("rolled-back"), &json!("orders"), &json!("orders")));
+    assert_eq!(
+        (&fields["kind"], &fields["secret"], &fields["policy"]),
+        (&json!("rolled-back"), &json!("orders"), &json!("orders"))
+    );
     daemon.stop();
 }

@@ -1,11 +1,9 @@
 //! `admin:` where the credential of the one who may change the account is. Always a reference.
 
-use std::path::PathBuf;
-
 use crate::catalogue::RotatorSpec;
 use crate::model::{AdminSource, Strategy};
 use crate::scalar;
-use crate::source::Source;
+use crate::settings::resolve;
 use crate::tree::Node;
 use crate::walk::{Keys, Section, Walk};
 
@@ -14,16 +12,11 @@ pub(crate) const ADMIN: Keys = Keys { name: "admin", keys: &["secret", "env", "f
 const HELP: &str = "`admin: { secret: NAME }`, `{ env: NAME }`, `{ file: PATH }`, or `admin: self`";
 
 /// Reads `admin:` of a policy.
-pub(crate) fn read(
-    top: &Section<'_>,
-    source: &Source,
-    spec: Option<&RotatorSpec>,
-    strategy: Option<&Strategy>,
-) -> Option<AdminSource> {
+pub(crate) fn read(top: &Section<'_>, spec: Option<&RotatorSpec>, strategy: Option<&Strategy>) -> Option<AdminSource> {
     let walk = top.walk;
     let node = top.need("admin", HELP)?;
     if node.kind.as_map().is_some() {
-        return reference(walk, node, source);
+        return credential(walk, node, &ADMIN, HELP);
     }
     if node.kind.as_text() == Some("self") {
         return own(walk, node, spec, strategy);
@@ -51,18 +44,23 @@ fn own(walk: &Walk<'_>, node: &Node, spec: Option<&RotatorSpec>, strategy: Optio
     Some(AdminSource::Own)
 }
 
-fn reference(walk: &Walk<'_>, node: &Node, source: &Source) -> Option<AdminSource> {
-    let section = walk.section(node, &ADMIN)?;
-    let (secret, env, file) = (section.get("secret"), section.get("env"), section.get("file"));
-    let username_node = section.get("username");
-    let username = username_node.map(|node| walk.text(node));
-    let given = [secret, env, file].iter().flatten().count();
+/// Where a credential is, as a map with these keys. `help` says how one is written.
+pub(crate) fn credential(walk: &Walk<'_>, node: &Node, keys: &'static Keys, help: &str) -> Option<AdminSource> {
+    let section = walk.section(node, keys)?;
+    let (mut secret, mut env, mut file, mut username_node, mut username) = (None, None, None, None, None);
     let span = section.span;
-    section.done();
+    let told = walk.tells(|| {
+        (secret, env, file) = (section.get("secret"), section.get("env"), section.get("file"));
+        username_node = section.get("username");
+        username = username_node.map(|node| walk.text(node));
+        section.done();
+    });
+    let given = [secret, env, file].iter().flatten().count();
     if given != 1 {
-        if !walk.failed() || given > 1 {
-            let message = if given == 0 { "admin refers to nothing" } else { "admin refers to several places" };
-            walk.tell(walk.problem("one-of", span, message).help(format!("one of {HELP}")));
+        if !told || given > 1 {
+            let what = if given == 0 { "nothing" } else { "several places" };
+            let message = format!("{} refers to {what}", keys.name);
+            walk.tell(walk.problem("one-of", span, message).help(format!("one of {help}")));
         }
         return None;
     }
@@ -92,8 +90,7 @@ fn reference(walk: &Walk<'_>, node: &Node, source: &Source) -> Option<AdminSourc
         }
         return Some(AdminSource::Env { name: name?, username });
     }
-    let path = PathBuf::from(walk.text(file?)?);
-    // Relative to the policy, not to wherever the program was started.
-    let path = source.path.parent().map_or_else(|| path.clone(), |folder| folder.join(&path));
+    // Relative to the file that says so, not to wherever the program was started.
+    let path = resolve(walk, &walk.text(file?)?);
     Some(AdminSource::File { path, username })
 }

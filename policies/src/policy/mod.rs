@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use crate::catalogue::{Catalogue, Chosen, RotatorSpec};
 use crate::load::Resting;
 use crate::model::{Adopt, Check, Policy, SecretSpec, Strategy};
+use crate::notify;
 use crate::pin::Pinned;
 use crate::problem::Problem;
 use crate::scalar;
@@ -21,7 +22,8 @@ use crate::source::Source;
 use crate::tree::{Node, Span};
 use crate::walk::{Keys, Section, Walk};
 
-pub(crate) use schedule::timezone;
+pub(crate) use admin::credential;
+pub(crate) use schedule::{cron, timezone};
 #[cfg(test)]
 pub(crate) use {
     admin::ADMIN,
@@ -63,10 +65,9 @@ pub(crate) const CHECKS: [(&str, Check); 1] = [("login", Check::Login)];
 pub(crate) const ADOPT: [(&str, Adopt); 2] = [("keep", Adopt::Keep), ("rotate", Adopt::Rotate)];
 
 /// Words of the language whose work this version cannot do. Refused, since silence would be a broken promise.
-const LATER: [(&str, &str); 3] = [
+const LATER: [(&str, &str); 2] = [
     ("after_promote", "nothing is called after a promotion yet"),
     ("heartbeat", "`CURRENT` is not probed between rotations yet"),
-    ("notify", "nobody is told yet: watch `keywheel status --output json` instead"),
 ];
 
 /// The code of a policy's problem whose mistakes are in the declaration of its rotator, or in the file of its plugin.
@@ -155,7 +156,7 @@ impl Reader<'_> {
         let strategy_node =
             top.need("strategy", "such as `strategy: { alternating: { users: [orders_a, orders_b] } }`");
         let strategy = strategy_node.and_then(|node| strategy::read(walk, node, spec));
-        let admin = admin::read(&top, self.source, spec, strategy.as_ref());
+        let admin = admin::read(&top, spec, strategy.as_ref());
         let secret_node = top.need("secret", "such as `secret: { name: prod/orders/db }`");
         let secret = secret_node.and_then(|node| secret(walk, node, spec));
         let adopt = top.get("adopt").map_or(Some(Adopt::Keep), |node| walk.choice(node, &ADOPT));
@@ -166,6 +167,7 @@ impl Reader<'_> {
         let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node, spec));
         let revoke = ending::revoke(&top, spec, strategy.as_ref());
         let on_failure = ending::on_failure(&top);
+        let notify = top.get("notify").and_then(|node| notify::read(walk, node, &self.catalogue.notifiers));
         let max_age_node = top.get("max_age");
         let max_age = max_age_node.map(|node| walk.duration(node));
         if let (Some(node), Some(Some(max_age)), Some(schedule), Some(revoke), Some(strategy)) =
@@ -204,7 +206,7 @@ impl Reader<'_> {
                 owner,
                 secret: secret.clone(),
                 max_age: max_age.flatten(),
-                notify: None,
+                notify,
                 rotator: rotator.clone(),
                 declaration: file,
                 why,
@@ -234,7 +236,7 @@ impl Reader<'_> {
             verify: verify?,
             revoke: revoke?,
             on_failure: on_failure?,
-            notify: None,
+            notify,
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),
         };

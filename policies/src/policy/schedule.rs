@@ -131,7 +131,8 @@ fn trigger(section: &Section<'_>) -> Option<Trigger> {
     }
 }
 
-fn cron(walk: &Walk<'_>, node: &Node) -> Option<Cron> {
+/// Clock times in five fields.
+pub(crate) fn cron(walk: &Walk<'_>, node: &Node) -> Option<Cron> {
     let text = walk.text(node)?;
     match Cron::parse(&text) {
         Ok(cron) => Some(cron),

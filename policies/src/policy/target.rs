@@ -147,7 +147,7 @@ fn refuse_unverified_lines(walk: &Walk<'_>, place: Span, target: &Map<String, Va
         Some("disable" | "require" | "verify-ca") => false,
         Some(_) | None => true,
     };
-    if !verified && !insecure && !is_loopback(host) {
+    if !verified && !insecure && !scalar::is_loopback(host) {
         walk.tell(
             walk.problem("tls-unverified", place, "without verified TLS the credential can be read on the way")
                 .help("use `tls: verify-full`; less is for loopback, or with `insecure: true` beside it"),
@@ -155,10 +155,4 @@ fn refuse_unverified_lines(walk: &Walk<'_>, place: Span, target: &Map<String, Va
         return false;
     }
     true
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

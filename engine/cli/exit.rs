@@ -21,7 +21,7 @@ Exit codes:
   4  parked: a person must act
   5  another process is at work on it
   6  not finished: in doubt, or waiting for the target or a grace period
-  7  `doctor`, `notify test`, `plugin exam`, `plugin verify`, `provider test` or `rotate --dry-run` found errors
+  7  found errors: `doctor`, `rotate --dry-run`, `notify|provider test`, `plugin exam|verify`
 With several secrets: the first of 4, 3, 1, 2, 6, 5, 7 that one of them had.";
 
 /// How a command ended. The numbers are a promise: scripts rely on them.

@@ -32,13 +32,10 @@ fn killed_at_every_point_of_telling() {
         assert_eq!(ran(&house, &["notify", "send"]).0, 0, "{point}");
         let requests = receiver.all();
         let ids: BTreeSet<String> = requests.iter().map(|one| one["headers"]["webhook-id"].to_string()).collect();
-        let told: Vec<String> = {
-            let mut seen = BTreeSet::new();
-            let first = requests.iter().filter(|one| seen.insert(one["headers"]["webhook-id"].to_string()));
-            first.flat_map(|one| one["body"]["data"]["notices"].as_array().expect("a list").clone())
-        }
-        .map(|notice| notice["id"].to_string())
-        .collect();
+        let mut seen = BTreeSet::new();
+        let first = requests.iter().filter(|one| seen.insert(one["headers"]["webhook-id"].to_string()));
+        let notices = first.flat_map(|one| one["body"]["data"]["notices"].as_array().expect("a list"));
+        let told: Vec<String> = notices.map(|notice| notice["id"].to_string()).collect();
         assert_eq!(told.len(), 2, "{point}: {requests:?}");
         assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), 2, "{point}: each once, repeated messages aside");
         repeated += requests.len() - ids.len();

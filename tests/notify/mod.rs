@@ -39,6 +39,8 @@ impl Office {
             .arg(options.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // It tells of each client that ends a handshake.
+            .stderr(Stdio::null())
             .spawn()
             .expect("Python starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();

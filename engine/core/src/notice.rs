@@ -165,8 +165,8 @@ fn doubled(still: Duration) -> Option<u64> {
     (hours > 0).then(|| 1 << hours.ilog2())
 }
 
-fn since(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+fn since(then: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(then)).unwrap_or_default()
 }
 
 fn days_of(days: u64) -> String {

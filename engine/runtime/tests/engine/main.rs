@@ -11,4 +11,5 @@ mod provider;
 mod schedule;
 mod simulation;
 mod stopping;
+mod telling;
 mod world;

@@ -1,0 +1,125 @@
+//! What no event says is told too: what is too old, and what stands still. And digests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keywheel_core::NoticeKind;
+use keywheel_policies::{Exhausted, Policy};
+use keywheel_runtime::{Aging, Clock, Schedule, Until};
+use keywheel_state::Outbox;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{Open, SECRET, Trouble, World, in_place, now};
+
+const SOON: Duration = Duration::from_secs(5);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A daemon's first look, once more.
+async fn looked(world: &World, policies: &[Policy], aging: &[Aging]) {
+    let policies = policies.iter().cloned().map(Arc::new).collect();
+    let engine = Arc::new(world.engine(Arc::new(Open)));
+    let schedule = Schedule::new(engine, policies, CancellationToken::new()).watching(aging.iter().cloned());
+    tokio::time::timeout(SOON, schedule.run(Until::Idle)).await.expect("it comes to rest").unwrap();
+}
+
+/// Kind and last part of the id of each notice so far, of one kind.
+async fn told(world: &World, kind: NoticeKind) -> Vec<String> {
+    let notices = world.state.notices(0, usize::MAX).await.unwrap();
+    let like = notices.iter().filter(|one| one.notice.kind == kind);
+    like.map(|one| one.notice.id.rsplit('/').next().unwrap().to_owned()).collect()
+}
+
+fn by_hand() -> Policy {
+    let mut policy = in_place();
+    policy.schedule.trigger = keywheel_policies::Trigger::Manual;
+    policy.max_age = Some(2 * DAY);
+    policy
+}
+
+#[tokio::test]
+async fn a_secret_that_is_too_old_is_told_of_once_a_day() {
+    let world = World::in_place().await;
+    for (hours, wanted) in [(47, 0), (1, 0), (1, 1), (10, 1), (13, 2), (0, 2), (24, 3)] {
+        world.clock.advance(HOUR * hours);
+        looked(&world, &[by_hand()], &[]).await;
+        assert_eq!(told(&world, NoticeKind::Overdue).await.len(), wanted, "{}", world.clock.now());
+    }
+    let notices = world.state.notices(0, 1).await.unwrap();
+    let notice = &notices[0].notice;
+    assert_eq!((notice.secret.as_deref(), notice.policy.as_deref()), (Some(SECRET), Some("test")));
+    // Once it is rotated, it is young.
+    let _ = world.to_the_end(&by_hand(), now()).await;
+    world.clock.advance(DAY);
+    looked(&world, &[by_hand()], &[]).await;
+    assert_eq!(told(&world, NoticeKind::Overdue).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_policy_that_rests_ages_too() {
+    let world = World::in_place().await;
+    world.clock.advance(DAY * 3);
+    let aging = Aging { secret: SECRET.into(), policy: "rests".into(), max_age: DAY * 2 };
+    looked(&world, &[], std::slice::from_ref(&aging)).await;
+    looked(&world, &[], &[aging]).await;
+    assert_eq!(told(&world, NoticeKind::Overdue).await, ["1"]);
+}
+
+#[tokio::test]
+async fn what_stands_still_is_told_of() {
+    let world = World::in_place().await;
+    let mut policy = by_hand();
+    policy.max_age = None;
+    policy.on_failure.then = Exhausted::Park;
+    world.bank.plan("verify", [0], Trouble::RefusedForGood);
+    let _ = world.to_the_end(&policy, now()).await;
+    assert_eq!(told(&world, NoticeKind::Parked).await.len(), 1, "as it happens");
+    for _ in 0..4 {
+        world.clock.advance(HOUR * 12);
+        looked(&world, std::slice::from_ref(&policy), &[]).await;
+    }
+    assert_eq!(told(&world, NoticeKind::Parked).await[1..], ["1", "2"], "each day");
+
+    // In doubt, and nobody can tell.
+    let world = World::in_place().await;
+    world.bank.plan("apply", [0], Trouble::LostRequest);
+    world.bank.plan("probe", 0..1_000, Trouble::LostRequest);
+    let _ = world.turn(&policy, now()).await.unwrap();
+    for _ in 0..5 {
+        world.clock.advance(HOUR);
+        looked(&world, std::slice::from_ref(&policy), &[]).await;
+    }
+    assert_eq!(told(&world, NoticeKind::Failed).await, ["1", "2", "4"], "ever more rarely");
+
+    // No policy names it any more.
+    let world = World::in_place().await;
+    let _ = world.turn(&policy, keywheel_runtime::Order::Leave { by: "test".into(), reason: None }).await.unwrap();
+    world.clock.advance(HOUR * 2);
+    looked(&world, &[], &[]).await;
+    assert_eq!(told(&world, NoticeKind::Failed).await, ["2"]);
+}
+
+#[tokio::test]
+async fn a_digest_says_what_was_what_is_and_what_comes() {
+    let world = World::in_place().await;
+    let policies = [Arc::new(in_place())];
+    let start = world.clock.now();
+    let digest = async |since| {
+        let engine = world.engine(Arc::new(Open));
+        engine.digest(&policies, &[], since, world.clock.now()).await.unwrap()
+    };
+    world.clock.advance(HOUR);
+    let _ = world.to_the_end(&in_place(), now()).await;
+    world.clock.advance(DAY);
+    let text = digest(start).await;
+    assert!(text.contains(&format!("1 rotated: {SECRET}\n")), "{text}");
+    assert!(text.contains("0 due within") && text.contains("0 under way") && text.contains("0 parked"), "{text}");
+    // What was before is not told again, and the next one is near.
+    world.clock.advance(DAY * 28);
+    let since = world.clock.now().checked_add(jiff::SignedDuration::from_hours(-48)).unwrap();
+    let text = digest(since).await;
+    assert!(
+        text.contains("0 rotated\n") && text.ends_with(&format!("1 due within as long from now: {SECRET}")),
+        "{text}"
+    );
+}

@@ -4,7 +4,7 @@ mod kills;
 mod mail;
 mod post;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -37,7 +37,7 @@ impl Office {
         let mut child = Command::new(python)
             .arg(file)
             .arg(options.to_string())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // It tells of each client that ends a handshake.
             .stderr(Stdio::null())
@@ -61,7 +61,9 @@ impl Office {
 
     /// All that it took so far.
     fn all(&self) -> Vec<Value> {
-        self.lines.try_iter().collect()
+        let mut asked = self.child.stdin.as_ref().expect("piped");
+        asked.write_all(b"\n").expect("it reads");
+        std::iter::from_fn(|| Some(self.next()).filter(|line| !line.is_null())).collect()
     }
 }
 

@@ -1,4 +1,5 @@
-"""A mail server (aiosmtpd) on loopback: prints its port, and then each mail that it takes as one line of JSON.
+"""A mail server (aiosmtpd) on loopback: prints its port, and then each mail that it takes as one line of JSON. A line of input is
+answered by `null`, so that whoever asks knows that all before it was printed.
 
 Arguments: JSON with `tls` (none, starttls, implicit), and where wanted `port`, `certificate`, `key`, `user`, `password`, and
 `refused` (a recipient that is unknown here).
@@ -9,6 +10,7 @@ import email.policy
 import json
 import ssl
 import sys
+import threading
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -44,6 +46,11 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=False, handled=False)
 
 
+def answer():
+    for _ in sys.stdin:
+        print("null", flush=True)
+
+
 async def serve():
     context = None
     if options["tls"] != "none":
@@ -69,4 +76,5 @@ async def serve():
     await server.serve_forever()
 
 
+threading.Thread(target=answer, daemon=True).start()
 asyncio.run(serve())

@@ -1,4 +1,5 @@
-"""Takes POSTs on loopback: prints its port, and then each request as one line of JSON.
+"""Takes POSTs on loopback: prints its port, and then each request as one line of JSON. A line of input is
+answered by `null`, so that whoever asks knows that all before it was printed.
 
 Arguments: JSON with `answers`, a list of statuses for the first requests (then 200), and where wanted `key`, with which the
 signature of Standard Webhooks is checked, `certificate` and `private_key`.
@@ -9,6 +10,7 @@ import hmac
 import json
 import ssl
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -23,6 +25,11 @@ def is_genuine(headers, body):
     expected = base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
     near = abs(time.time() - int(headers["webhook-timestamp"])) < 300
     return near and f"v1,{expected}" in headers["webhook-signature"].split(" ")
+
+
+def answer():
+    for _ in sys.stdin:
+        print("null", flush=True)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -52,4 +59,5 @@ if "certificate" in options:
     context.load_cert_chain(options["certificate"], options["private_key"])
     server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
+threading.Thread(target=answer, daemon=True).start()
 server.serve_forever()

@@ -9,8 +9,10 @@ use jiff::tz::TimeZone;
 
 use crate::Cron;
 
+mod consumer;
 mod notifier;
 
+pub use consumer::{ConsumerKind, ConsumerSpec, Exec, ExecInput, File, FileSignal, Signal};
 pub use jiff::civil::Weekday;
 pub use notifier::{
     Channel, Chat, DigestSchedule, Email, MailTls, NoticeKind, NotifierSpec, Notify, Reference, Webhook,
@@ -40,6 +42,11 @@ pub struct Policy {
     pub verify: Vec<Check>,
     pub revoke: Revoke,
     pub on_failure: OnFailure,
+    /// Names of consumers that are to take over the new version once it is `CURRENT`, in this order: until each has, the
+    /// previous one is not revoked.
+    pub after_promote: Vec<String>,
+    /// Names of consumers that are told before the previous version is revoked, in this order; it waits until each was.
+    pub before_revoke: Vec<String>,
     /// Who is told. `None`: whoever `keywheel.yaml` says.
     pub notify: Option<Notify>,
     /// The file it was read from.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 
 use crate::load::illustrate;
-use crate::model::{Freeze, NotifierSpec, Notify};
+use crate::model::{ConsumerSpec, Freeze, NotifierSpec, Notify};
 use crate::notifiers;
 use crate::notify;
 use crate::plugins::{PluginSpec, plugins};
@@ -56,6 +56,8 @@ pub struct Settings {
     pub freezes: Vec<Freeze>,
     pub limits: Limits,
     pub deadlines: Deadlines,
+    /// What policies can name under `after_promote` and `before_revoke`, in the order written.
+    pub consumers: Vec<ConsumerSpec>,
     /// Who can be told, in the order written.
     pub notifiers: Vec<NotifierSpec>,
     /// Who is told of policies that say nothing of it themselves.
@@ -182,6 +184,7 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         freezes: freezes?,
         limits: limits?,
         deadlines: deadlines?,
+        consumers: Vec::new(),
         notifiers: notifiers?,
         notify: notify?,
     })

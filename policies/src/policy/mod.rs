@@ -236,6 +236,8 @@ impl Reader<'_> {
             verify: verify?,
             revoke: revoke?,
             on_failure: on_failure?,
+            after_promote: Vec::new(),
+            before_revoke: Vec::new(),
             notify,
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),

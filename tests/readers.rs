@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use keywheel::core::Progress;
 use keywheel::policies::Catalogue;
-use keywheel::runtime::{Engine, Limits, Order, Registry, Stop, SystemClock};
+use keywheel::runtime::{Engine, Limits, NoConsumers, Order, Registry, Stop, SystemClock};
 use keywheel::sdk::Bundle;
 use keywheel::secrets::{Label, SecretStore, Selector};
 use keywheel::state::sqlite::SqliteState;
@@ -163,6 +163,7 @@ async fn rotate_under(house: &House, policy: &str, rotations: usize, grace: Dura
         state: Arc::new(SqliteState::open(&house.path("state.db")).await.expect("the state opens")),
         secrets: Arc::clone(&store),
         rotators: rotators.clone(),
+        consumers: Arc::new(NoConsumers),
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         limits: Limits { rotations: 1, per_target: 1, step: Duration::from_secs(20), lease: Duration::from_secs(60) },

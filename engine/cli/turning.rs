@@ -219,10 +219,10 @@ fn ending_of(rotation: &Rotation, stop: Stop, was_promoted: Option<RotationId>) 
             Why::Backoff | Why::InDoubt => {
                 (Ending::Waiting { step: rotation.state.step(), until: hold.until }, Some(hold.until))
             }
-            Why::Grace | Why::Drain | Why::Disabled if was_promoted == Some(rotation.fixed.id) => {
+            Why::Grace | Why::Consumed | Why::Drain | Why::Disabled if was_promoted == Some(rotation.fixed.id) => {
                 (Ending::UnderWay { hold }, None)
             }
-            Why::Grace | Why::Drain | Why::Disabled => (Ending::Promoted { hold }, None),
+            Why::Grace | Why::Consumed | Why::Drain | Why::Disabled => (Ending::Promoted { hold }, None),
         },
     }
 }
@@ -344,7 +344,7 @@ fn revoked_later(what: &str, hold: &Hold) -> String {
                 instant(hold.until)
             )
         }
-        Why::Grace | Why::Backoff | Why::InDoubt => {
+        Why::Grace | Why::Consumed | Why::Backoff | Why::InDoubt => {
             format!("{what}; the old credential is revoked after {} by `keywheel run`", instant(hold.until))
         }
     }

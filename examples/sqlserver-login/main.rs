@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keywheel::policies::{Catalogue, Policy};
-use keywheel::runtime::{Clock, Engine, Limits, Order, Redacted, Registry, Stop, SystemClock};
+use keywheel::runtime::{Clock, Engine, Limits, NoConsumers, Order, Redacted, Registry, Stop, SystemClock};
 use keywheel::sdk::{Bundle, Secret};
 use keywheel::secrets::memory::MemoryStore;
 use keywheel::secrets::{Label, SecretStore, Selector};
@@ -38,6 +38,7 @@ async fn main() {
         state: Arc::new(MemoryState::new()),
         secrets: Arc::clone(&secrets) as Arc<dyn SecretStore>,
         rotators,
+        consumers: Arc::new(NoConsumers),
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         limits: Limits { rotations: 4, per_target: 4, step: Duration::from_secs(30), lease: Duration::from_secs(90) },

@@ -24,6 +24,9 @@ pub struct State {
     /// When the previous credential was disabled, where that comes before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
+    /// When the policy's consumers had all taken over the new version, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumed_at: Option<Timestamp>,
 }
 
 /// What moves a rotation next.
@@ -57,6 +60,8 @@ pub enum Why {
     Backoff,
     /// The grace period between promote and revoke.
     Grace,
+    /// The same, and consumers have taken over the new version.
+    Consumed,
     /// Somebody still uses the previous credential.
     Drain,
     /// The previous credential is disabled, and its owner may still ask for it back before it is deleted.
@@ -77,6 +82,7 @@ impl State {
             undo: None,
             promoted_at: None,
             disabled_at: None,
+            consumed_at: None,
         }
     }
 

@@ -57,6 +57,9 @@ pub fn transition(state: &State, event: &Event, at: Timestamp) -> Result<State, 
             if hold.why == Why::Disabled {
                 next.disabled_at = state.disabled_at.or(Some(at));
             }
+            if hold.why == Why::Consumed {
+                next.consumed_at = state.consumed_at.or(Some(at));
+            }
             next.progress = Progress::Ready { step: *step, hold: Some(*hold) };
         }
         (Progress::Parked { step, .. }, Event::Resumed { .. }) => {
@@ -122,6 +125,7 @@ impl std::fmt::Display for crate::Why {
         f.write_str(match self {
             crate::Why::Backoff => "backoff",
             crate::Why::Grace => "grace period",
+            crate::Why::Consumed => "grace period, taken over by consumers",
             crate::Why::Drain => "old credential still in use",
             crate::Why::Disabled => "old credential disabled, not yet deleted",
             crate::Why::InDoubt => "a creation in doubt may still arrive",

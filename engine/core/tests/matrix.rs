@@ -36,6 +36,7 @@ fn states() -> Vec<(String, State)> {
                 undo: undo.then(|| "test".to_owned()),
                 promoted_at: None,
                 disabled_at: None,
+                consumed_at: None,
             };
             all.push((format!("{}{mark}", state.progress), state));
         };

@@ -50,7 +50,7 @@ impl Context<'_> {
     }
 
     /// Until when the step at work may act: within its own time, and within the lease.
-    fn until(&self) -> Instant {
+    pub fn until(&self) -> Instant {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.min(Instant::now() + self.keeper.left(self.now()))
     }

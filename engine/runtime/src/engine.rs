@@ -8,7 +8,7 @@ use keywheel_core::{RotationId, Step};
 use keywheel_secrets::SecretStore;
 use keywheel_state::StateStore;
 
-use crate::{Clock, Environment, Registry};
+use crate::{Clock, Consumers, Environment, Registry};
 
 /// How much at once, and how long at most.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,7 @@ pub struct Engine {
     pub state: Arc<dyn StateStore>,
     pub secrets: Arc<dyn SecretStore>,
     pub rotators: Registry,
+    pub consumers: Arc<dyn Consumers>,
     pub clock: Arc<dyn Clock>,
     pub environment: Environment,
     pub limits: Limits,

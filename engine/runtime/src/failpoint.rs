@@ -16,6 +16,8 @@ use keywheel_sdk::{Answer, Bundle, Call, Check, Descriptor, Finding, RevokeHow, 
 use keywheel_secrets::{Labels, SecretInfo, SecretStore, SecretsError, Selector, Stored, VersionInfo};
 use keywheel_state::{Claim, Delivery, History, Lease, Numbered, Outbox, StateError, StateStore};
 
+use crate::{Consumers, Occasion};
+
 /// What happens at a point.
 #[async_trait]
 pub trait Hook: Send + Sync {
@@ -64,6 +66,9 @@ pub struct PointedState(pub Arc<dyn StateStore>, pub Arc<dyn Hook>);
 
 /// Points around each write to the secret store: `store/promote/after`.
 pub struct PointedSecrets(pub Arc<dyn SecretStore>, pub Arc<dyn Hook>);
+
+/// Points around each consumer that is told: `consumer/after-promote/before`.
+pub struct PointedConsumers(pub Arc<dyn Consumers>, pub Arc<dyn Hook>);
 
 /// Points around each effect at the target: `target/apply/before`.
 pub struct PointedRotator(pub Arc<dyn Rotator>, pub Arc<dyn Hook>);
@@ -161,6 +166,13 @@ impl Outbox for PointedState {
     async fn deliver(&self, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
         let name = if delivery.sending.is_some() { "outbox/sending" } else { "outbox/sent" };
         around(&self.1, name, self.0.deliver(lease, delivery)).await
+    }
+}
+
+#[async_trait]
+impl Consumers for PointedConsumers {
+    async fn tell(&self, consumer: &str, occasion: &Occasion<'_>) -> Result<(), String> {
+        around(&self.1, &format!("consumer/{}", occasion.moment.word()), self.0.tell(consumer, occasion)).await
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod clock;
+mod consumers;
 mod context;
 mod digest;
 mod driver;
@@ -24,6 +25,7 @@ mod worker;
 
 pub use account::{CredentialError, Environment, admin, recipe_of, target_of, text_of};
 pub use clock::{Clock, SystemClock};
+pub use consumers::{Consumers, Moment, NoConsumers, Occasion};
 pub use driver::Stop;
 pub use engine::{Engine, Limits, Observed, Observer};
 pub use redaction::Redacted;

@@ -3,6 +3,7 @@
 use keywheel_core::{Failure, Hold};
 
 mod apply;
+mod consume;
 mod discard;
 mod generate;
 mod promote;
@@ -13,6 +14,7 @@ mod sweep;
 mod verify;
 
 pub(crate) use apply::apply;
+pub(crate) use consume::{before_revoke, taken_over};
 pub(crate) use discard::discard;
 pub(crate) use generate::generate;
 pub(crate) use promote::{grace, promote};

@@ -14,9 +14,9 @@ pub(crate) async fn promote(cx: &Context<'_>, attempt: &Attempt<Promote>) -> Out
     }
 }
 
-/// The grace period that the policy gives readers of the previous credential.
+/// The grace period that the policy gives readers of the previous credential. Where there are consumers to tell, that comes before.
 pub(crate) fn grace(cx: &Context<'_>) -> Option<Hold> {
     let grace = cx.policy.revoke.after;
-    (!grace.is_zero() && cx.fixed.replaces.is_some())
+    (cx.policy.after_promote.is_empty() && !grace.is_zero() && cx.fixed.replaces.is_some())
         .then(|| Hold { until: decide::later(cx.now(), grace), why: Why::Grace })
 }

@@ -8,7 +8,7 @@ use keywheel_core::{Failure, Hold, Retry, Shape, State, Why, decide};
 use keywheel_policies::{OnDeadline, RevokeWhen};
 use keywheel_sdk::{Answer, Bundle, Call, Origin, RevokeHow};
 
-use super::{Outcome, ready, sweep_all};
+use super::{Outcome, before_revoke, ready, sweep_all, taken_over};
 use crate::context::{Context, failure_of, outcome_of, within, writing_failed};
 
 /// How often a drain is looked at.
@@ -16,6 +16,9 @@ const DRAIN_POLL: Duration = Duration::from_secs(15);
 
 pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &State) -> Outcome {
     const FIRST: &str = "there was no CURRENT before";
+    if let Some(outcome) = taken_over(cx, attempt.candidate(), state).await {
+        return outcome;
+    }
     if cx.fixed.replaces.is_none() && cx.origin == Origin::Engine {
         return Outcome::noted(FIRST);
     }
@@ -56,6 +59,9 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
         if let Some(outcome) = disabled(cx, &call, &previous, &current, state).await {
             return outcome;
         }
+    }
+    if let Err(failure) = before_revoke(cx, &live, &current).await {
+        return Outcome::NotApplied(failure);
     }
     // Only now: what is deleted here goes on the word of a list.
     if let Err(outcome) = sweep_all(cx, &[&current, &previous]).await {

@@ -2,6 +2,7 @@
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod consumers;
 mod doubt;
 mod hands;
 mod lease;

@@ -50,6 +50,7 @@ fn forward(script: &mut Script) -> Result<(), Failed> {
     script.wait(Why::Grace)?;
     script.wait(Why::InDoubt)?;
     script.wait(Why::Disabled)?;
+    script.wait(Why::Consumed)?;
     script.fail(false, Retry::After(Duration::new(u64::MAX, 999_999_999)), After::Again { hold: None })?;
     script.succeed(false, None, None)
 }
@@ -164,5 +165,6 @@ fn why(why: Why) -> &'static str {
         Why::Drain => "for drain",
         Why::Disabled => "while disabled",
         Why::InDoubt => "in doubt",
+        Why::Consumed => "consumed",
     }
 }

@@ -1,5 +1,6 @@
 //! A world in memory for the engine's tests: a target, a secret store, a journal, and a clock that is set.
 
+mod apps;
 mod bank;
 mod clock;
 mod hooks;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use keywheel_core::{Event, Rotation, State, Step};
 use keywheel_policies::Policy;
-use keywheel_runtime::failpoint::{Hook, PointedRotator, PointedSecrets, PointedState};
+use keywheel_runtime::failpoint::{Hook, PointedConsumers, PointedRotator, PointedSecrets, PointedState};
 use keywheel_runtime::{Clock, Engine, Limits, Order, Redacted, Registry, RunError, Stop};
 use keywheel_sdk::{Bundle, Secret};
 use keywheel_secrets::memory::MemoryStore;
@@ -19,6 +20,7 @@ use keywheel_state::memory::MemoryState;
 use keywheel_state::{Claim, History, StateStore};
 use tokio_util::sync::CancellationToken;
 
+pub use apps::Apps;
 pub use bank::{Bank, Trouble};
 pub use clock::SetClock;
 pub use hooks::{Gate, Open};
@@ -32,6 +34,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// One secret at one target, seen from one process.
 pub struct World {
     pub bank: Arc<Bank>,
+    pub apps: Arc<Apps>,
     pub clock: Arc<SetClock>,
     pub secrets: Arc<dyn SecretStore>,
     pub state: MemoryState,
@@ -66,6 +69,7 @@ impl World {
     async fn at(bank: Arc<Bank>, accounts: &[(&str, Option<&str>)]) -> Self {
         let world = World {
             bank,
+            apps: Arc::default(),
             clock: SetClock::new(),
             secrets: Arc::new(MemoryStore::new()),
             state: MemoryState::new(),
@@ -90,6 +94,7 @@ impl World {
     pub fn another_process(&self) -> Self {
         World {
             bank: Arc::clone(&self.bank),
+            apps: Arc::clone(&self.apps),
             clock: Arc::clone(&self.clock),
             secrets: Arc::clone(&self.secrets),
             state: self.state.another_holder(),
@@ -102,6 +107,7 @@ impl World {
         Engine {
             state: Arc::new(PointedState(Arc::new(self.state.clone()), Arc::clone(&hook))),
             secrets: Arc::new(PointedSecrets(Arc::clone(&self.secrets), Arc::clone(&hook))),
+            consumers: Arc::new(PointedConsumers(Arc::clone(&self.apps) as _, Arc::clone(&hook))),
             rotators: Registry::new()
                 .with(Arc::new(Redacted::new(Arc::new(PointedRotator(Arc::clone(&self.bank) as _, hook))))),
             clock: Arc::clone(&self.clock) as _,

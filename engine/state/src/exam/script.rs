@@ -8,7 +8,7 @@ use keywheel_core::{After, Event, Failure, Hold, Progress, Retry, State, Step, W
 use super::{Failed, at};
 
 /// The words that [`note`] can say: all kinds of everything.
-const KINDS: usize = 6 + 2 + 4 + 4 + 5 + 5 + 8;
+const KINDS: usize = 6 + 2 + 4 + 4 + 6 + 5 + 8;
 
 /// Writes a legal journal by following the state.
 struct Script {

@@ -160,6 +160,9 @@ impl Outbox for PointedState {
     async fn last_notice(&self) -> Result<u64, StateError> {
         self.0.last_notice().await
     }
+    async fn delivery(&self, notifier: &str) -> Result<Option<Delivery>, StateError> {
+        self.0.delivery(notifier).await
+    }
     async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
         self.0.deliveries().await
     }

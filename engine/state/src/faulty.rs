@@ -179,6 +179,10 @@ impl Outbox for FaultyState {
         self.call("last_notice", self.inner.last_notice()).await
     }
 
+    async fn delivery(&self, notifier: &str) -> Result<Option<Delivery>, StateError> {
+        self.call("delivery", self.inner.delivery(notifier)).await
+    }
+
     async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
         self.call("deliveries", self.inner.deliveries()).await
     }

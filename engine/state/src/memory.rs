@@ -313,6 +313,10 @@ impl Outbox for MemoryState {
         Ok(self.data().notices.len() as u64)
     }
 
+    async fn delivery(&self, notifier: &str) -> Result<Option<Delivery>, StateError> {
+        Ok(self.data().deliveries.get(notifier).cloned())
+    }
+
     async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
         Ok(self.data().deliveries.values().cloned().collect())
     }

@@ -29,15 +29,23 @@ pub struct Delivery {
     pub digested: Option<Timestamp>,
     /// Messages that were never taken, and are tried no more.
     pub given_up: u64,
+    /// What was last wrong with a message that was dealt with all the same: a recipient whom the server does not know.
+    pub trouble: Option<String>,
 }
 
 /// A message on its way, with all that is behind `done` and not behind `up_to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sending {
     pub up_to: u64,
+    /// What `up_to` was at first: later notices join a message that was certainly not taken.
+    pub first_up_to: u64,
     pub since: Timestamp,
     /// Tries that failed.
     pub tries: u32,
+    /// Nobody can have it yet, so that later notices may join.
+    pub untaken: bool,
+    /// Those recipients who have it already.
+    pub has: Vec<String>,
     /// Not tried again before.
     pub next: Timestamp,
     /// What the last try failed with.
@@ -53,11 +61,15 @@ pub trait Outbox: Send + Sync {
     /// Adds notices whose ids are not there yet, in one transaction. May be repeated.
     async fn tell(&self, notices: &[Notice]) -> Result<(), StateError>;
 
-    /// The first `limit` notices behind that number, in their order.
+    /// The first `limit` notices behind that number, in their order. One that cannot be read, since a newer program wrote it, is there
+    /// with a message that says so.
     async fn notices(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, StateError>;
 
     /// The number of the last notice, 0 without any.
     async fn last_notice(&self) -> Result<u64, StateError>;
+
+    /// How far one notifier is; `None` if it never began.
+    async fn delivery(&self, notifier: &str) -> Result<Option<Delivery>, StateError>;
 
     /// How far each notifier is, by name. Those that never began are absent.
     async fn deliveries(&self) -> Result<Vec<Delivery>, StateError>;

@@ -128,6 +128,10 @@ impl Outbox for Liar {
         self.inner.last_notice().await
     }
 
+    async fn delivery(&self, notifier: &str) -> Result<Option<Delivery>, StateError> {
+        self.inner.delivery(notifier).await
+    }
+
     async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
         self.inner.deliveries().await
     }

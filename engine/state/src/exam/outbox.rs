@@ -25,8 +25,16 @@ fn overdue(secret: &str, day: u32) -> Notice {
 }
 
 fn delivery(done: u64) -> Delivery {
-    let sending =
-        Sending { up_to: done + 5, since: at(1), tries: 3, next: at(2), trouble: Some("451 later".to_owned()) };
+    let sending = Sending {
+        up_to: done + 5,
+        first_up_to: done + 2,
+        since: at(1),
+        tries: 3,
+        untaken: true,
+        has: vec!["one@example.com".to_owned()],
+        next: at(2),
+        trouble: Some("451 later".to_owned()),
+    };
     Delivery {
         notifier: "secops".to_owned(),
         done,
@@ -34,6 +42,7 @@ fn delivery(done: u64) -> Delivery {
         sent_at: Some(at(0)),
         digested: None,
         given_up: 2,
+        trouble: Some("550 nobody".to_owned()),
     }
 }
 
@@ -106,6 +115,8 @@ pub(super) async fn delivered(hall: Hall) -> Result<(), Failed> {
     store.deliver(&lease, &delivery(1)).await?;
     store.deliver(&lease, &delivery(7)).await?;
     same!(other.deliveries().await?, [delivery(7)]);
+    same!(other.delivery("secops").await?, Some(delivery(7)));
+    same!(other.delivery("pager").await?, None);
     let bare = Delivery { sending: None, sent_at: None, digested: Some(at(9)), ..delivery(9) };
     store.deliver(&lease, &bare).await?;
     let pager = Delivery { notifier: "pager".to_owned(), ..bare.clone() };

@@ -149,6 +149,10 @@ impl Outbox for SqliteState {
         outbox::last(&mut *self.reader().await?).await
     }
 
+    async fn delivery(&self, notifier: &str) -> Result<Option<Delivery>, StateError> {
+        outbox::delivery(&mut *self.reader().await?, notifier).await
+    }
+
     async fn deliveries(&self) -> Result<Vec<Delivery>, StateError> {
         outbox::deliveries(&mut *self.reader().await?).await
     }

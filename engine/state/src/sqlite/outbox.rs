@@ -1,6 +1,8 @@
 //! Notices and deliveries: rows of JSON, by number and by name.
 
-use keywheel_core::Notice;
+use jiff::Timestamp;
+use keywheel_core::{Notice, NoticeKind};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::journal::push_owned;
@@ -9,8 +11,9 @@ use super::{SqliteState, written};
 use crate::outbox::{Delivery, Numbered, notifier_lease};
 use crate::{Lease, StateError};
 
-const NOTICES: &str = "SELECT number, format, notice FROM notices WHERE number > ? ORDER BY number LIMIT ?";
+const NOTICES: &str = "SELECT number, id, format, notice FROM notices WHERE number > ? ORDER BY number LIMIT ?";
 const LAST: &str = "SELECT coalesce(max(number), 0) AS number FROM notices";
+const DELIVERY: &str = "SELECT notifier, format, delivery FROM deliveries WHERE notifier = ?";
 const DELIVERIES: &str = "SELECT notifier, format, delivery FROM deliveries ORDER BY notifier";
 
 /// Adds notices, if the statement before has changed its row (`changes()`).
@@ -66,9 +69,28 @@ pub(super) async fn notices(
     rows.iter()
         .map(|row| {
             let number = count(row, "number")?;
-            Ok(Numbered { number, notice: row::read(row, "notice", || format!("notice {number}"))? })
+            let notice = match row::read(row, "notice", || format!("notice {number}")) {
+                Ok(notice) => notice,
+                // One row must not silence all that comes behind it.
+                Err(error) => unreadable(get(row, "id")?, &error),
+            };
+            Ok(Numbered { number, notice })
         })
         .collect()
+}
+
+fn unreadable(id: String, error: &StateError) -> Notice {
+    Notice {
+        id,
+        kind: NoticeKind::Failed,
+        at: Timestamp::UNIX_EPOCH,
+        secret: None,
+        policy: None,
+        rotation: None,
+        step: None,
+        message: format!("something is to be told that this program cannot read: {error}"),
+        to: None,
+    }
 }
 
 pub(super) async fn last(reader: &mut SqliteConnection) -> Result<u64, StateError> {
@@ -77,12 +99,17 @@ pub(super) async fn last(reader: &mut SqliteConnection) -> Result<u64, StateErro
 
 pub(super) async fn deliveries(reader: &mut SqliteConnection) -> Result<Vec<Delivery>, StateError> {
     let rows = sqlx::query(DELIVERIES).fetch_all(reader).await.map_err(storage)?;
-    rows.iter()
-        .map(|row| {
-            let notifier: &str = get(row, "notifier")?;
-            row::read(row, "delivery", || format!("the delivery of notifier `{notifier}`"))
-        })
-        .collect()
+    rows.iter().map(read_delivery).collect()
+}
+
+pub(super) async fn delivery(reader: &mut SqliteConnection, notifier: &str) -> Result<Option<Delivery>, StateError> {
+    let row = sqlx::query(DELIVERY).bind(notifier).fetch_optional(reader).await.map_err(storage)?;
+    row.as_ref().map(read_delivery).transpose()
+}
+
+fn read_delivery(row: &SqliteRow) -> Result<Delivery, StateError> {
+    let notifier: &str = get(row, "notifier")?;
+    row::read(row, "delivery", || format!("the delivery of notifier `{notifier}`"))
 }
 
 pub(super) async fn deliver(store: &SqliteState, lease: &Lease, delivery: &Delivery) -> Result<(), StateError> {
@@ -115,13 +142,18 @@ mod tests {
     use keywheel_sqlite::Database;
 
     use super::*;
+    use crate::Outbox;
     use crate::sqlite::migrations::MIGRATIONS;
 
     #[tokio::test]
     async fn to_look_for_new_notices_walks_only_those() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("state.db"), MIGRATIONS).await.unwrap();
-        for (query, wanted) in [(NOTICES, "SEARCH notices USING PRIMARY KEY (number>?)"), (LAST, "SEARCH notices")] {
+        for (query, wanted) in [
+            (NOTICES, "SEARCH notices USING PRIMARY KEY (number>?)"),
+            (LAST, "SEARCH notices"),
+            (DELIVERY, "SEARCH deliveries USING PRIMARY KEY (notifier=?)"),
+        ] {
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
                     .fetch_all(&mut *database.reader().await.unwrap())
@@ -130,5 +162,22 @@ mod tests {
             let plan: Vec<String> = plan.into_iter().map(|line| line.3).collect();
             assert!(plan.join("|").contains(wanted), "{plan:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_program_wrote_hides_nothing_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = SqliteState::open(&folder.path().join("state.db")).await.unwrap();
+        let rows = "INSERT INTO notices VALUES (1, 'a', 2, '{}'), (2, 'b', 1, '{\"kind\": \"unheard-of\"}')";
+        state.database.write(rows.to_owned(), |rows, c| Box::pin(add_rows(c, rows))).await.unwrap();
+        let notices = state.notices(0, 9).await.unwrap();
+        let told: Vec<_> = notices.iter().map(|one| (one.number, one.notice.id.as_str())).collect();
+        assert_eq!(told, [(1, "a"), (2, "b")]);
+        assert!(notices.iter().all(|one| one.notice.message.contains("cannot read")), "{notices:?}");
+    }
+
+    async fn add_rows(connection: &mut SqliteConnection, rows: &str) -> Result<(), StateError> {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(rows.to_owned())).execute(connection).await.map_err(storage)?;
+        Ok(())
     }
 }

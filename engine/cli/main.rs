@@ -18,6 +18,7 @@ mod preflight;
 mod progress;
 mod select;
 mod signals;
+mod telling;
 mod turning;
 mod wire;
 

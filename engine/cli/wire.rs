@@ -9,7 +9,7 @@ use keywheel_policies::{
     Catalogue, Loaded, MasterKey, NotifierSpec, Notify, Problem, Problems, RESTING, SecretStore, Settings, StateStore,
 };
 use keywheel_postgres::PostgresRotator;
-use keywheel_runtime::{Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
+use keywheel_runtime::{Clock, Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
 use keywheel_sdk::{Rotator, Secret};
 use keywheel_secrets::memory::MemoryStore;
 use keywheel_secrets::{Keyring, LocalStore};
@@ -155,11 +155,19 @@ async fn joined(
         use keywheel_runtime::failpoint::{Kill, PointedSecrets, PointedState};
         (Arc::new(PointedState(state, Arc::new(Kill))), Arc::new(PointedSecrets(secrets, Arc::new(Kill))))
     };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let consumers = told::consumers(&settings.consumers, Arc::clone(&secrets), environment(), Arc::clone(&clock));
+    #[cfg(feature = "failpoints")]
+    let consumers: Arc<dyn keywheel_runtime::Consumers> = {
+        use keywheel_runtime::failpoint::{Kill, PointedConsumers};
+        Arc::new(PointedConsumers(consumers, Arc::new(Kill)))
+    };
     Ok(Engine {
         state,
         secrets,
         rotators: rotators.registry.clone(),
-        clock: Arc::new(SystemClock),
+        consumers,
+        clock,
         environment: environment(),
         limits: limits(settings),
         observer,

@@ -72,11 +72,14 @@ fn chats_get_what_they_understand_and_their_address_is_shown_nowhere() {
     let (code, said) = ran(&house, &["notify", "test", "chat"]);
     assert_eq!(code, 0, "{said}");
     let text = receiver.next()["body"]["text"].as_str().expect("Slack's form").to_owned();
-    assert!(text.starts_with("*test*\n• TEST: somebody wants to see"), "{text}");
+    let (title, rest) = text.split_once('\n').expect("two lines");
+    assert!(title.starts_with("keywheel on ") && title.ends_with(": test"), "{text}");
+    assert!(rest.starts_with("• TEST: somebody wants to see"), "{text}");
     assert_eq!(ran(&house, &["notify", "test", "room"]).0, 0);
     let card = receiver.next()["body"]["attachments"][0].clone();
     assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
-    assert_eq!(card["content"]["body"][0]["text"], "test");
+    let first = card["content"]["body"][0]["inlines"][0]["text"].as_str().expect("a run of text").to_owned();
+    assert_eq!(first, title_of(&text));
     for wanted in ["answered 302", "answered 404"] {
         let (code, said) = ran(&house, &["notify", "test", "chat"]);
         assert!(code == 7 && said.contains(wanted), "{said}");
@@ -89,6 +92,10 @@ fn chats_get_what_they_understand_and_their_address_is_shown_nowhere() {
     assert!(code == 7 && said.contains("no `https://` address"), "{said}");
     drop(receiver);
     house.search(&BTreeSet::from([canary.to_owned()]), &format!("{all}{said}"));
+}
+
+fn title_of(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 #[test]

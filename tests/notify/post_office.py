@@ -2,7 +2,7 @@
 answered by `null`, so that whoever asks knows that all before it was printed.
 
 Arguments: JSON with `tls` (none, starttls, implicit), and where wanted `port`, `certificate`, `key`, `user`, `password`, and
-`refused` (a recipient that is unknown here).
+`refused` (a recipient that is unknown here, which is said by `refusal`).
 """
 import asyncio
 import email
@@ -20,7 +20,7 @@ options = json.loads(sys.argv[1])
 class Handler:
     async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
         if address == options.get("refused"):
-            return "550 5.1.1 nobody of that name is here"
+            return options.get("refusal", "550 5.1.1 nobody of that name is here")
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

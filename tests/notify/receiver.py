@@ -47,7 +47,8 @@ class Handler(BaseHTTPRequestHandler):
         if status == 302:
             self.send_header("Location", f"http://127.0.0.1:{server.server_address[1]}/elsewhere")
         self.end_headers()
-        self.wfile.write(b"so it is")
+        # As some do, it repeats what it was asked.
+        self.wfile.write(f"nothing at {self.path} for {self.headers['user-agent']}".encode())
 
     def log_message(self, *arguments):
         pass

@@ -80,6 +80,8 @@ impl Command {
             Command::Rotate(_) | Command::Resume(_) | Command::Rollback(_) => {
                 "warn,keywheel_runtime::driver=off,keywheel_runtime::worker=off"
             }
+            // A notifier may be the log itself.
+            Command::Notify(_) => "warn,keywheel_notify::channel::log=info",
             Command::Init(_)
             | Command::Validate(_)
             | Command::Plan(_)
@@ -89,7 +91,6 @@ impl Command {
             | Command::Secret(_)
             | Command::Provider(_)
             | Command::Plugin(_)
-            | Command::Notify(_)
             | Command::PluginHost(_)
             | Command::Doctor(_)
             | Command::Schema(_)

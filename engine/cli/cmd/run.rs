@@ -1,12 +1,9 @@
 //! `keywheel run`: the daemon, which rotates what is due and goes on with what is open.
 
-use std::sync::Arc;
-
 use keywheel_runtime::{Aging, Schedule, Until};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, Failure};
+use crate::telling::Telling;
 use crate::{Session, signals, wire};
 
 /// Rotate what is due, until told to stop
@@ -43,26 +40,13 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         "ready: {} policies, {open} rotations under way",
         wired.policies.usable.len()
     );
-    let notifiers: Vec<_> = wire::notifiers(&wired).into_iter().map(Arc::new).collect();
-    let mut telling = JoinSet::new();
-    // They stop after the last rotation has, so that they hear of it.
-    let quiet = CancellationToken::new();
-    for notifier in &notifiers {
-        let (notifier, quiet) = (Arc::clone(notifier), quiet.clone());
-        telling.spawn(async move { notifier.run(&quiet).await });
-    }
+    let telling = Telling::begin(&wired).await;
     let until = if args.once { Until::Idle } else { Until::Stopped };
     let resting = wired.policies.resting.iter().filter_map(Aging::of_resting);
     let schedule = Schedule::new(wired.engine, wired.policies.usable, stopping).watching(resting);
-    schedule.run(until).await.map_err(Failure::from)?;
-    quiet.cancel();
-    telling.join_all().await;
-    if args.once {
-        // Nobody comes back for what waits for more.
-        for notifier in &notifiers {
-            notifier.flush().await.map_err(Failure::from)?;
-        }
-    }
+    let ran = schedule.run(until).await;
+    telling.end(args.once).await;
+    ran.map_err(Failure::from)?;
     let counters = wired.journal.counters();
     tracing::info!(journal_commits = counters.commits, journal_writes = counters.writes, "stopped");
     Ok(Exit::Done)

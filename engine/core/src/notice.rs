@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 pub use keywheel_policies::NoticeKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{After, Event, Progress, Rotation, RotationId, State, Step};
+use crate::{After, Event, Progress, Rotation, RotationId, Shape, State, Step};
 
 /// One thing that people should hear of. Holds references and messages, never a secret value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,44 +101,52 @@ fn is_told(count: u32) -> bool {
 
 /// A rotation that stands still is told of after this long, and again after twice, four times … as long.
 const STILL: Duration = Duration::from_secs(3600);
-/// A parked rotation, and a secret that is overdue, are told of again each time that this has passed.
+/// The same where applications may be refused meanwhile.
+const STILL_IN_PLACE: Duration = Duration::from_secs(300);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What should be told of a rotation that has not ended, from how long ago its journal was written last.
-pub fn of_open(rotation: &Rotation, now: Timestamp) -> Option<Notice> {
-    let still = since(rotation.updated_at, now);
+/// What should be told of a rotation that has not ended. `seen_since`: from when whoever asks has seen it as it stands, since a
+/// program that has just started finds much that it only has to take up. What waits for a person is told again each day (UTC), so
+/// that many are told at once.
+pub fn of_open(rotation: &Rotation, seen_since: Timestamp, now: Timestamp) -> Option<Notice> {
+    let stood = rotation.updated_at.max(seen_since);
+    let still = since(stood, now);
     let (subject, seq) = (Subject::of(rotation), rotation.seq);
     let step = rotation.state.step();
     let id = |count: u64| format!("{}/{seq}/{count}", subject.rotation);
     match &rotation.state.progress {
         Progress::Parked { reason, .. } => {
-            let days = still.as_secs() / DAY.as_secs();
-            (days > 0).then(|| {
-                let message = format!("still waits for a person, for {}: {reason}", days_of(days));
-                subject.notice(id(days), NoticeKind::Parked, now, step, message)
+            let parked = since(rotation.updated_at, now);
+            // Not so soon after it was told as it happened.
+            (parked >= DAY / 2 && date(rotation.updated_at) != date(now)).then(|| {
+                let message = format!("still waits for a person, since {:.0}: {reason}", rotation.updated_at);
+                let id = format!("{}/{seq}/{}", subject.rotation, date(now));
+                subject.notice(id, NoticeKind::Parked, now, step, message)
             })
         }
         Progress::Ready { hold, .. } => {
             // What waits for a time that is yet to come stands still for a reason that is no trouble.
-            let free = hold.map_or(rotation.updated_at, |hold| hold.until.max(rotation.updated_at));
-            let hours = doubled(since(free, now))?;
+            let free = hold.map_or(stood, |hold| hold.until.max(stood));
+            let count = doubled(since(free, now), STILL)?;
             let message = format!(
-                "has been ready for {} and is not taken up: no policy names it, its policy changed or rests, or limits are too low",
-                hours_of(hours)
+                "could have gone on since {free:.0} and was not taken up: no policy names it, its policy changed or rests, or \
+                 limits are too low"
             );
-            Some(subject.notice(id(hours), NoticeKind::Failed, now, step, message))
+            Some(subject.notice(id(count), NoticeKind::Failed, now, step, message))
         }
         Progress::Attempting { .. } => {
-            let hours = doubled(still)?;
-            let message =
-                format!("has been in doubt for {}: nobody could tell whether the step happened", hours_of(hours));
-            Some(subject.notice(id(hours), NoticeKind::Failed, now, step, message))
+            let refused = rotation.fixed.shape == Shape::InPlace && matches!(step, Some(Step::Apply | Step::Restore));
+            let count = doubled(still, if refused { STILL_IN_PLACE } else { STILL })?;
+            let readers = if refused { "; applications may be refused meanwhile" } else { "" };
+            let began = rotation.updated_at;
+            let message = format!("in doubt since {began:.0}: nobody could tell whether the step happened{readers}");
+            Some(subject.notice(id(count), NoticeKind::Failed, now, step, message))
         }
         Progress::Done | Progress::RolledBack => None,
     }
 }
 
-/// What should be told of a secret whose version became `CURRENT` then, where its policy has a `max_age`: each day once.
+/// What should be told of a secret whose version became `CURRENT` then, where its policy has a `max_age`: once each day (UTC).
 pub fn of_age(
     (secret, policy, version): (&str, &str, &str),
     current_since: Timestamp,
@@ -145,9 +155,13 @@ pub fn of_age(
 ) -> Option<Notice> {
     let over = since(current_since, now).checked_sub(max_age).filter(|over| !over.is_zero())?;
     let days = over.as_secs() / DAY.as_secs();
-    let how_long = if days == 0 { "now".to_owned() } else { format!("for {}", days_of(days)) };
+    let how_long = match days {
+        0 => "now".to_owned(),
+        1 => "for a day".to_owned(),
+        days => format!("for {days} days"),
+    };
     Some(Notice {
-        id: format!("overdue/{secret}/{version}/{days}"),
+        id: format!("overdue/{secret}/{version}/{}", date(now)),
         kind: NoticeKind::Overdue,
         at: now,
         secret: Some(secret.to_owned()),
@@ -159,20 +173,16 @@ pub fn of_age(
     })
 }
 
-/// In whole hours, 1, 2, 4, 8 …: the largest that is over.
-fn doubled(still: Duration) -> Option<u64> {
-    let hours = still.as_secs() / STILL.as_secs();
-    (hours > 0).then(|| 1 << hours.ilog2())
+/// How often `unit` has passed, as 1, 2, 4, 8 …: the largest that is over.
+fn doubled(still: Duration, unit: Duration) -> Option<u64> {
+    let count = still.as_secs() / unit.as_secs();
+    (count > 0).then(|| 1 << count.ilog2())
 }
 
 fn since(then: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(then)).unwrap_or_default()
 }
 
-fn days_of(days: u64) -> String {
-    if days == 1 { "a day".to_owned() } else { format!("{days} days") }
-}
-
-fn hours_of(hours: u64) -> String {
-    if hours == 1 { "an hour".to_owned() } else { format!("{hours} hours") }
+fn date(at: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(at).date()
 }

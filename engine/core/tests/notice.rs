@@ -20,8 +20,8 @@ fn id() -> RotationId {
     "01900000-0000-7000-8000-000000000001".parse().unwrap()
 }
 
-fn rotation(state: State) -> Rotation {
-    let fixed = NewRotation {
+fn fixed() -> NewRotation {
+    NewRotation {
         id: id(),
         secret: "prod/orders".to_owned(),
         policy: "orders".to_owned(),
@@ -30,8 +30,11 @@ fn rotation(state: State) -> Rotation {
         target: String::new(),
         cause: Cause::Schedule { due: at(0) },
         replaces: None,
-    };
-    Rotation { fixed, state, seq: 7, created_at: at(0), updated_at: at(0) }
+    }
+}
+
+fn rotation(state: State) -> Rotation {
+    Rotation { fixed: fixed(), state, seq: 7, created_at: at(0), updated_at: at(0) }
 }
 
 /// The notices of a rotation whose events are these, each a second after the other.
@@ -96,9 +99,9 @@ fn of_many_failures_ever_fewer_are_told() {
 #[test]
 fn what_stands_still_is_told_of_ever_more_rarely() {
     let ids = |state: State, hours: std::ops::Range<i64>| {
-        let rotation = rotation(state);
+        let rotation = Rotation { fixed: NewRotation { shape: Shape::Alternating, ..fixed() }, ..rotation(state) };
         let mut ids: Vec<_> =
-            hours.filter_map(|hour| of_open(&rotation, at(hour * 3600))).map(|notice| notice.id).collect();
+            hours.filter_map(|hour| of_open(&rotation, at(0), at(hour * 3600))).map(|notice| notice.id).collect();
         ids.dedup();
         ids.into_iter().map(|id| id.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -110,8 +113,30 @@ fn what_stands_still_is_told_of_ever_more_rarely() {
     assert_eq!(ids(waiting(Why::Grace), 0..13), ["1", "2"], "from the end of the wait");
     assert_eq!(ids(State::initial(), 0..3), ["1", "2"]);
     let parked = standing(Progress::Parked { step: Step::Apply, reason: "locked".to_owned() });
-    assert_eq!(ids(parked, 0..73), ["1", "2", "3"], "daily");
+    assert_eq!(ids(parked, 0..73), ["2027-01-16", "2027-01-17", "2027-01-18"], "daily, and all at once");
     assert_eq!(ids(standing(Progress::Done), 0..99), [""; 0]);
+}
+
+#[test]
+fn what_is_only_just_seen_is_not_told_of_yet() {
+    let attempting = State { progress: Progress::Attempting { step: Step::Revoke }, ..State::initial() };
+    let long_after = |seen: i64| of_open(&rotation(attempting.clone()), at(1_000_000), at(1_000_000 + seen));
+    assert_eq!(long_after(3599), None, "a program that was off has to take it up first");
+    let notice = long_after(3600).unwrap();
+    assert!(notice.message.contains("in doubt since 2027-01-15T08:00:00Z"), "{}", notice.message);
+}
+
+#[test]
+fn where_applications_may_be_refused_it_is_told_sooner() {
+    let ids = |step| {
+        let rotation = rotation(State { progress: Progress::Attempting { step }, ..State::initial() });
+        let minutes = (0..61).filter_map(|minute| of_open(&rotation, at(0), at(minute * 60)));
+        let mut ids: Vec<_> = minutes.map(|notice| notice.id.rsplit('/').next().unwrap().to_owned()).collect();
+        ids.dedup();
+        ids
+    };
+    assert_eq!(ids(Step::Apply), ["1", "2", "4", "8"], "after 5, 10, 20, 40 minutes");
+    assert_eq!(ids(Step::Generate), ["1"], "nobody is refused before");
 }
 
 #[test]
@@ -119,5 +144,6 @@ fn what_is_too_old_is_told_of_each_day() {
     let of = |seconds| of_age(("s", "p", "v1"), at(0), DAY, at(seconds));
     assert_eq!(of(86_400), None, "not before it is over");
     let ids: Vec<_> = [86_401, 2 * 86_400 - 1, 2 * 86_400, 3 * 86_400].map(|s| of(s).unwrap().id).into();
-    assert_eq!(ids, ["overdue/s/v1/0", "overdue/s/v1/0", "overdue/s/v1/1", "overdue/s/v1/2"]);
+    let days = [16, 17, 17, 18].map(|day| format!("overdue/s/v1/2027-01-{day}"));
+    assert_eq!(ids, days, "of all secrets at the same moment, so that it is one message");
 }

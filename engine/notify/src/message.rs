@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use keywheel_core::{Notice, NoticeKind, RotationId};
+use keywheel_core::{Notice, NoticeKind, RotationId, Step};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// So many notices are written out; of the others there is the number.
+/// So many notices are written out for people; of the others there is the number.
 const SHOWN: usize = 100;
 /// So many characters of what happened.
 const WORDS: usize = 600;
 /// The same, where there is little room.
 const FEW_WORDS: usize = 200;
+/// So many lines of a digest, where there is little room.
+const FEW_LINES: usize = 12;
 
 /// Who sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,25 +40,74 @@ pub struct Message {
     thread: Option<RotationId>,
 }
 
-impl Message {
-    /// A message of these notices, at least one, begun at `at`.
-    pub fn new(notifier: &str, sender: Sender, mut notices: Vec<Notice>, at: Timestamp) -> Self {
+/// A message in the making: of any number of notices, of which it keeps few.
+pub(crate) struct Gathering {
+    notifier: String,
+    hash: Sha256,
+    counts: BTreeMap<u8, (NoticeKind, usize)>,
+    /// The most urgent first, and of those the oldest.
+    kept: BTreeMap<(u8, usize), Notice>,
+    total: usize,
+    /// Of the first; `None` once there is another.
+    thread: Option<RotationId>,
+}
+
+impl Gathering {
+    pub fn new(notifier: &str) -> Self {
         let mut hash = Sha256::new();
-        for text in std::iter::once(notifier).chain(notices.iter().flat_map(|one| [one.id.as_str(), &one.message])) {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
+        add(&mut hash, notifier);
+        let (counts, kept) = (BTreeMap::new(), BTreeMap::new());
+        Gathering { notifier: notifier.to_owned(), hash, counts, kept, total: 0, thread: None }
+    }
+
+    pub fn add(&mut self, notice: Notice) {
+        add(&mut self.hash, &notice.id);
+        add(&mut self.hash, &notice.message);
+        let rank = rank(notice.kind);
+        self.counts.entry(rank).or_insert((notice.kind, 0)).1 += 1;
+        let one_more =
+            if self.total == 0 { notice.rotation } else { self.thread.filter(|it| notice.rotation == Some(*it)) };
+        self.thread = one_more;
+        self.kept.insert((rank, self.total), notice);
+        self.total += 1;
+        if self.kept.len() > Message::KEPT {
+            self.kept.pop_last();
         }
-        let id = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let mut counts: BTreeMap<u8, (NoticeKind, usize)> = BTreeMap::new();
-        for notice in &notices {
-            counts.entry(rank(notice.kind)).or_insert((notice.kind, 0)).1 += 1;
+    }
+
+    /// The message, begun at `at`; `None` of nothing.
+    pub fn message(self, sender: Sender, at: Timestamp) -> Option<Message> {
+        if self.total == 0 {
+            return None;
         }
-        let first = notices.first().and_then(|notice| notice.rotation);
-        let thread = first.filter(|first| notices.iter().all(|notice| notice.rotation == Some(*first)));
-        notices.sort_by_key(|notice| rank(notice.kind));
-        notices.truncate(SHOWN);
-        let (notifier, counts) = (notifier.to_owned(), counts.into_values().collect());
-        Message { id, at, notifier, sender, notices, counts, thread }
+        let id = self.hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Some(Message {
+            id,
+            at,
+            notifier: self.notifier,
+            sender,
+            notices: self.kept.into_values().collect(),
+            counts: self.counts.into_values().collect(),
+            thread: self.thread,
+        })
+    }
+}
+
+/// With its length, so that no two lists of texts are the same.
+fn add(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text);
+}
+
+impl Message {
+    /// So many notices a message keeps, and tells to programs.
+    pub(crate) const KEPT: usize = 500;
+
+    /// A message of these notices, begun at `at`; `None` of none.
+    pub fn of(notifier: &str, sender: Sender, notices: Vec<Notice>, at: Timestamp) -> Option<Self> {
+        let mut gathering = Gathering::new(notifier);
+        notices.into_iter().for_each(|notice| gathering.add(notice));
+        gathering.message(sender, at)
     }
 
     /// The rotation that all of it is about, if there is one.
@@ -64,14 +115,19 @@ impl Message {
         self.thread
     }
 
-    /// The notices that are written out.
+    /// The notices that it keeps.
     pub fn shown(&self) -> &[Notice] {
         &self.notices
     }
 
-    /// How many there are beside.
-    pub fn left_out(&self) -> usize {
-        self.total() - self.notices.len()
+    /// Those that are written out for people.
+    fn written(&self) -> impl Iterator<Item = &Notice> {
+        self.notices.iter().take(SHOWN)
+    }
+
+    /// How many there are beside those.
+    fn left_out(&self) -> usize {
+        self.total() - self.notices.len().min(SHOWN)
     }
 
     fn total(&self) -> usize {
@@ -93,6 +149,11 @@ impl Message {
         }
     }
 
+    /// The same, with who says it.
+    pub fn title(&self) -> String {
+        format!("keywheel on {}: {}", self.sender.host, self.headline())
+    }
+
     /// The subject of a mail.
     pub fn subject(&self) -> String {
         format!("[keywheel] {}", self.headline())
@@ -103,7 +164,7 @@ impl Message {
         let mut lines: Vec<String> = self.notices.iter().take(most).map(brief).collect();
         let beside = self.total() - lines.len();
         if beside > 0 {
-            lines.push(format!("and {beside} more: see `keywheel history`"));
+            lines.push(format!("and {beside} more: {MORE}"));
         }
         lines
     }
@@ -111,7 +172,7 @@ impl Message {
     /// As plain text.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for notice in &self.notices {
+        for notice in self.written() {
             text.push_str(&format!("{}\n", heading(notice)));
             for line in cut(&notice.message, WORDS).lines() {
                 text.push_str(&format!("  {line}\n"));
@@ -123,7 +184,7 @@ impl Message {
             text.push('\n');
         }
         if self.left_out() > 0 {
-            text.push_str(&format!("And {} more: see `keywheel history`.\n\n", self.left_out()));
+            text.push_str(&format!("And {} more: {MORE}.\n\n", self.left_out()));
         }
         // What separates a signature from a mail.
         text.push_str(&format!("-- \n{}\n", self.signature()));
@@ -134,7 +195,7 @@ impl Message {
     pub fn html(&self) -> String {
         let safe = |text: &str| html_escape::encode_text(text).into_owned();
         let mut html = String::from("<!DOCTYPE html>\n<html><body style=\"font-family: sans-serif\">\n");
-        for notice in &self.notices {
+        for notice in self.written() {
             let words = safe(&cut(&notice.message, WORDS)).replace('\n', "<br>");
             html.push_str(&format!("<p><b>{}</b><br>{words}<br>", safe(&heading(notice))));
             html.push_str(&format!("<span style=\"color: #666\">{:.0}</span>", notice.at));
@@ -144,7 +205,7 @@ impl Message {
             html.push_str("</p>\n");
         }
         if self.left_out() > 0 {
-            html.push_str(&format!("<p>And {} more: see <code>keywheel history</code>.</p>\n", self.left_out()));
+            html.push_str(&format!("<p>And {} more: {MORE}.</p>\n", self.left_out()));
         }
         html.push_str(&format!("<p style=\"color: #666\">{}</p>\n</body></html>\n", safe(&self.signature())));
         html
@@ -188,15 +249,19 @@ impl Message {
     }
 }
 
+/// Where the rest is.
+const MORE: &str = "see `keywheel status` and `keywheel history`";
+
 /// The most urgent has the least.
 fn rank(kind: NoticeKind) -> u8 {
     match kind {
-        NoticeKind::Parked => 0,
-        NoticeKind::Overdue => 1,
-        NoticeKind::Failed => 2,
-        NoticeKind::RolledBack => 3,
-        NoticeKind::Succeeded => 4,
-        NoticeKind::Digest => 5,
+        NoticeKind::Parked => 1,
+        NoticeKind::Overdue => 2,
+        NoticeKind::Failed => 3,
+        NoticeKind::RolledBack => 4,
+        NoticeKind::Succeeded => 5,
+        // Before all else: it is read whole, and must not be what is left out.
+        NoticeKind::Digest => 0,
         NoticeKind::Test => 6,
     }
 }
@@ -228,25 +293,30 @@ fn heading(notice: &Notice) -> String {
 }
 
 fn brief(notice: &Notice) -> String {
-    format!("{}: {}", heading(notice), cut(&notice.message, FEW_WORDS).replace('\n', "; "))
+    // A digest has a line for each thing.
+    let words: Vec<&str> = notice.message.lines().take(FEW_LINES).collect();
+    let words = if words.len() > 1 { words.join("\n") } else { cut(&notice.message, FEW_WORDS) };
+    let show = notice.rotation.map(|rotation| format!(" (`keywheel show {rotation}`)")).unwrap_or_default();
+    format!("{}: {words}{show}", heading(notice))
 }
 
 /// What a person can do.
 fn hint(notice: &Notice) -> Option<String> {
     let secret = notice.secret.as_deref()?;
-    let rotation = notice.rotation.map(|rotation| rotation.to_string());
-    let show = rotation.map(|rotation| format!("`keywheel show {rotation}` says all of it"));
+    let show = notice.rotation.map(|rotation| format!("`keywheel show {rotation}` says all of it."));
+    let back = notice.step.is_some_and(Step::may_roll_back);
     Some(match (notice.kind, show) {
-        (NoticeKind::Parked, Some(show)) => format!(
-            "{show}. Once the cause is mended: `keywheel resume {secret}`, or `keywheel rollback {secret}` to undo it."
+        (NoticeKind::Parked, Some(show)) if back => format!(
+            "{show} Once the cause is mended: `keywheel resume {secret}`; or `keywheel rollback {secret}` to undo it."
         ),
-        (NoticeKind::Failed, Some(show)) => format!("{show}. It is tried again by itself."),
+        (NoticeKind::Parked, Some(show)) => {
+            format!("{show} Once the cause is mended: `keywheel resume {secret}`.")
+        }
+        (NoticeKind::Failed, Some(show)) => show,
         (NoticeKind::RolledBack, Some(show)) => {
-            format!("{show}. It is begun anew after a pause, or at once by `keywheel rotate {secret}`.")
+            format!("{show} A schedule begins it anew after a pause; `keywheel rotate {secret}` does so at once.")
         }
-        (NoticeKind::Overdue, _) => {
-            format!("`keywheel status {secret}` says why; `keywheel rotate {secret}` rotates it now.")
-        }
+        (NoticeKind::Overdue, _) => format!("`keywheel status {secret}` says how it stands and what is due."),
         (NoticeKind::Succeeded | NoticeKind::Digest | NoticeKind::Test, _)
         | (NoticeKind::Parked | NoticeKind::Failed | NoticeKind::RolledBack, None) => return None,
     })
@@ -283,7 +353,7 @@ mod tests {
 
     fn message(notices: Vec<Notice>) -> Message {
         let sender = Sender { host: "vault-1".to_owned(), version: "0.1.0".to_owned() };
-        Message::new("secops", sender, notices, Timestamp::from_second(1_800_000_060).unwrap())
+        Message::of("secops", sender, notices, Timestamp::from_second(1_800_000_060).unwrap()).unwrap()
     }
 
     #[test]
@@ -294,7 +364,7 @@ mod tests {
             message.text(),
             "PARKED: prod/orders (policy orders), at apply\n  the server says: <b>no</b> & more\n  2027-01-15T08:00:00Z\n  \
              `keywheel show 01900000-0000-7000-8000-000000000001` says all of it. Once the cause is mended: `keywheel \
-             resume prod/orders`, or `keywheel rollback prod/orders` to undo it.\n\n-- \nkeywheel 0.1.0 on vault-1, to the \
+             resume prod/orders`; or `keywheel rollback prod/orders` to undo it.\n\n-- \nkeywheel 0.1.0 on vault-1, to the \
              notifier `secops`\n"
         );
         let html = message.html();
@@ -310,15 +380,16 @@ mod tests {
         let message = message(notices);
         assert_eq!(message.headline(), "1 parked, 1 overdue, 10000 failed");
         assert_eq!(message.thread(), None);
-        assert_eq!((message.shown().len(), message.left_out()), (100, 9_902));
+        assert_eq!((message.shown().len(), message.left_out()), (500, 9_902));
         assert_eq!(
             message.shown()[..3].iter().map(|one| one.kind).collect::<Vec<_>>(),
             [NoticeKind::Parked, NoticeKind::Overdue, NoticeKind::Failed]
         );
         assert!(message.text().len() < 60_000 && message.html().len() < 80_000, "no mail is refused for its length");
         assert_eq!(message.briefs(20).len(), 21);
-        assert_eq!(message.briefs(20)[20], "and 9982 more: see `keywheel history`");
+        assert_eq!(message.briefs(20)[20], "and 9982 more: see `keywheel status` and `keywheel history`");
         assert_eq!(message.json()["data"]["total"], 10_002);
+        assert_eq!(message.json()["data"]["notices"].as_array().unwrap().len(), 500);
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use keywheel_core::decide::later;
 use keywheel_core::schedule::next_firing;
 use keywheel_core::{Notice, NoticeKind};
 use keywheel_policies::{DigestSchedule, NotifierSpec};
-use keywheel_state::{Claim, Delivery, Lease, StateError, StateStore, notifier_lease};
+use keywheel_state::{Claim, Delivery, Lease, Sending, StateError, StateStore, notifier_lease};
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Sent};
+use crate::message::Gathering;
 use crate::plan::{self, Next, Waiting, When};
 use crate::{Message, Routes, Sender};
 
@@ -24,11 +25,9 @@ const LONG_POLL: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(10);
 /// So many notices are read at once.
 const PAGE: usize = 1_000;
-/// One message is of so many notices at the most; more are another message.
-const MOST: usize = 100_000;
-/// How long a message may take to hand over.
-const SENDING: Duration = Duration::from_secs(120);
-/// Longer than that, so that a message is not handed over by two at once.
+/// What is older is not told any more: a notifier that comes back after a long time begins with what is still news.
+const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Longer than a channel takes, so that a message is not handed over by two at once.
 const LEASE: Duration = Duration::from_secs(180);
 
 /// Where time comes from.
@@ -72,18 +71,66 @@ enum Round {
     Idle(Option<Timestamp>),
 }
 
+/// How far the outbox was read, from where a notifier is: so that it is read once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Read {
+    from: u64,
+    up_to: u64,
+    first: Option<Timestamp>,
+    count: usize,
+}
+
 impl Notifier {
+    /// Begins with what happens from now on, if the notifier is new. Whether it is.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn begin(&self) -> Result<bool, StateError> {
+        if self.delivery().await?.is_some() {
+            return Ok(false);
+        }
+        let now = self.time.now();
+        match self.store.claim(&notifier_lease(&self.spec.name), LEASE, now).await? {
+            // Another process begins just now.
+            Claim::Held { .. } => Ok(false),
+            Claim::Granted(lease) => {
+                let begun = self.begin_under(&lease).await;
+                self.give_back(&lease).await;
+                begun
+            }
+        }
+    }
+
+    async fn begin_under(&self, lease: &Lease) -> Result<bool, StateError> {
+        if self.delivery().await?.is_some() {
+            return Ok(false);
+        }
+        let new = Delivery {
+            notifier: self.spec.name.clone(),
+            done: self.store.last_notice().await?,
+            sending: None,
+            sent_at: None,
+            digested: self.spec.digest.is_some().then(|| self.time.now()),
+            given_up: 0,
+            trouble: None,
+        };
+        self.store.deliver(lease, &new).await.map(|()| true)
+    }
+
     /// Sends what is to be told, until told to stop: a message that is on its way then is waited for.
     ///
     /// Whatever fails is tried again. What happened before the notifier first ran is not told.
+    ///
+    /// ## Cancellation
+    /// Dropping the future is safe: it leaves a message as a crash would.
     pub async fn run(&self, stopping: &CancellationToken) {
-        let mut seen = 0;
+        let mut read = Read::default();
         while !stopping.is_cancelled() {
             let now = self.time.now();
             let when = When::Grouped { wait: self.spec.group_wait, interval: self.spec.group_interval };
-            let until = match self.round(&mut seen, when).await {
+            let until = match self.round(&mut read, when).await {
                 Ok(Round::Done | Round::Failed) => continue,
-                // What waits for its time is not read again and again meanwhile.
+                // What waits for its time is not looked at again and again meanwhile.
                 Ok(Round::Idle(Some(until))) => until.min(later(now, LONG_POLL)),
                 Ok(Round::Idle(None)) => later(now, POLL),
                 Err(error) => {
@@ -104,9 +151,9 @@ impl Notifier {
     /// # Errors
     /// The store's.
     pub async fn flush(&self) -> Result<bool, StateError> {
-        let mut seen = 0;
+        let mut read = Read::default();
         loop {
-            match self.round(&mut seen, When::AtOnce).await? {
+            match self.round(&mut read, When::AtOnce).await? {
                 Round::Done => {}
                 Round::Failed | Round::Idle(Some(_)) => return Ok(false),
                 Round::Idle(None) => return Ok(true),
@@ -114,14 +161,36 @@ impl Notifier {
         }
     }
 
-    /// Does one thing, if there is anything to do. `seen` is up to where there is nothing for this notifier.
-    async fn round(&self, seen: &mut u64, when: When) -> Result<Round, StateError> {
+    /// How many notices wait for it, up to so many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn waiting(&self, most: usize) -> Result<Option<usize>, StateError> {
+        let Some(delivery) = self.delivery().await? else { return Ok(None) };
+        let (mut after, mut count) = (delivery.done, 0);
+        while count < most {
+            let page = self.store.notices(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            count += page.iter().filter(|one| self.is_told(&one.notice)).count();
+        }
+        Ok(Some(count.min(most)))
+    }
+
+    fn is_told(&self, notice: &Notice) -> bool {
+        self.routes.leads(notice, &self.spec.name)
+    }
+
+    /// Does one thing, if there is anything to do.
+    async fn round(&self, read: &mut Read, when: When) -> Result<Round, StateError> {
         let now = self.time.now();
-        let delivery = self.delivery().await?;
-        if let Some(known) = &delivery {
-            let digest = self.digest_due(known, now);
-            let next = plan::next(known, self.waiting(known, seen).await?, when, now);
-            if let (false, Next::Wait(until)) = (digest.is_some(), next) {
+        if let Some(known) = self.delivery().await? {
+            let waiting = self.read_on(&known, read).await?;
+            let next = plan::next(&known, waiting, when, now);
+            let walk_on = waiting.first.is_none() && waiting.up_to >= known.done + PAGE as u64;
+            if let (Next::Wait(until), None, false, false) =
+                (next, self.digest_due(&known, now), walk_on, self.digests_from(&known, now) != known.digested)
+            {
                 return Ok(Round::Idle(until));
             }
         }
@@ -130,156 +199,188 @@ impl Notifier {
             Claim::Granted(lease) => lease,
             Claim::Held { until } => return Ok(Round::Idle(Some(until.min(later(now, PAUSE))))),
         };
-        let acted = self.act(&lease, when, seen).await;
-        if let Err(error) = self.store.release(&lease).await {
-            tracing::warn!(notifier = self.spec.name, %error, "the lease was not given back; it will expire");
-        }
+        let acted = self.act(&lease, when, read).await;
+        self.give_back(&lease).await;
         acted
     }
 
-    async fn act(&self, lease: &Lease, when: When, seen: &mut u64) -> Result<Round, StateError> {
-        let now = self.time.now();
-        let Some(delivery) = self.delivery().await? else {
-            // Begins with what happens from now on.
-            let done = self.store.last_notice().await?;
-            let new = Delivery {
-                notifier: self.spec.name.clone(),
-                done,
-                sending: None,
-                sent_at: None,
-                digested: Some(now),
-                given_up: 0,
-            };
-            return self.store.deliver(lease, &new).await.map(|()| Round::Done);
-        };
-        if let Some(due) = self.digest_due(&delivery, now) {
-            return self.digest(lease, &delivery, due).await;
+    async fn give_back(&self, lease: &Lease) {
+        if let Err(error) = self.store.release(lease).await {
+            tracing::warn!(notifier = self.spec.name, %error, "the lease was not given back; it will expire");
         }
-        match plan::next(&delivery, self.waiting(&delivery, seen).await?, when, now) {
-            Next::Wait(until) => Ok(Round::Idle(until)),
+    }
+
+    async fn act(&self, lease: &Lease, when: When, read: &mut Read) -> Result<Round, StateError> {
+        let now = self.time.now();
+        let Some(mut delivery) = self.delivery().await? else {
+            return self.begin_under(lease).await.map(|_| Round::Done);
+        };
+        let digested = self.digests_from(&delivery, now);
+        if digested != delivery.digested {
+            delivery.digested = digested;
+            self.store.deliver(lease, &delivery).await?;
+        }
+        // One that cannot be made now holds up nothing else.
+        let mut digest_later = None;
+        if let Some(due) = self.digest_due(&delivery, now) {
+            match self.digest(lease, &mut delivery, due).await? {
+                Ok(()) => *read = Read::default(),
+                Err(error) => {
+                    tracing::warn!(notifier = self.spec.name, error, "no digest can be made now; will try again");
+                    digest_later = Some(later(now, PAUSE));
+                }
+            }
+        }
+        let waiting = self.read_on(&delivery, read).await?;
+        match plan::next(&delivery, waiting, when, now) {
+            Next::Wait(until) => {
+                if waiting.first.is_none() && delivery.sending.is_none() && waiting.up_to > delivery.done {
+                    let passed = Delivery { done: waiting.up_to, ..delivery };
+                    self.store.deliver(lease, &passed).await?;
+                }
+                Ok(Round::Idle(until.into_iter().chain(digest_later).min()))
+            }
             Next::Begin { up_to } => {
                 let begun = plan::begun(&delivery, up_to, now);
                 self.store.deliver(lease, &begun).await?;
                 self.send(lease, &begun).await
             }
             Next::Send => self.send(lease, &delivery).await,
-            Next::GiveUp => {
-                let trouble = delivery.sending.as_ref().and_then(|sending| sending.trouble.as_deref());
-                tracing::error!(notifier = self.spec.name, trouble, "a message was never taken, and is tried no more");
-                self.store.deliver(lease, &plan::given_up(&delivery)).await.map(|()| Round::Done)
-            }
         }
     }
 
     /// Hands over the message that was begun.
     async fn send(&self, lease: &Lease, delivery: &Delivery) -> Result<Round, StateError> {
         let Some(sending) = &delivery.sending else { return Ok(Round::Done) };
-        let notices = self.between(delivery.done, sending.up_to).await?;
         let name = self.spec.name.as_str();
-        if notices.is_empty() {
-            // The policies have changed since.
-            return self.store.deliver(lease, &plan::taken(delivery, self.time.now())).await.map(|()| Round::Done);
-        }
-        let message = Message::new(name, self.sender.clone(), notices, sending.since);
-        let sent = tokio::time::timeout(SENDING, self.channel.send(&message, self.time.now())).await;
+        let Some(message) = self.message(delivery.done, sending).await? else {
+            // The policies have changed since, or all of it is old.
+            return self.store.deliver(lease, &plan::passed(delivery)).await.map(|()| Round::Done);
+        };
+        let sent = self.channel.send(&message, &sending.has, self.time.now()).await;
         let now = self.time.now();
         let (after, round) = match sent {
-            Ok(Ok(())) => {
+            Ok(Sent { but }) => {
+                if let Some(but) = &but {
+                    tracing::error!(
+                        notifier = name,
+                        trouble = but,
+                        "a message was taken, but not for all: mend the settings"
+                    );
+                }
                 tracing::debug!(notifier = name, message = message.id, "told: {}", message.headline());
-                (plan::taken(delivery, now), Round::Done)
+                (plan::taken(delivery, but, now), Round::Done)
             }
-            Ok(Err(error)) => {
-                tracing::warn!(notifier = name, %error, tries = sending.tries + 1, "a message was not taken; will try again");
-                (plan::failed(delivery, error.message, error.retry_after, now), Round::Failed)
-            }
-            Err(_) => {
-                tracing::warn!(
-                    notifier = name,
-                    "a message was not taken within {} s; will try again",
-                    SENDING.as_secs()
-                );
-                let trouble = format!("not taken within {} s", SENDING.as_secs());
-                (plan::failed(delivery, trouble, None, now), Round::Failed)
+            Err(error) => {
+                let after = plan::failed(delivery, &error, now);
+                if after.sending.is_some() {
+                    let tries = sending.tries + 1;
+                    tracing::warn!(notifier = name, %error, tries, "a message was not taken; will try again");
+                } else {
+                    tracing::error!(notifier = name, %error, "a message was never taken, and is tried no more: {}", message.headline());
+                }
+                (after, Round::Failed)
             }
         };
         self.store.deliver(lease, &after).await.map(|()| round)
     }
 
     async fn delivery(&self) -> Result<Option<Delivery>, StateError> {
-        Ok(self.store.deliveries().await?.into_iter().find(|delivery| delivery.notifier == self.spec.name))
+        self.store.delivery(&self.spec.name).await
     }
 
-    /// What is to be told behind `done`. Where there is nothing, `seen` moves on, so that it is not read again.
-    async fn waiting(&self, delivery: &Delivery, seen: &mut u64) -> Result<Waiting, StateError> {
-        let mut up_to = delivery.done.max(*seen);
-        let (mut first, mut count) = (None, 0);
-        if delivery.sending.is_some() {
-            return Ok(Waiting::Nothing { up_to });
+    /// What is to be told behind `done`, read on from where it was read before.
+    async fn read_on(&self, delivery: &Delivery, read: &mut Read) -> Result<Waiting, StateError> {
+        if read.from != delivery.done {
+            *read = Read { from: delivery.done, up_to: delivery.done, first: None, count: 0 };
         }
-        loop {
-            let page = self.store.notices(up_to, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            up_to = last.number;
-            for one in page.iter().filter(|one| self.routes.leads(&one.notice, &self.spec.name)) {
-                first.get_or_insert(one.notice.at);
-                count += 1;
-            }
-            if first.is_none() {
-                *seen = up_to;
-            }
-            if count >= MOST {
+        let most = self.channel.most().unwrap_or(usize::MAX);
+        'pages: while read.count < most {
+            let page = self.store.notices(read.up_to, PAGE).await?;
+            if page.is_empty() {
                 break;
             }
+            for one in page {
+                read.up_to = one.number;
+                if self.is_told(&one.notice) {
+                    read.first.get_or_insert(one.notice.at);
+                    read.count += 1;
+                    if read.count >= most {
+                        break 'pages;
+                    }
+                }
+            }
         }
-        Ok(first.map_or(Waiting::Nothing { up_to }, |first| Waiting::Something { up_to, first }))
+        Ok(Waiting { up_to: read.up_to, first: read.first })
     }
 
-    /// The notices for this notifier behind one number, up to another.
-    async fn between(&self, done: u64, up_to: u64) -> Result<Vec<Notice>, StateError> {
-        let (mut after, mut notices) = (done, Vec::new());
-        while after < up_to {
+    /// The message of what is behind `done` and belongs to it.
+    async fn message(&self, done: u64, sending: &Sending) -> Result<Option<Message>, StateError> {
+        let mut gathering = Gathering::new(&self.spec.name);
+        let oldest = sending.since.checked_sub(OLDEST).unwrap_or(Timestamp::MIN);
+        let (mut after, mut left_out) = (done, 0);
+        while after < sending.up_to {
             let page = self.store.notices(after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.number;
-            let meant = page.into_iter().filter(|one| one.number <= up_to);
-            notices.extend(meant.map(|one| one.notice).filter(|notice| self.routes.leads(notice, &self.spec.name)));
+            for one in page.into_iter().filter(|one| one.number <= sending.up_to && self.is_told(&one.notice)) {
+                if one.notice.at < oldest && one.notice.at != Timestamp::UNIX_EPOCH {
+                    left_out += 1;
+                } else {
+                    gathering.add(one.notice);
+                }
+            }
         }
-        Ok(notices)
+        if left_out > 0 {
+            tracing::warn!(notifier = self.spec.name, left_out, "what is older than 30 days is not told any more");
+        }
+        Ok(gathering.message(self.sender.clone(), sending.since))
+    }
+
+    /// Up to when digests were made, as it should be: never beyond now, and from now on where there are none yet.
+    fn digests_from(&self, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
+        self.spec.digest.as_ref().map(|_| delivery.digested.map_or(now, |digested| digested.min(now)))
     }
 
     /// The latest time for a digest that has come and not been used.
     fn digest_due(&self, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
         let DigestSchedule { cron, timezone } = self.spec.digest.as_ref()?;
-        let since = delivery.digested?.min(now);
-        let firings = std::iter::successors(next_firing(cron, timezone, since), |at| next_firing(cron, timezone, *at));
-        firings.take_while(|at| *at <= now).last()
+        let digested = delivery.digested?;
+        // Backwards, so that few firings are looked at, however often it fires and long ago the last one was.
+        [1, 24, 8 * 24, 32 * 24, 367 * 24].into_iter().find_map(|hours| {
+            let back = now.checked_sub(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MIN);
+            let first = next_firing(cron, timezone, back.max(digested));
+            let firings = std::iter::successors(first, |at| next_firing(cron, timezone, *at));
+            firings.take_while(|at| *at <= now).last()
+        })
     }
 
-    /// Puts a digest into the outbox, from where it is sent like all else.
-    async fn digest(&self, lease: &Lease, delivery: &Delivery, due: Timestamp) -> Result<Round, StateError> {
+    /// Puts a digest into the outbox, from where it is sent like all else. The inner error says why it cannot be made now.
+    async fn digest(
+        &self,
+        lease: &Lease,
+        delivery: &mut Delivery,
+        due: Timestamp,
+    ) -> Result<Result<(), String>, StateError> {
         let (name, now) = (&self.spec.name, self.time.now());
         let since = delivery.digested.unwrap_or(due).min(due);
-        match self.digests.digest(name, since, now).await {
-            Ok(message) => {
-                let notice = Notice {
-                    id: format!("digest/{name}/{due}"),
-                    kind: NoticeKind::Digest,
-                    at: now,
-                    secret: None,
-                    policy: None,
-                    rotation: None,
-                    step: None,
-                    message,
-                    to: Some(name.clone()),
-                };
-                self.store.tell(&[notice]).await?;
-                let digested = Delivery { digested: Some(now.max(due)), ..delivery.clone() };
-                self.store.deliver(lease, &digested).await.map(|()| Round::Done)
-            }
-            Err(error) => {
-                tracing::warn!(notifier = name, error, "no digest can be made now; will try again");
-                Ok(Round::Idle(Some(later(now, PAUSE))))
-            }
-        }
+        let message = match self.digests.digest(name, since, now).await {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(error)),
+        };
+        let notice = Notice {
+            id: format!("digest/{name}/{due}"),
+            kind: NoticeKind::Digest,
+            at: now,
+            secret: None,
+            policy: None,
+            rotation: None,
+            step: None,
+            message,
+            to: Some(name.clone()),
+        };
+        self.store.tell(&[notice]).await?;
+        delivery.digested = Some(now.max(due));
+        self.store.deliver(lease, delivery).await.map(Ok)
     }
 }

@@ -6,19 +6,25 @@ use jiff::Timestamp;
 use keywheel_core::decide::later;
 use keywheel_state::{Delivery, Sending};
 
-/// A message that is not taken is tried again for so long: as mail servers do (RFC 5321, 4.5.4.1: at least 4 to 5 days).
+use crate::SendError;
+
+/// A message that is not taken is tried again for so long: as mail servers do (RFC 5321, 4.5.4.1: at least 4 to 5 days) …
 const GIVE_UP: Duration = Duration::from_secs(5 * 86_400);
+/// … and this often at the least, since a clock may jump, and a machine may be off.
+const TRIES: u32 = 100;
+/// What is refused for its content is no better the next time, and others wait behind it.
+const TRIES_OF_CONTENT: u32 = 4;
 /// The pause after a first failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 
 /// What is behind a notifier's `done`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// Nothing that it is told of, up to this number.
-    Nothing { up_to: u64 },
-    /// Something, of which the first happened then.
-    Something { up_to: u64, first: Timestamp },
+pub(crate) struct Waiting {
+    /// Up to this number.
+    pub up_to: u64,
+    /// When the first of those happened that this notifier is told of; `None`: there are none.
+    pub first: Option<Timestamp>,
 }
 
 /// When a message is due.
@@ -38,66 +44,92 @@ pub(crate) enum Next {
     Begin { up_to: u64 },
     /// Hand over the message that was begun.
     Send,
-    /// Stop trying.
-    GiveUp,
 }
 
+/// An instant beyond now is of a clock that was ahead, and silences nobody.
 pub(crate) fn next(delivery: &Delivery, waiting: Waiting, when: When, now: Timestamp) -> Next {
     if let Some(sending) = &delivery.sending {
-        return if over(sending, now) {
-            Next::GiveUp
-        } else if sending.next <= now || matches!(when, When::AtOnce) {
-            Next::Send
+        let due = match when {
+            When::AtOnce => now,
+            When::Grouped { .. } => sending.next,
+        };
+        if due > now && due <= later(now, LONGEST_PAUSE) {
+            return Next::Wait(Some(due));
+        }
+        // Nobody has it: what happened meanwhile is told with it.
+        return if sending.untaken && waiting.up_to > sending.up_to && waiting.first.is_some() {
+            Next::Begin { up_to: waiting.up_to }
         } else {
-            // A clock that was set back must not silence it for as long.
-            Next::Wait(Some(sending.next.min(later(now, LONGEST_PAUSE))))
+            Next::Send
         };
     }
-    let Waiting::Something { up_to, first } = waiting else { return Next::Wait(None) };
+    let Some(first) = waiting.first else { return Next::Wait(None) };
     let due = match when {
         When::AtOnce => now,
         When::Grouped { wait, interval } => {
-            let gathered = later(first.min(now), wait);
-            delivery.sent_at.map_or(gathered, |sent| later(sent.min(now), interval).max(gathered))
+            let gathered = if first > now { now } else { later(first, wait) };
+            let apart = delivery.sent_at.filter(|sent| *sent <= now).map(|sent| later(sent, interval));
+            apart.map_or(gathered, |apart| apart.max(gathered))
         }
     };
-    if due <= now { Next::Begin { up_to } } else { Next::Wait(Some(due)) }
+    if due <= now { Next::Begin { up_to: waiting.up_to } } else { Next::Wait(Some(due)) }
 }
 
-fn over(sending: &Sending, now: Timestamp) -> bool {
-    sending.tries > 0 && later(sending.since, GIVE_UP) <= now
-}
-
-/// The delivery with a message begun.
+/// The delivery with a message begun, or begun anew with more in it.
 pub(crate) fn begun(delivery: &Delivery, up_to: u64, now: Timestamp) -> Delivery {
-    let sending = Sending { up_to, since: now, tries: 0, next: now, trouble: None };
+    let sending = match delivery.sending.clone() {
+        Some(before) => Sending { up_to, untaken: false, ..before },
+        None => Sending {
+            up_to,
+            first_up_to: up_to,
+            since: now,
+            tries: 0,
+            untaken: false,
+            has: Vec::new(),
+            next: now,
+            trouble: None,
+        },
+    };
     Delivery { sending: Some(sending), ..delivery.clone() }
 }
 
-/// The delivery after the message was taken.
-pub(crate) fn taken(delivery: &Delivery, now: Timestamp) -> Delivery {
-    Delivery { sent_at: Some(now), ..ended(delivery) }
+/// The delivery after the message was taken; with a word of what was wrong all the same.
+pub(crate) fn taken(delivery: &Delivery, but: Option<String>, now: Timestamp) -> Delivery {
+    Delivery { sent_at: Some(now), trouble: but, ..passed(delivery) }
 }
 
-/// The delivery after the message was given up.
-pub(crate) fn given_up(delivery: &Delivery) -> Delivery {
-    Delivery { given_up: delivery.given_up + 1, ..ended(delivery) }
-}
-
-fn ended(delivery: &Delivery) -> Delivery {
+/// The delivery after it turned out that there is nothing to send.
+pub(crate) fn passed(delivery: &Delivery) -> Delivery {
     let done = delivery.sending.as_ref().map_or(delivery.done, |sending| sending.up_to);
     Delivery { done, sending: None, ..delivery.clone() }
 }
 
-/// The delivery after a try that failed.
-pub(crate) fn failed(delivery: &Delivery, trouble: String, retry_after: Option<Duration>, now: Timestamp) -> Delivery {
-    let sending = delivery.sending.clone().map(|sending| {
-        let doubled = FIRST_PAUSE.saturating_mul(1 << sending.tries.min(16)).min(LONGEST_PAUSE);
-        // What asks for longer than that is asked a little too early rather than forgotten.
-        let pause = doubled.max(retry_after.unwrap_or_default().min(LONGEST_PAUSE));
-        Sending { tries: sending.tries + 1, next: later(now, pause), trouble: Some(trouble), ..sending }
-    });
-    Delivery { sending, ..delivery.clone() }
+/// The delivery after a try that failed. A message that is given up takes nothing with it that happened since it was begun.
+pub(crate) fn failed(delivery: &Delivery, error: &SendError, now: Timestamp) -> Delivery {
+    let Some(sending) = &delivery.sending else { return delivery.clone() };
+    let tries = sending.tries.saturating_add(1);
+    let over = later(sending.since, GIVE_UP) <= now && tries >= TRIES;
+    if over || (error.of_content && tries >= TRIES_OF_CONTENT) {
+        return Delivery {
+            done: sending.first_up_to,
+            sending: None,
+            given_up: delivery.given_up + 1,
+            trouble: Some(error.message.clone()),
+            ..delivery.clone()
+        };
+    }
+    let doubled = FIRST_PAUSE.saturating_mul(1 << sending.tries.min(16)).min(LONGEST_PAUSE);
+    // What asks for longer than that is asked a little too early rather than forgotten.
+    let pause = doubled.max(error.retry_after.unwrap_or_default().min(LONGEST_PAUSE));
+    let failed = Sending {
+        tries,
+        untaken: error.untaken && error.has.is_empty(),
+        has: error.has.clone(),
+        next: later(now, pause),
+        trouble: Some(error.message.clone()),
+        ..sending.clone()
+    };
+    Delivery { sending: Some(failed), ..delivery.clone() }
 }
 
 #[cfg(test)]
@@ -113,56 +145,127 @@ mod tests {
     }
 
     fn idle() -> Delivery {
-        Delivery { notifier: "secops".to_owned(), done: 3, sending: None, sent_at: None, digested: None, given_up: 0 }
+        Delivery {
+            notifier: "secops".to_owned(),
+            done: 3,
+            sending: None,
+            sent_at: None,
+            digested: None,
+            given_up: 0,
+            trouble: None,
+        }
+    }
+
+    fn waiting(up_to: u64, first: i64) -> Waiting {
+        Waiting { up_to, first: Some(at(first)) }
+    }
+
+    fn lost() -> SendError {
+        SendError::unknown("no answer")
+    }
+
+    /// When it acts next, if nothing else happens, as a notifier would look: at the instant that it was told.
+    fn acts(delivery: &Delivery, waiting: Waiting, mut now: Timestamp) -> Timestamp {
+        for _ in 0..10 {
+            match next(delivery, waiting, GROUPED, now) {
+                Next::Wait(Some(until)) => now = until,
+                Next::Wait(None) => panic!("it never acts"),
+                Next::Begin { .. } | Next::Send => return now,
+            }
+        }
+        panic!("it waits again and again");
     }
 
     #[test]
     fn what_happens_together_is_one_message_and_messages_are_apart() {
-        let something = Waiting::Something { up_to: 9, first: at(0) };
-        assert_eq!(next(&idle(), Waiting::Nothing { up_to: 9 }, GROUPED, at(0)), Next::Wait(None));
-        assert_eq!(next(&idle(), something, GROUPED, at(29)), Next::Wait(Some(at(30))));
-        assert_eq!(next(&idle(), something, GROUPED, at(30)), Next::Begin { up_to: 9 });
+        assert_eq!(next(&idle(), Waiting { up_to: 9, first: None }, GROUPED, at(0)), Next::Wait(None));
+        assert_eq!(next(&idle(), waiting(9, 0), GROUPED, at(29)), Next::Wait(Some(at(30))));
+        assert_eq!(next(&idle(), waiting(9, 0), GROUPED, at(30)), Next::Begin { up_to: 9 });
         let sent = Delivery { sent_at: Some(at(-10)), ..idle() };
-        assert_eq!(next(&sent, something, GROUPED, at(60)), Next::Wait(Some(at(290))));
-        assert_eq!(next(&sent, something, GROUPED, at(290)), Next::Begin { up_to: 9 });
+        assert_eq!(next(&sent, waiting(9, 0), GROUPED, at(60)), Next::Wait(Some(at(290))));
+        assert_eq!(next(&sent, waiting(9, 0), GROUPED, at(290)), Next::Begin { up_to: 9 });
     }
 
     #[test]
-    fn a_clock_that_was_ahead_once_does_not_silence_it() {
-        let sent = Delivery { sent_at: Some(at(1_000_000)), ..idle() };
-        let something = Waiting::Something { up_to: 9, first: at(900_000) };
-        assert_eq!(next(&sent, something, GROUPED, at(0)), Next::Wait(Some(at(300))));
-        let mut trying = failed(&begun(&idle(), 9, at(1_000_000)), String::new(), None, at(1_000_000));
-        assert_eq!(next(&trying, something, GROUPED, at(0)), Next::Wait(Some(at(900))));
-        trying.sending.as_mut().unwrap().next = at(0);
-        assert_eq!(next(&trying, something, GROUPED, at(0)), Next::Send);
+    fn a_clock_that_was_ahead_once_silences_nobody() {
+        let year = 365 * 86_400;
+        let sent = Delivery { sent_at: Some(at(year)), ..idle() };
+        assert_eq!(acts(&sent, waiting(9, 0), at(0)), at(30));
+        assert_eq!(acts(&idle(), waiting(9, year), at(0)), at(0));
+        let trying = failed(&begun(&idle(), 9, at(year)), &lost(), at(year));
+        assert_eq!(acts(&trying, waiting(9, 0), at(0)), at(0));
     }
 
     #[test]
-    fn a_message_that_was_begun_is_that_message_until_it_is_taken_or_given_up() {
+    fn a_message_that_somebody_may_have_is_that_message_until_it_is_taken() {
         let begun = begun(&idle(), 9, at(0));
-        let more = Waiting::Something { up_to: 12, first: at(0) };
-        assert_eq!(next(&begun, more, GROUPED, at(0)), Next::Send);
-        // Also years later, if it was never tried: a machine that was off sends what it had begun.
-        assert_eq!(next(&begun, more, GROUPED, at(99_999_999)), Next::Send);
-        let mut delivery = begun;
+        assert_eq!(next(&begun, waiting(12, 0), GROUPED, at(0)), Next::Send);
+        let mut delivery = begun.clone();
         let (mut now, mut pauses) = (at(0), Vec::new());
-        while next(&delivery, more, GROUPED, now) == Next::Send {
-            delivery = failed(&delivery, "451".to_owned(), None, now);
-            let Next::Wait(Some(then)) = next(&delivery, more, GROUPED, now) else { break };
-            pauses.push(then.duration_since(now).as_secs());
-            now = then;
+        while delivery.sending.is_some() {
+            assert_eq!(next(&delivery, waiting(12, 0), GROUPED, now), Next::Send);
+            delivery = failed(&delivery, &lost(), now);
+            if let Next::Wait(Some(then)) = next(&delivery, waiting(12, 0), GROUPED, now) {
+                pauses.push(then.duration_since(now).as_secs());
+                now = then;
+            }
         }
         assert_eq!(pauses[..7], [30, 60, 120, 240, 480, 900, 900]);
-        assert_eq!(next(&delivery, more, GROUPED, now), Next::GiveUp);
-        assert!((5 * 86_400..5 * 86_400 + 900).contains(&now.duration_since(at(0)).as_secs()));
-        let over = given_up(&delivery);
-        assert_eq!((over.done, over.sending.is_none(), over.sent_at, over.given_up), (9, true, None, 1));
-        let taken = taken(&delivery, now);
+        assert!((5 * 86_400 - 900..5 * 86_400 + 900).contains(&now.duration_since(at(0)).as_secs()));
+        assert_eq!((delivery.done, delivery.sent_at, delivery.given_up), (9, None, 1));
+        let taken = taken(&begun, None, now);
         assert_eq!((taken.done, taken.sending.is_none(), taken.sent_at, taken.given_up), (9, true, Some(now), 0));
-        let paused = failed(&super::begun(&idle(), 9, at(0)), String::new(), None, at(0));
-        assert_eq!(next(&paused, more, When::AtOnce, at(1)), Next::Send, "a person need not wait");
-        let asked = failed(&super::begun(&idle(), 9, at(0)), String::new(), Some(Duration::from_secs(120)), at(0));
+        let asked = failed(&begun, &SendError { retry_after: Some(Duration::from_secs(120)), ..lost() }, at(0));
         assert_eq!(asked.sending.unwrap().next, at(120));
+        let paused = failed(&begun, &lost(), at(0));
+        assert_eq!(next(&paused, waiting(12, 0), When::AtOnce, at(1)), Next::Send, "a person need not wait");
+    }
+
+    #[test]
+    fn nothing_is_given_up_for_a_clock_or_a_machine_that_was_off() {
+        let mut delivery = failed(&begun(&idle(), 9, at(0)), &lost(), at(0));
+        for later in 1..50 {
+            delivery = failed(&delivery, &lost(), at(1_000_000 * later));
+            assert!(delivery.sending.is_some(), "{later} tries");
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_is_told_with_what_follows() {
+        let refused = SendError::untaken("550 no such mailbox");
+        let failing = failed(&begun(&idle(), 9, at(0)), &refused, at(0));
+        assert_eq!(next(&failing, waiting(12, 0), GROUPED, at(29)), Next::Wait(Some(at(30))));
+        assert_eq!(next(&failing, waiting(12, 0), GROUPED, at(30)), Next::Begin { up_to: 12 });
+        assert_eq!(next(&failing, waiting(9, 0), GROUPED, at(30)), Next::Send);
+        let again = begun(&failing, 12, at(30));
+        assert_eq!(next(&again, waiting(15, 0), GROUPED, at(30)), Next::Send, "as it was begun");
+        let sending = again.sending.as_ref().unwrap();
+        assert_eq!((sending.up_to, sending.first_up_to, sending.tries, sending.since), (12, 9, 1, at(0)));
+        assert_eq!(passed(&again).done, 12);
+        // Given up in the end, it takes only those with it that it was begun with.
+        let old = Sending { tries: 500, ..again.sending.clone().unwrap() };
+        let over = failed(&Delivery { sending: Some(old), ..again }, &refused, at(6 * 86_400));
+        assert_eq!((over.done, over.sending.is_none(), over.given_up), (9, true, 1));
+    }
+
+    #[test]
+    fn what_is_refused_for_its_content_makes_way_soon() {
+        let refused = SendError { of_content: true, ..SendError::untaken("552 too long") };
+        let mut delivery = begun(&idle(), 9, at(0));
+        let mut tries = 0;
+        while delivery.sending.is_some() {
+            delivery = failed(&delivery, &refused, at(0));
+            tries += 1;
+        }
+        assert_eq!((tries, delivery.done, delivery.given_up), (4, 9, 1));
+    }
+
+    #[test]
+    fn who_has_it_is_written_down() {
+        let has = vec!["one@example.com".to_owned()];
+        let partly = SendError { has: has.clone(), ..SendError::untaken("two@example.com: 451 later") };
+        let failing = failed(&begun(&idle(), 9, at(0)), &partly, at(0));
+        assert_eq!(failing.sending.as_ref().unwrap().has, has);
+        assert_eq!(next(&failing, waiting(12, 0), GROUPED, at(30)), Next::Send, "nobody joins what one has");
     }
 }

@@ -10,18 +10,21 @@ use keywheel_policies::Notify;
 pub struct Routes {
     otherwise: Notify,
     by_policy: HashMap<String, Notify>,
+    /// A policy that was renamed still has its secret.
+    by_secret: HashMap<String, Notify>,
 }
 
 impl Routes {
     /// `otherwise` is for policies that say nothing, or are there no more.
     pub fn new(otherwise: Notify) -> Self {
-        Routes { otherwise, by_policy: HashMap::new() }
+        Routes { otherwise, by_policy: HashMap::new(), by_secret: HashMap::new() }
     }
 
-    /// What this policy says.
+    /// What this policy of this secret says.
     #[must_use]
-    pub fn with(mut self, policy: &str, notify: Notify) -> Self {
-        self.by_policy.insert(policy.to_owned(), notify);
+    pub fn with(mut self, policy: &str, secret: &str, notify: Notify) -> Self {
+        self.by_policy.insert(policy.to_owned(), notify.clone());
+        self.by_secret.insert(secret.to_owned(), notify);
         self
     }
 
@@ -36,6 +39,7 @@ impl Routes {
             return to == notifier;
         }
         let own = notice.policy.as_ref().and_then(|policy| self.by_policy.get(policy));
+        let own = own.or_else(|| notice.secret.as_ref().and_then(|secret| self.by_secret.get(secret)));
         let notify = own.unwrap_or(&self.otherwise);
         notify.on.contains(&notice.kind) && notify.to.iter().any(|to| to == notifier)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::{Notice, NoticeKind};
-use keywheel_notify::{Channel, Digests, Message, Notifier, Routes, SendError, Sender, Time};
+use keywheel_notify::{Channel, Digests, Message, Notifier, Routes, SendError, Sender, Sent, Time};
 use keywheel_policies::{Channel as Spec, Cron, DigestSchedule, NotifierSpec, Notify};
 use keywheel_state::faulty::{FaultyState, When};
 use keywheel_state::memory::MemoryState;
@@ -50,25 +50,27 @@ impl Time for SetTime {
     }
 }
 
-/// Keeps what it is given; refuses so many first.
+/// Keeps what it is given, after these refusals.
 #[derive(Default)]
 struct Kept {
     messages: Mutex<Vec<Message>>,
-    refusals: Mutex<u32>,
+    refusals: Mutex<Vec<SendError>>,
 }
 
 struct Keeping(Arc<Kept>);
 
 #[async_trait]
 impl Channel for Keeping {
-    async fn send(&self, message: &Message, _now: Timestamp) -> Result<(), SendError> {
-        let mut refusals = self.0.refusals.lock().unwrap();
-        if *refusals > 0 {
-            *refusals -= 1;
-            return Err(SendError::from("451 not now".to_owned()));
+    async fn send(&self, message: &Message, _has: &[String], _now: Timestamp) -> Result<Sent, SendError> {
+        // So that another one of the same name would be at it, too.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        if let Some(refusal) = self.0.refusals.lock().unwrap().pop() {
+            return Err(refusal);
         }
         self.0.messages.lock().unwrap().push(message.clone());
-        Ok(())
+        Ok(Sent::default())
     }
 }
 
@@ -80,11 +82,17 @@ impl Kept {
     }
 }
 
-struct Written;
+/// Writes digests; so many cannot be made first.
+struct Written(Mutex<u32>);
 
 #[async_trait]
 impl Digests for Written {
     async fn digest(&self, notifier: &str, since: Timestamp, until: Timestamp) -> Result<String, String> {
+        let mut away = self.0.lock().unwrap();
+        if *away > 0 {
+            *away -= 1;
+            return Err("the secret store is away".to_owned());
+        }
         Ok(format!("for {notifier} from {since} to {until}"))
     }
 }
@@ -132,9 +140,9 @@ impl Scene {
     fn over(&self, store: Arc<dyn StateStore>) -> Notifier {
         let to = |name: &str, on: &[NoticeKind]| Notify { to: vec![name.to_owned()], on: on.to_vec() };
         let routes = Routes::new(to("secops", &Notify::DEFAULT_ON))
-            .with("quiet", Notify { to: Vec::new(), on: Notify::DEFAULT_ON.to_vec() })
-            .with("loud", to("secops", &NoticeKind::NAMED))
-            .with("others", to("pager", &NoticeKind::NAMED));
+            .with("quiet", "quiet/secret", Notify { to: Vec::new(), on: Notify::DEFAULT_ON.to_vec() })
+            .with("loud", "loud/secret", to("secops", &NoticeKind::NAMED))
+            .with("others", "others/secret", to("pager", &NoticeKind::NAMED));
         Notifier {
             spec: NotifierSpec {
                 name: "secops".to_owned(),
@@ -146,7 +154,7 @@ impl Scene {
             channel: Box::new(Keeping(Arc::clone(&self.kept))),
             store,
             routes: Arc::new(routes),
-            digests: Arc::new(Written),
+            digests: Arc::new(Written(Mutex::new(0))),
             time: Arc::clone(&self.time) as _,
             sender: Sender { host: "vault-1".to_owned(), version: "0.1.0".to_owned() },
         }
@@ -181,7 +189,7 @@ async fn policies_say_who_is_told_of_what() {
     ];
     scene.tell(&all).await;
     assert!(scene.notifier().flush().await.unwrap());
-    assert_eq!(scene.kept.told(), [["default", "success", "digest"]]);
+    assert_eq!(scene.kept.told(), [["digest", "default", "success"]]);
 }
 
 #[tokio::test]
@@ -219,21 +227,87 @@ async fn what_happens_close_together_is_one_message() {
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_the_same_message_later_and_what_happens_meanwhile_is_the_next() {
+async fn what_may_have_been_taken_is_the_same_message_later_and_what_happens_meanwhile_is_the_next() {
     let scene = Scene::begun().await;
-    *scene.kept.refusals.lock().unwrap() = 2;
+    *scene.kept.refusals.lock().unwrap() = vec![SendError::unknown("no answer"); 2];
     scene.tell(&[notice("1", NoticeKind::Parked, "p")]).await;
     assert!(!scene.notifier().flush().await.unwrap());
     for number in 2..1_000 {
         scene.tell(&[notice(&number.to_string(), NoticeKind::Failed, "p")]).await;
     }
     assert!(!scene.notifier().flush().await.unwrap());
-    let [delivery] = &scene.state.deliveries().await.unwrap()[..] else { panic!("one notifier") };
+    let delivery = scene.state.delivery("secops").await.unwrap().unwrap();
     let sending = delivery.sending.as_ref().unwrap();
-    assert_eq!((sending.tries, sending.trouble.as_deref()), (2, Some("451 not now")));
+    assert_eq!((sending.tries, sending.trouble.as_deref()), (2, Some("no answer")));
     assert!(scene.notifier().flush().await.unwrap());
     let messages = scene.kept.messages.lock().unwrap();
     assert_eq!(messages.iter().map(Message::headline).collect::<Vec<_>>(), ["parked: prod/orders", "998 failed"]);
+}
+
+#[tokio::test]
+async fn what_nobody_has_is_told_with_what_happened_meanwhile() {
+    let scene = Scene::begun().await;
+    *scene.kept.refusals.lock().unwrap() = vec![SendError::untaken("connection refused"); 3];
+    for round in 1..=3 {
+        scene.tell(&[notice(&round.to_string(), NoticeKind::Parked, "p")]).await;
+        assert!(!scene.notifier().flush().await.unwrap());
+    }
+    scene.tell(&[notice("4", NoticeKind::Parked, "p")]).await;
+    assert!(scene.notifier().flush().await.unwrap());
+    assert_eq!(scene.kept.told(), [["1", "2", "3", "4"]]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_makes_way_for_the_rest() {
+    let scene = Scene::begun().await;
+    let refusal = SendError { of_content: true, ..SendError::untaken("552 too long") };
+    *scene.kept.refusals.lock().unwrap() = vec![refusal; 4];
+    scene.tell(&[notice("1", NoticeKind::Parked, "p")]).await;
+    for _ in 0..3 {
+        assert!(!scene.notifier().flush().await.unwrap());
+    }
+    scene.tell(&[notice("2", NoticeKind::Parked, "p")]).await;
+    assert!(!scene.notifier().flush().await.unwrap(), "and it is not said that all was told");
+    let delivery = scene.state.delivery("secops").await.unwrap().unwrap();
+    assert_eq!((delivery.given_up, delivery.trouble.as_deref()), (1, Some("552 too long")));
+    assert!(scene.notifier().flush().await.unwrap());
+    assert_eq!(scene.kept.told(), [["2"]]);
+}
+
+#[tokio::test]
+async fn what_is_not_for_it_is_read_once() {
+    let scene = Scene::begun().await;
+    let others: Vec<_> = (0..2_500).map(|n| notice(&n.to_string(), NoticeKind::Succeeded, "p")).collect();
+    scene.tell(&others).await;
+    assert!(scene.notifier().flush().await.unwrap());
+    let delivery = scene.state.delivery("secops").await.unwrap().unwrap();
+    assert_eq!((delivery.done, delivery.sent_at), (2_500, None));
+    assert_eq!(scene.kept.told(), [[""; 0]; 0]);
+    scene.tell(&[notice("last", NoticeKind::Parked, "p")]).await;
+    assert_eq!(scene.notifier().waiting(10).await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_notifier_that_was_away_for_long_begins_with_what_is_news() {
+    let scene = Scene::begun().await;
+    scene.tell(&[notice("old", NoticeKind::Parked, "p")]).await;
+    scene.time.advance(31 * 86_400);
+    let news = Notice { at: scene.time.now(), ..notice("news", NoticeKind::Parked, "p") };
+    scene.tell(&[news]).await;
+    assert!(scene.notifier().flush().await.unwrap());
+    assert_eq!(scene.kept.told(), [["news"]]);
+}
+
+#[tokio::test]
+async fn a_policy_that_was_renamed_is_known_by_its_secret() {
+    let scene = Scene::begun().await;
+    let secret = |name: &str, id: &str| Notice {
+        secret: Some(name.to_owned()),
+        ..notice(id, NoticeKind::Parked, "a name of before")
+    };
+    scene.tell(&[secret("quiet/secret", "quiet"), secret("loud/secret", "loud")]).await;
+    assert!(scene.notifier().flush().await.unwrap());
+    assert_eq!(scene.kept.told(), [["loud"]]);
 }
 
 #[tokio::test]
@@ -311,4 +385,34 @@ async fn a_digest_is_sent_at_its_time_and_one_for_all_that_were_missed() {
     let messages = scene.kept.messages.lock().unwrap();
     let text = messages[1].text();
     assert!(text.contains("for secops from 2026-03-03T07:00:00Z to 2026-03-06T08:00:00Z"), "{text}");
+}
+
+#[tokio::test]
+async fn a_digest_that_cannot_be_made_holds_up_nothing() {
+    let scene = Scene::new();
+    let mut notifier = scene.notifier();
+    let (cron, timezone) = (Cron::parse("* * * * *").unwrap(), jiff::tz::TimeZone::UTC);
+    notifier.spec.digest = Some(DigestSchedule { cron, timezone });
+    notifier.digests = Arc::new(Written(Mutex::new(2)));
+    assert!(notifier.flush().await.unwrap());
+    scene.time.advance(60);
+    scene.tell(&[notice("parked", NoticeKind::Parked, "p")]).await;
+    assert!(!notifier.flush().await.unwrap());
+    assert_eq!(scene.kept.told(), [["parked"]]);
+    assert!(notifier.flush().await.unwrap());
+    assert_eq!(scene.kept.told()[1..], [["digest/secops/2026-03-02T07:01:00Z"]]);
+}
+
+#[tokio::test]
+async fn a_digest_that_is_wanted_later_is_not_of_the_whole_past() {
+    let scene = Scene::begun().await;
+    scene.time.advance(300 * 86_400);
+    let mut notifier = scene.notifier();
+    let (cron, timezone) = (Cron::parse("0 8 * * *").unwrap(), jiff::tz::TimeZone::UTC);
+    notifier.spec.digest = Some(DigestSchedule { cron, timezone });
+    assert!(notifier.flush().await.unwrap());
+    assert_eq!(scene.kept.told(), [[""; 0]; 0]);
+    scene.time.advance(3_600);
+    assert!(notifier.flush().await.unwrap());
+    assert_eq!(scene.kept.messages.lock().unwrap().len(), 1);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keywheel_core::decide;
 use keywheel_core::handle::Standing;
-use keywheel_core::{Rotation, decide};
 use keywheel_policies::Policy;
 use keywheel_state::StateError;
 use tokio::task::JoinSet;
@@ -165,13 +165,15 @@ impl Schedule {
             }
         }
         if reckon {
-            self.reckon(&is_open, &open, now).await?;
+            // First, since it needs the journal alone.
+            self.telling.look(&*self.engine.state, &open, now).await;
+            self.reckon(&is_open, now).await?;
         }
         Ok(())
     }
 
-    /// Derives the due times of all secrets that have nothing under way, and tells of what is late or stands still.
-    async fn reckon(&mut self, is_open: &[bool], open: &[Rotation], now: Timestamp) -> Result<(), StateError> {
+    /// Derives the due times of all secrets that have nothing under way, and tells of those that are too old.
+    async fn reckon(&mut self, is_open: &[bool], now: Timestamp) -> Result<(), StateError> {
         let latest: HashMap<_, _> =
             self.engine.state.latest().await?.into_iter().map(|last| (last.fixed.secret.clone(), last)).collect();
         let listed = self.engine.secrets.list().await.map_err(|error| StateError::Unavailable(error.to_string()))?;
@@ -184,7 +186,8 @@ impl Schedule {
                 due_after(&policy, live, latest.get(&policy.secret.name).map_or(&[], std::slice::from_ref), now),
             );
         }
-        self.telling.look(&*self.engine.state, &self.aging, &live, open, now).await
+        self.telling.age(&*self.engine.state, &self.aging, &live, now).await;
+        Ok(())
     }
 
     /// What looking around showed of a secret; what is at work, queued or pausing is left alone.

@@ -4,10 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keywheel_core::{Notice, Rotation, notice};
+use keywheel_core::{Notice, Rotation, RotationId, notice};
 use keywheel_policies::{Policy, Resting};
 use keywheel_secrets::SecretInfo;
-use keywheel_state::{StateError, StateStore};
+use keywheel_state::StateStore;
+
+/// So many notices are told in one statement.
+const AT_ONCE: usize = 500;
+
+/// So many ids are remembered.
+const REMEMBERED: usize = 100_000;
 
 /// A secret whose age is looked at, whether it is rotated or rests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,30 +43,52 @@ impl Aging {
     }
 }
 
-/// Remembers what was told, so that the store is not written to in order to find that it knows.
+/// Remembers what was told, so that the store is not written to in order to find that it knows; and since when what is open was
+/// seen as it stands.
 #[derive(Default)]
 pub(crate) struct Telling {
     told: BTreeSet<String>,
+    seen: HashMap<RotationId, (u64, Timestamp)>,
 }
 
 impl Telling {
-    /// Tells what is new. What fails is told the next time.
-    pub async fn look(
+    /// Tells of what is open. What fails is told the next time, and holds up nobody.
+    pub async fn look(&mut self, state: &dyn StateStore, open: &[Rotation], now: Timestamp) {
+        let before = std::mem::take(&mut self.seen);
+        for rotation in open {
+            let (id, seq) = (rotation.fixed.id, rotation.seq);
+            let since = before.get(&id).filter(|seen| seen.0 == seq).map_or(now, |seen| seen.1.min(now));
+            self.seen.insert(id, (seq, since));
+        }
+        let seen = |rotation: &Rotation| self.seen.get(&rotation.fixed.id).map_or(now, |seen| seen.1);
+        let notices: Vec<_> = open.iter().filter_map(|one| notice::of_open(one, seen(one), now)).collect();
+        self.tell(state, notices).await;
+    }
+
+    /// Tells of what is too old.
+    pub async fn age(
         &mut self,
         state: &dyn StateStore,
         aging: &[Aging],
         live: &HashMap<&str, &SecretInfo>,
-        open: &[Rotation],
         now: Timestamp,
-    ) -> Result<(), StateError> {
-        let old = aging.iter().filter_map(|one| one.notice(live.get(one.secret.as_str())?, now));
-        let notices: Vec<Notice> = old.chain(open.iter().filter_map(|one| notice::of_open(one, now))).collect();
-        let new: Vec<Notice> = notices.iter().filter(|notice| !self.told.contains(&notice.id)).cloned().collect();
-        // Not too many in one statement.
-        for some in new.chunks(500) {
-            state.tell(some).await?;
+    ) {
+        let old = aging.iter().filter_map(|one| one.notice(live.get(one.secret.as_str())?, now)).collect();
+        self.tell(state, old).await;
+    }
+
+    async fn tell(&mut self, state: &dyn StateStore, notices: Vec<Notice>) {
+        // The store knows them all: this only saves asking.
+        if self.told.len() > REMEMBERED {
+            self.told.clear();
         }
-        self.told = notices.into_iter().map(|notice| notice.id).collect();
-        Ok(())
+        let new: Vec<Notice> = notices.into_iter().filter(|notice| !self.told.contains(&notice.id)).collect();
+        for some in new.chunks(AT_ONCE) {
+            if let Err(error) = state.tell(some).await {
+                tracing::warn!(%error, "what is late or stands still cannot be told now; will try again");
+                return;
+            }
+            self.told.extend(some.iter().map(|notice| notice.id.clone()));
+        }
     }
 }

@@ -20,12 +20,14 @@ pub struct Args {}
 #[derive(Serialize)]
 struct Line {
     notifier: String,
-    channel: &'static str,
-    /// Notices that it was not told of yet, up to 10,000. `null` before `keywheel run` first knew it.
+    /// `null`: the settings do not name it any more.
+    channel: Option<&'static str>,
+    /// Notices that it was not told of yet, up to 10,000. `null` before `keywheel run` first knew it, and where the settings do not name
+    /// it any more.
     waiting: Option<usize>,
     /// When a message was last taken.
     sent_at: Option<Timestamp>,
-    /// What the message that is on its way failed with.
+    /// What the message that is on its way failed with, or what was wrong with the last one although it was taken.
     trouble: Option<String>,
     /// When that is tried again.
     next_try: Option<Timestamp>,
@@ -35,30 +37,15 @@ struct Line {
 
 pub async fn run(_args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let wired = wire::open(&cx.globals.settings, None).await?;
-    let (state, routes) = (&wired.engine.state, wire::routes(&wired));
-    let deliveries = state.deliveries().await.map_err(Failure::from)?;
+    let deliveries = wired.engine.state.deliveries().await.map_err(Failure::from)?;
+    let of = |name: &str| deliveries.iter().find(|delivery| delivery.notifier == name);
     let mut lines = Vec::new();
-    for spec in &wired.notifiers {
-        let name = spec.name.as_str();
-        let delivery: Option<&Delivery> = deliveries.iter().find(|delivery| delivery.notifier == name);
-        let waiting = match delivery {
-            Some(delivery) => {
-                let behind = state.notices(delivery.done, COUNTED).await.map_err(Failure::from)?;
-                Some(behind.iter().filter(|one| routes.leads(&one.notice, name)).count())
-            }
-            None => None,
-        };
-        let sending = delivery.and_then(|delivery| delivery.sending.as_ref());
-        lines.push(Line {
-            notifier: spec.name.clone(),
-            channel: word(&spec.channel),
-            waiting,
-            sent_at: delivery.and_then(|delivery| delivery.sent_at),
-            trouble: sending.and_then(|sending| sending.trouble.clone()),
-            next_try: sending.filter(|sending| sending.tries > 0).map(|sending| sending.next),
-            given_up: delivery.map_or(0, |delivery| delivery.given_up),
-        });
+    for notifier in wire::notifiers(&wired) {
+        let (spec, waiting) = (&notifier.spec, notifier.waiting(COUNTED).await.map_err(Failure::from)?);
+        lines.push(Line { channel: Some(word(&spec.channel)), waiting, ..line(&spec.name, of(&spec.name)) });
     }
+    let gone = deliveries.iter().filter(|one| wired.notifiers.iter().all(|spec| spec.name != one.notifier));
+    lines.extend(gone.map(|delivery| line(&delivery.notifier, Some(delivery))));
     if cx.out.is_json() {
         cx.out.json(&lines)?;
     } else if lines.is_empty() {
@@ -68,7 +55,7 @@ pub async fn run(_args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         let row = |line: &Line| {
             vec![
                 line.notifier.clone(),
-                line.channel.to_owned(),
+                line.channel.map_or_else(dash, str::to_owned),
                 line.waiting.map_or_else(dash, |waiting| waiting.to_string()),
                 line.sent_at.map_or_else(dash, instant),
                 line.given_up.to_string(),
@@ -79,6 +66,22 @@ pub async fn run(_args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         cx.out.table(&["NOTIFIER", "CHANNEL", "WAITING", "LAST MESSAGE", "GIVEN UP", "TROUBLE"], &rows)?;
     }
     Ok(Exit::Done)
+}
+
+/// What is known of a notifier, but for its settings.
+fn line(notifier: &str, delivery: Option<&Delivery>) -> Line {
+    let sending = delivery.and_then(|delivery| delivery.sending.as_ref());
+    let trouble = sending
+        .map_or_else(|| delivery.and_then(|delivery| delivery.trouble.clone()), |sending| sending.trouble.clone());
+    Line {
+        notifier: notifier.to_owned(),
+        channel: None,
+        waiting: None,
+        sent_at: delivery.and_then(|delivery| delivery.sent_at),
+        trouble,
+        next_try: sending.filter(|sending| sending.tries > 0).map(|sending| sending.next),
+        given_up: delivery.map_or(0, |delivery| delivery.given_up),
+    }
 }
 
 fn word(channel: &Channel) -> &'static str {

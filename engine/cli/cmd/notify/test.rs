@@ -1,7 +1,7 @@
 //! `keywheel notify test`: sends a message to see whether it arrives.
 
 use keywheel_core::{Notice, NoticeKind};
-use keywheel_notify::Message;
+use keywheel_notify::{Message, Sent};
 use serde::Serialize;
 
 use super::named;
@@ -44,8 +44,11 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
             message: "somebody wants to see whether messages arrive: this one did".to_owned(),
             to: Some(name.clone()),
         };
-        let message = Message::new(&name, notifier.sender.clone(), vec![notice], now);
-        let trouble = notifier.channel.send(&message, now).await.err().map(|error| error.to_string());
+        let message = Message::of(&name, notifier.sender.clone(), vec![notice], now).expect("of one notice");
+        let trouble = match notifier.channel.send(&message, &[], now).await {
+            Ok(Sent { but }) => but,
+            Err(error) => Some(error.to_string()),
+        };
         lines.push(Line { notifier: name, taken: trouble.is_none(), trouble });
     }
     if cx.out.is_json() {

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use keywheel_policies::Chat as Spec;
 use serde_json::{Value, json};
 
-use super::{Channel, Credentials, SendError, http};
+use super::http::Post;
+use super::{Channel, Credentials, SendError, Sent};
 use crate::Message;
 
 /// A chat is no place for long lists.
@@ -36,7 +37,7 @@ impl Chat {
 
 #[async_trait]
 impl Channel for Chat {
-    async fn send(&self, message: &Message, _now: Timestamp) -> Result<(), SendError> {
+    async fn send(&self, message: &Message, _has: &[String], now: Timestamp) -> Result<Sent, SendError> {
         let body = match self.form {
             Form::Slack => slack(message),
             Form::Teams => teams(message),
@@ -44,9 +45,10 @@ impl Channel for Chat {
         let url = self.credentials.text(&self.spec.url).await?;
         let url = url.expose(|text| text.trim().to_owned());
         if !url.starts_with("https://") && !is_of_this_machine(&url) {
-            return Err(SendError::new("the address of the chat is no `https://` address"));
+            return Err(SendError::untaken("the address of the chat is no `https://` address"));
         }
-        http::post(&url, self.spec.ca_file.as_deref(), Vec::new(), body.to_string()).await
+        let ca_file = self.spec.ca_file.as_deref();
+        Post { url: &url, ca_file, headers: Vec::new(), body: body.to_string(), is_quoted: false }.send(now).await
     }
 }
 
@@ -59,22 +61,22 @@ fn is_of_this_machine(url: &str) -> bool {
     })
 }
 
-/// `&`, `<` and `>` are what Slack's text gives a meaning to; all else is shown as it is.
+/// `&`, `<` and `>` begin links and mentions, and `@` does where others understand Slack's form; what targets say calls nobody.
 fn slack_text(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    const NO_WIDTH: &str = "@\u{200b}";
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', NO_WIDTH)
 }
 
 fn slack(message: &Message) -> Value {
-    let mut lines = vec![format!("*{}*", slack_text(&message.headline()))];
+    let mut lines = vec![slack_text(&message.title())];
     lines.extend(message.briefs(SHOWN).iter().map(|brief| format!("• {}", slack_text(brief))));
-    json!({ "text": lines.join("\n") })
+    json!({ "text": lines.join("\n"), "mrkdwn": false })
 }
 
 fn teams(message: &Message) -> Value {
-    let block =
-        |text: String, weight: &str| json!({ "type": "TextBlock", "text": text, "wrap": true, "weight": weight });
-    let mut body = vec![block(message.headline(), "Bolder")];
-    // One block for each, since a card's text has its own markup for line breaks.
+    // A run of text has no markup, as a block of text would: what targets say makes no links.
+    let block = |text: String, weight: &str| json!({ "type": "RichTextBlock", "inlines": [{ "type": "TextRun", "text": text, "weight": weight }] });
+    let mut body = vec![block(message.title(), "Bolder")];
     body.extend(message.briefs(SHOWN).into_iter().map(|brief| block(brief, "Default")));
     let content = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",

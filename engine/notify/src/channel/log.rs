@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keywheel_core::NoticeKind;
 
-use super::{Channel, SendError};
+use super::{Channel, SendError, Sent};
 use crate::Message;
 
 pub(super) struct Log;
 
 #[async_trait]
 impl Channel for Log {
-    async fn send(&self, message: &Message, _now: Timestamp) -> Result<(), SendError> {
+    async fn send(&self, message: &Message, _has: &[String], _now: Timestamp) -> Result<Sent, SendError> {
         for notice in message.shown() {
             let (kind, id) = (notice.kind.word(), notice.id.as_str());
             let (secret, policy) = (notice.secret.as_deref(), notice.policy.as_deref());
@@ -25,9 +25,10 @@ impl Channel for Log {
                 }
             }
         }
-        if message.left_out() > 0 {
-            tracing::warn!(left_out = message.left_out(), "more was to be told: `keywheel history` has all");
-        }
-        Ok(())
+        Ok(Sent::default())
+    }
+
+    fn most(&self) -> Option<usize> {
+        Some(Message::KEPT)
     }
 }

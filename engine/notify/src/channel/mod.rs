@@ -16,36 +16,68 @@ use keywheel_sdk::Secret;
 
 use crate::Message;
 
+pub(crate) use webhook::post_signed;
 pub use webhook::sign;
 
 /// What messages go through.
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// Hands a message over, at this instant. `Ok` says that it was taken: by the mail server, not by its reader. May be repeated.
+    /// Hands a message over, at this instant, to all but those who `has` says have it. `Ok` says that it was taken: by the mail
+    /// server, not by its reader. May be repeated.
+    ///
+    /// Ends by itself within [`LONGEST`].
     ///
     /// # Errors
-    /// Whatever went wrong; the message may have been taken all the same.
-    async fn send(&self, message: &Message, now: Timestamp) -> Result<(), SendError>;
+    /// Whatever went wrong, and who has it now.
+    async fn send(&self, message: &Message, has: &[String], now: Timestamp) -> Result<Sent, SendError>;
+
+    /// How many notices one message writes out; others need another message. `None`: it counts the rest, and that is enough.
+    fn most(&self) -> Option<usize> {
+        None
+    }
 }
 
-/// A message was not taken, as far as can be seen. Holds no secret value.
+/// How long handing over takes at the most.
+pub(crate) const LONGEST: Duration = Duration::from_secs(120);
+
+/// It was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// What is wrong all the same: a recipient whom the server does not know, and who will never get it.
+    pub but: Option<String>,
+}
+
+/// A message was not taken by all, as far as can be seen. Holds no secret value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SendError {
     pub message: String,
     /// The other side asks not to be tried again earlier.
     pub retry_after: Option<Duration>,
+    /// It is certain that those who are not in `has` do not have it.
+    pub untaken: bool,
+    /// It was refused for what it says, and would be again.
+    pub of_content: bool,
+    /// Those recipients who have it, where there are several.
+    pub has: Vec<String>,
 }
 
 impl SendError {
-    fn new(message: impl Into<String>) -> Self {
-        SendError { message: message.into(), retry_after: None }
+    /// Nobody knows whether it was taken.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        SendError { message: message.into(), retry_after: None, untaken: false, of_content: false, has: Vec::new() }
+    }
+
+    /// It was certainly not taken.
+    pub fn untaken(message: impl Into<String>) -> Self {
+        SendError { untaken: true, ..SendError::unknown(message) }
     }
 }
 
+/// Nothing was sent, for want of a credential.
 impl From<String> for SendError {
     fn from(message: String) -> Self {
-        SendError::new(message)
+        SendError::untaken(message)
     }
 }
 

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use keywheel_policies::Webhook as Spec;
 use keywheel_sdk::Secret;
 
-use super::{Channel, Credentials, SendError, http};
+use super::http::Post;
+use super::{Channel, Credentials, SendError, Sent};
 use crate::Message;
 
 /// What a key's text may begin with.
@@ -32,21 +33,35 @@ impl Webhook {
 
 #[async_trait]
 impl Channel for Webhook {
-    async fn send(&self, message: &Message, now: Timestamp) -> Result<(), SendError> {
+    async fn send(&self, message: &Message, _has: &[String], now: Timestamp) -> Result<Sent, SendError> {
         let body = message.json().to_string();
-        // The time of this try: receivers refuse what is older than minutes.
-        let (id, timestamp) = (message.id.clone(), now.as_second().to_string());
-        let mut signatures = Vec::new();
-        for reference in &self.spec.signed_with {
-            let key = self.credentials.text(reference).await?;
-            signatures.push(sign(&key, &id, &timestamp, &body)?);
-        }
-        let mut headers = vec![("webhook-id", id), ("webhook-timestamp", timestamp)];
-        if !signatures.is_empty() {
-            headers.push(("webhook-signature", signatures.join(" ")));
-        }
-        http::post(&self.spec.url, self.spec.ca_file.as_deref(), headers, body).await
+        post_signed(&self.spec, &*self.credentials, message.id.clone(), body, now).await
     }
+
+    fn most(&self) -> Option<usize> {
+        Some(Message::KEPT)
+    }
+}
+
+/// Posts a body under an id, signed with each key.
+pub(crate) async fn post_signed(
+    spec: &Spec,
+    credentials: &dyn Credentials,
+    id: String,
+    body: String,
+    now: Timestamp,
+) -> Result<Sent, SendError> {
+    // The time of this try: receivers refuse what is older than minutes.
+    let timestamp = now.as_second().to_string();
+    let mut signatures = Vec::new();
+    for reference in &spec.signed_with {
+        let key = credentials.text(reference).await?;
+        signatures.push(sign(&key, &id, &timestamp, &body)?);
+    }
+    let signatures = signatures.join(" ");
+    let headers = vec![("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signatures)];
+    let ca_file = spec.ca_file.as_deref();
+    Post { url: &spec.url, ca_file, headers, body, is_quoted: true }.send(now).await
 }
 
 /// The signature of one message: `v1,` and HMAC-SHA256 in base64.

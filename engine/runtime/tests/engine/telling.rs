@@ -62,7 +62,7 @@ async fn a_policy_that_rests_ages_too() {
     let aging = Aging { secret: SECRET.into(), policy: "rests".into(), max_age: DAY * 2 };
     looked(&world, &[], std::slice::from_ref(&aging)).await;
     looked(&world, &[], &[aging]).await;
-    assert_eq!(told(&world, NoticeKind::Overdue).await, ["1"]);
+    assert_eq!(told(&world, NoticeKind::Overdue).await, ["2026-03-04"]);
 }
 
 #[tokio::test]
@@ -78,25 +78,47 @@ async fn what_stands_still_is_told_of() {
         world.clock.advance(HOUR * 12);
         looked(&world, std::slice::from_ref(&policy), &[]).await;
     }
-    assert_eq!(told(&world, NoticeKind::Parked).await[1..], ["1", "2"], "each day");
+    assert_eq!(told(&world, NoticeKind::Parked).await[1..], ["2026-03-02", "2026-03-03"], "each day");
+}
 
-    // In doubt, and nobody can tell.
-    let world = World::in_place().await;
-    world.bank.plan("apply", [0], Trouble::LostRequest);
-    world.bank.plan("probe", 0..1_000, Trouble::LostRequest);
-    let _ = world.turn(&policy, now()).await.unwrap();
-    for _ in 0..5 {
+/// What a daemon tells of a rotation that stands still, hour by hour.
+async fn told_by_a_daemon(world: &World, policies: &[Policy], hours: u64) -> Vec<String> {
+    let policies = policies.iter().cloned().map(Arc::new).collect();
+    let stopping = CancellationToken::new();
+    let schedule = Schedule::new(Arc::new(world.engine(Arc::new(Open))), policies, stopping.clone());
+    let daemon = tokio::spawn(schedule.run(Until::Stopped));
+    for _ in 0..=hours {
+        // All that can be done at this moment.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
         world.clock.advance(HOUR);
-        looked(&world, std::slice::from_ref(&policy), &[]).await;
     }
-    assert_eq!(told(&world, NoticeKind::Failed).await, ["1", "2", "4"], "ever more rarely");
+    stopping.cancel();
+    tokio::time::timeout(SOON, daemon).await.expect("it stops").expect("it does not panic").unwrap();
+    told(world, NoticeKind::Failed).await
+}
 
-    // No policy names it any more.
+#[tokio::test]
+async fn a_doubt_that_nobody_can_settle_is_told_of() {
     let world = World::in_place().await;
-    let _ = world.turn(&policy, keywheel_runtime::Order::Leave { by: "test".into(), reason: None }).await.unwrap();
-    world.clock.advance(HOUR * 2);
-    looked(&world, &[], &[]).await;
-    assert_eq!(told(&world, NoticeKind::Failed).await, ["2"]);
+    let mut policy = by_hand();
+    policy.max_age = None;
+    world.bank.plan("apply", [0], Trouble::LostRequest);
+    world.bank.plan("probe", 0..10_000, Trouble::LostRequest);
+    let _ = world.turn(&policy, now()).await.unwrap();
+    world.clock.advance(DAY);
+    // Not as soon as a daemon starts, but from when it has tried for long; here applications may be refused.
+    assert_eq!(told_by_a_daemon(&world, &[policy], 5).await, ["8", "16", "32"]);
+}
+
+#[tokio::test]
+async fn what_nobody_takes_up_is_told_of() {
+    let world = World::in_place().await;
+    let left = keywheel_runtime::Order::Leave { by: "test".into(), reason: None };
+    let _ = world.turn(&by_hand(), left).await.unwrap();
+    world.clock.advance(DAY);
+    assert_eq!(told_by_a_daemon(&world, &[], 5).await, ["1", "2", "4"], "ever more rarely");
 }
 
 #[tokio::test]

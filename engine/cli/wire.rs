@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use keywheel_apikey::ApiKeyRotator;
 use keywheel_policies::{
-    Catalogue, Loaded, MasterKey, NotifierSpec, Notify, Problem, Problems, RESTING, SecretStore, Settings, StateStore,
+    Catalogue, KnownConsumer, Loaded, MasterKey, NotifierSpec, Notify, Problem, Problems, RESTING, SecretStore,
+    Settings, StateStore,
 };
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Clock, Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
@@ -57,7 +58,9 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
 pub fn read_policies(paths: &[PathBuf], settings: Option<&Settings>, rotators: &Rotators) -> Loaded {
     let freezes = settings.map(|settings| settings.freezes.clone()).unwrap_or_default();
     let notifiers = settings.iter().flat_map(|settings| &settings.notifiers).map(|spec| spec.name.clone()).collect();
-    let known = Catalogue { rotators: rotators.registry.specs(), freezes, notifiers };
+    let consumers = settings.iter().flat_map(|settings| &settings.consumers);
+    let consumers = consumers.map(|consumer| (consumer.name.clone(), KnownConsumer::from(consumer))).collect();
+    let known = Catalogue { rotators: rotators.registry.specs(), freezes, notifiers, consumers };
     let mut loaded = keywheel_policies::load(paths, &known);
     loaded.problems.extend(rotators.broken.iter().flat_map(Declaration::problems));
     loaded

@@ -15,6 +15,8 @@ pub(crate) struct Placed {
     pub name: Place,
     pub secret: Place,
     pub strategy: Place,
+    /// The consumers that it names and that write files.
+    pub files: Vec<(String, Place)>,
 }
 
 /// What two policies may not share.
@@ -38,6 +40,12 @@ const ACCOUNT: Unique = Unique {
     code: "duplicate-account",
     message: "two policies change the same account at the same target",
     help: "one account, one policy: they would lock each other's readers out",
+};
+
+const FILE: Unique = Unique {
+    code: "duplicate-consumer",
+    message: "two policies have this consumer write its file",
+    help: "a file holds one secret: declare a consumer for each; with `for_each` the name needs a variable",
 };
 
 const KEYS: Unique = Unique {
@@ -92,6 +100,7 @@ pub(crate) fn check(policies: &[Placed], catalogue: &Catalogue) -> Problems {
     let mut names: HashMap<&str, &Place> = HashMap::new();
     let mut secrets: HashMap<&str, &Place> = HashMap::new();
     let mut owners: HashMap<(String, &str), &Place> = HashMap::new();
+    let mut files: HashMap<&str, (&str, &Place)> = HashMap::new();
     let mut keys: HashMap<String, Vec<&Placed>> = HashMap::new();
     let mut tell = |unique: &Unique, place: &Place, first: &Place| {
         if told.insert((unique.code, place.clone())) {
@@ -107,6 +116,13 @@ pub(crate) fn check(policies: &[Placed], catalogue: &Catalogue) -> Problems {
         }
         if let Some(first) = secrets.insert(placed.secret(), &placed.secret) {
             tell(&SECRET, &placed.secret, first);
+        }
+        for (name, place) in &placed.files {
+            // One policy may name it in both of its lists.
+            let (policy, first) = *files.entry(name).or_insert((placed.name(), place));
+            if policy != placed.name() {
+                tell(&FILE, place, first);
+            }
         }
         let target = identity(placed, catalogue, &versions);
         if *placed.strategy() == Strategy::Overlapping {

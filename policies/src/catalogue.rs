@@ -1,4 +1,4 @@
-//! What policies may refer to: rotators, freezes and notifiers. Filled in by whoever knows them.
+//! What policies may refer to: rotators, freezes, notifiers and consumers. Filled in by whoever knows them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,16 +6,33 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
-use crate::model::Freeze;
+use crate::model::{ConsumerKind, ConsumerSpec, Freeze};
 use crate::pin::{Pinned, semantic};
 
-/// The rotators, freezes and notifiers that exist.
+/// The rotators, freezes, notifiers and consumers that exist.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     pub rotators: Rotators,
     pub freezes: Vec<Freeze>,
     /// Their names, in the order written.
     pub notifiers: Vec<String>,
+    /// By their names.
+    pub consumers: BTreeMap<String, KnownConsumer>,
+}
+
+/// What policies need to know of a consumer.
+#[derive(Debug, Clone, Default)]
+pub struct KnownConsumer {
+    /// The fields that a secret must have.
+    pub fields: Vec<String>,
+    /// It writes a file, which can hold one secret.
+    pub writes_file: bool,
+}
+
+impl From<&ConsumerSpec> for KnownConsumer {
+    fn from(spec: &ConsumerSpec) -> Self {
+        KnownConsumer { fields: spec.fields(), writes_file: matches!(spec.does, ConsumerKind::File(_)) }
+    }
 }
 
 /// Rotators by the word after `rotator:`, those that are broken among them. What one says of itself is asked when a policy first

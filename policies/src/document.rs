@@ -59,8 +59,14 @@ pub(crate) struct PolicyDocument {
     on_failure: Option<OnFailure>,
     /// One policy for each entry, with `${name}` filled in from its variables. All entries have the same variables.
     for_each: Option<Vec<BTreeMap<String, Variable>>>,
-    /// Not supported by this version: refused.
-    after_promote: Option<Value>,
+    /// Names of consumers in keywheel.yaml that take over the new version once it is live, in this order. Until each has, the
+    /// previous one is not revoked.
+    #[schemars(length(max = 50))]
+    after_promote: Option<Vec<String>>,
+    /// Names of consumers in keywheel.yaml that are told before the previous version is revoked, in this order. It waits until
+    /// each was.
+    #[schemars(length(max = 50))]
+    before_revoke: Option<Vec<String>>,
     /// Not supported by this version: refused.
     heartbeat: Option<Value>,
     /// Who is told of what. Default: whoever keywheel.yaml says.
@@ -418,6 +424,9 @@ pub(crate) struct SettingsDocument {
     limits: Option<Limits>,
     /// How long things may take.
     deadlines: Option<Deadlines>,
+    /// What policies can name under `after_promote` and `before_revoke`, by name.
+    #[schemars(extend("maxProperties" = 1000))]
+    consumers: Option<BTreeMap<String, Consumer>>,
     /// The ways to tell people, by name.
     #[schemars(extend("maxProperties" = 50))]
     notifiers: Option<BTreeMap<String, Notifier>>,
@@ -526,6 +535,74 @@ struct Deadlines {
     /// After this long without renewal another process may take a rotation over, `5s` to `10m`.
     /// `step` is less than two thirds of it. Default: `60s`.
     lease: Option<Duration>,
+}
+
+/// Has one of `exec`, `file` and `webhook`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Consumer {
+    /// A program that is run, without a shell.
+    exec: Option<Exec>,
+    /// A file that is written.
+    file: Option<File>,
+    /// A signed POST, as Standard Webhooks has it, without the secret.
+    webhook: Option<Webhook>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Exec {
+    /// The path of an executable file, and its arguments. No secret belongs in those: everybody on the machine can see them.
+    #[schemars(length(min = 1))]
+    command: Vec<String>,
+    /// What it reads on its standard input. Default: `nothing`.
+    input: Option<ExecInput>,
+    /// How long it may take, `1s` to `5m`. Default: `20s`.
+    timeout: Option<Duration>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum ExecInput {
+    /// Nothing.
+    Nothing,
+    /// The secret's fields, as one JSON object.
+    Fields,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct File {
+    /// Its path, in a folder that exists.
+    path: String,
+    /// What it holds, with `${name}` for each field of the secret. Default: all fields, as one JSON object.
+    template: Option<String>,
+    /// Who may use it, as octal digits in quotes: nothing for others, and the group may not write. Default: `"0600"`.
+    #[schemars(regex(pattern = "^0?[0-7][0145]0$"))]
+    mode: Option<String>,
+    /// The name of the account that owns it. Default: that of keywheel.
+    owner: Option<String>,
+    /// The name of its group. Default: that of keywheel.
+    group: Option<String>,
+    /// What to send once it is written.
+    signal: Option<FileSignal>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct FileSignal {
+    /// The file that holds the number of the process.
+    pid_file: String,
+    /// Default: `hup`.
+    signal: Option<Signal>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Signal {
+    Hup,
+    Usr1,
+    Usr2,
 }
 
 /// Has one of `email`, `webhook`, `slack`, `teams` and `log`.

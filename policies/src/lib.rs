@@ -9,6 +9,7 @@
 
 mod across;
 mod catalogue;
+mod consumers;
 mod cron;
 mod document;
 mod insert;
@@ -30,7 +31,8 @@ mod walk;
 mod window;
 
 pub use catalogue::{
-    BrokenRotator, Catalogue, RotatorSpec, Rotators, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape,
+    BrokenRotator, Catalogue, KnownConsumer, RotatorSpec, Rotators, SettingKind, SettingSpec, SettingsCheck,
+    SettingsOwner, Shape,
 };
 pub use cron::{Cron, CronError, CronField};
 pub use insert::{NewPlugin, with_plugin};

@@ -84,6 +84,7 @@ fn read_all(sources: Vec<Source>, catalogue: &Catalogue, mut problems: Problems)
                         name: walk.place(draft.name),
                         secret: walk.place(draft.secret),
                         strategy: walk.place(draft.strategy),
+                        files: draft.files.into_iter().map(|(name, span)| (name, walk.place(span))).collect(),
                         read: draft.read,
                     });
                 }

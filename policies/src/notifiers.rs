@@ -12,6 +12,7 @@ mod channel;
 mod email;
 mod reference;
 
+pub(crate) use channel::webhook;
 #[cfg(test)]
 pub(crate) use {
     channel::{CHAT, WEBHOOK},
@@ -62,7 +63,7 @@ pub(crate) fn read(walk: &Walk<'_>, node: &Node) -> Option<Vec<NotifierSpec>> {
 }
 
 /// An address that is a secret may stand here by mistake.
-fn hide_what_is_no_map(walk: &Walk<'_>, node: &Node) {
+pub(crate) fn hide_what_is_no_map(walk: &Walk<'_>, node: &Node) {
     if node.kind.as_map().is_none() {
         walk.hide(node);
     }
@@ -106,7 +107,7 @@ fn channel(section: &Section<'_>) -> Option<Channel> {
     let walk = section.walk;
     let all = [
         section.get("email").map(|node| email::read(walk, node).map(Channel::Email)),
-        section.get("webhook").map(|node| channel::webhook(walk, node).map(Channel::Webhook)),
+        section.get("webhook").map(|node| webhook(walk, node).map(Channel::Webhook)),
         section.get("slack").map(|node| channel::chat(walk, node).map(Channel::Slack)),
         section.get("teams").map(|node| channel::chat(walk, node).map(Channel::Teams)),
         section.entry("log").map(|entry| channel::log(walk, entry).map(|()| Channel::Log)),

@@ -64,6 +64,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::consumers::{CONSUMER, EXEC, FILE, INPUT, SIGNAL, SIGNALS};
     use crate::notifiers::{CHAT, DIGEST, EMAIL, LOGIN, NOTIFIER, REFERENCE, TLS, WEBHOOK};
     use crate::notify::{self, NOTIFY};
     use crate::policy::{
@@ -170,6 +171,10 @@ mod tests {
                 (Some("Plugin"), &crate::plugins::PLUGIN),
                 (Some("Limits"), &LIMITS),
                 (Some("Deadlines"), &DEADLINES),
+                (Some("Consumer"), &CONSUMER),
+                (Some("Exec"), &EXEC),
+                (Some("File"), &FILE),
+                (Some("FileSignal"), &SIGNAL),
                 (Some("Notifier"), &NOTIFIER),
                 (Some("Digest"), &DIGEST),
                 (Some("Email"), &EMAIL),
@@ -211,6 +216,12 @@ mod tests {
         ];
         same_words(&policies, pairs);
         let settings: Value = serde_json::from_str(&settings_schema()).unwrap();
-        same_words(&settings, [("MailTls", names(&TLS)), ("NoticeWord", names(&notify::words()))]);
+        let pairs = [
+            ("ExecInput", names(&INPUT)),
+            ("Signal", names(&SIGNALS)),
+            ("MailTls", names(&TLS)),
+            ("NoticeWord", names(&notify::words())),
+        ];
+        same_words(&settings, pairs);
     }
 }

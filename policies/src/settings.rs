@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::civil::DateTime;
 
+use crate::consumers;
 use crate::load::illustrate;
 use crate::model::{ConsumerSpec, Freeze, NotifierSpec, Notify};
 use crate::notifiers;
@@ -29,6 +30,7 @@ pub(crate) const SETTINGS: Keys = Keys {
         "freezes",
         "limits",
         "deadlines",
+        "consumers",
         "notifiers",
         "notify",
     ],
@@ -167,6 +169,7 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
     } else {
         Some(Deadlines::default())
     };
+    let consumers = top.get("consumers").map_or(Some(Vec::new()), |node| consumers::read(walk, node));
     let notifiers_node = top.get("notifiers");
     let names = notifiers_node.map(notifiers::names).unwrap_or_default();
     let notifiers = notifiers_node.map_or(Some(Vec::new()), |node| notifiers::read(walk, node));
@@ -184,7 +187,7 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
         freezes: freezes?,
         limits: limits?,
         deadlines: deadlines?,
-        consumers: Vec::new(),
+        consumers: consumers?,
         notifiers: notifiers?,
         notify: notify?,
     })

@@ -153,6 +153,13 @@ impl<'a> Walk<'a> {
         found.problems.push(problem);
     }
 
+    /// Whether telling this would say nothing new: it was told, or nothing more is told of this file.
+    pub fn has_told(&self, problem: &Problem) -> bool {
+        let found = self.found.borrow();
+        let told = found.told.get(&(problem.code, problem.place.line, problem.place.column));
+        found.problems.len() >= MOST_PER_FILE || told.is_some_and(|told| told.contains(&problem.message))
+    }
+
     pub fn problem(&self, code: &'static str, span: Span, message: impl Into<String>) -> Problem {
         Problem::new(code, self.place(span), message)
     }
@@ -465,8 +472,12 @@ impl Walk<'_> {
         let scalar_value = !matches!(entry.value.kind, Kind::Map(_) | Kind::List(_) | Kind::Null);
         if is_secret_key(&entry.key) && scalar_value {
             self.tell(
-                self.problem("secret-in-clear", entry.span, format!("`{}` would hold a secret in the clear", shown(&entry.key)))
-                    .help(format!("secrets are referenced, never written: `{}: {{ secret: NAME }}`, `{{ env: NAME }}` or `{{ file: PATH }}`; if this value is real, change it now", referring_key(of))),
+                self.problem(
+                    "secret-in-clear",
+                    entry.span,
+                    format!("`{}` would hold a secret in the clear", shown(&entry.key)),
+                )
+                .help(instead_of_a_secret(of)),
             );
             return;
         }
@@ -476,6 +487,21 @@ impl Walk<'_> {
             None => problem.help(format!("known here: {}", scalar::list_words(known))),
         });
     }
+}
+
+/// What to write where a secret was written.
+fn instead_of_a_secret(of: &str) -> String {
+    const CHANGE: &str = "if this value is real, change it now";
+    if matches!(of, "a consumer" | "exec" | "file") {
+        return format!(
+            "a consumer is given the secret of the policy that names it, by `input: fields` or by `${{password}}` in a \
+             `template`; {CHANGE}"
+        );
+    }
+    let key = referring_key(of);
+    format!(
+        "secrets are referenced, never written: `{key}: {{ secret: NAME }}`, `{{ env: NAME }}` or `{{ file: PATH }}`; {CHANGE}"
+    )
 }
 
 /// The key whose value refers to a secret, for what has these keys.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use keywheel_policies::{
-    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, Problem, Problems, RESTING, RotatorSpec, Rotators, SettingKind,
-    SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings, load_text,
+    BROKEN_ROTATOR, BrokenRotator, Catalogue, Freeze, KnownConsumer, Problem, Problems, RESTING, RotatorSpec, Rotators,
+    SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, load, load_settings, load_text,
 };
 
 fn setting(name: &str, kind: SettingKind, required: bool) -> SettingSpec {
@@ -84,10 +84,21 @@ fn catalogue() -> Catalogue {
     let broken = BrokenRotator { why, file: "providers/mailer.yaml".to_owned() };
     let rotators: Rotators = [postgres.clone(), apikey, expiring].into_iter().collect();
     let rotators = rotators.with("mailer", || Err(broken));
+    let consumers = [
+        ("app-file", &["username", "password"][..]),
+        ("dsn-file", &["dsn"]),
+        ("reload-orders", &[]),
+        ("drain-orders", &[]),
+    ];
+    let consumers = consumers.map(|(name, fields)| {
+        let known = KnownConsumer { fields: words(fields), writes_file: name.ends_with("-file") };
+        (name.to_owned(), known)
+    });
     Catalogue {
         rotators: with_versions(rotators, &postgres),
         freezes: vec![year_end, endless],
         notifiers: words(&["secops", "pager"]),
+        consumers: consumers.into_iter().collect(),
     }
 }
 

@@ -240,8 +240,10 @@ fn the_examples_in_new_settings_are_right() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keywheel.yaml");
     std::fs::create_dir(folder.path().join("policies")).unwrap();
+    // The program of one of the examples.
+    std::fs::copy("tests/programs/reload", folder.path().join("reload-orders")).unwrap();
     std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
     let settings = load_settings(&file).unwrap();
     assert_eq!(settings.notify.to, texts(&["secops", "chat"]));
-    assert_eq!(settings.freezes.len(), 1);
+    assert_eq!((settings.freezes.len(), settings.consumers.len()), (1, 2));
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::civil::{Time, date};
 use keywheel_policies::{
-    AdminSource, Adopt, Backoff, Catalogue, Check, Deadlines, Exhausted, FirstCharacter, Generate, GrantParity, Limits,
-    MasterKey, NoticeKind, Notify, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen, RotatorSpec, SecretSpec,
-    SecretStore, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, StateStore, Strategy, Trigger, Weekday,
-    Window, load_settings, load_text,
+    AdminSource, Adopt, Backoff, Catalogue, Check, Deadlines, Exhausted, FirstCharacter, Generate, GrantParity,
+    KnownConsumer, Limits, MasterKey, NoticeKind, Notify, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen,
+    RotatorSpec, SecretSpec, SecretStore, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, StateStore,
+    Strategy, Trigger, Weekday, Window, load_settings, load_text,
 };
 
 const HOUR: u64 = 3_600;
@@ -54,7 +54,10 @@ fn catalogue() -> Catalogue {
     };
     let freezes = load_settings(Path::new("tests/accept/keywheel.yaml")).unwrap().freezes;
     let notifiers = vec!["secops".to_owned(), "pager".to_owned()];
-    Catalogue { rotators: [rotator].into_iter().collect(), freezes, notifiers }
+    let consumers =
+        ["app-file", "reload-orders", "drain-orders"].map(|name| (name.to_owned(), KnownConsumer::default()));
+    let consumers = consumers.into_iter().collect();
+    Catalogue { rotators: [rotator].into_iter().collect(), freezes, notifiers, consumers }
 }
 
 fn one(name: &str, text: &str) -> Policy {
@@ -73,6 +76,10 @@ fn every_key() {
         ["env=prod", "example.org/tier=gold"]
     );
     assert_eq!(policy.rotator, "postgres");
+    assert_eq!(
+        (policy.after_promote.join(" "), policy.before_revoke.join(" ")),
+        ("app-file reload-orders".to_owned(), "drain-orders".to_owned())
+    );
     assert_eq!(
         serde_json::Value::Object(policy.target),
         serde_json::json!({ "host": "::1", "port": 5433, "database": "orders", "tls": "disable", "insecure": false })

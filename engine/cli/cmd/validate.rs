@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
     let file = &cx.globals.settings;
-    // Policies can be checked where nothing else is set up, such as in a pipeline; freezes and notifiers are then unknown.
+    // Policies can be checked where nothing else is set up, such as in a pipeline; freezes, notifiers and consumers are then unknown.
     let settings = if args.paths.is_empty() || file.exists() {
         if !file.exists() {
             return Err(wire::settings(file)
@@ -33,7 +33,7 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
             Err(problems) => return mistakes(cx, &problems),
         }
     } else {
-        talk(&format!("note: without `{}` neither freezes nor notifiers are known", file.display()));
+        talk(&format!("note: without `{}` neither freezes, notifiers nor consumers are known", file.display()));
         None
     };
     let paths = match &settings {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::placeholder;
+
 use super::Webhook;
 
 /// One consumer, under its name. Policies name it; only who writes `keywheel.yaml` says what it does.
@@ -10,6 +12,23 @@ use super::Webhook;
 pub struct ConsumerSpec {
     pub name: String,
     pub does: ConsumerKind,
+}
+
+impl ConsumerSpec {
+    /// The fields that a secret must have for this consumer: those that its template names, in the order written, without repeats.
+    pub fn fields(&self) -> Vec<String> {
+        let template = match &self.does {
+            ConsumerKind::File(file) => file.template.as_deref().unwrap_or_default(),
+            ConsumerKind::Exec(_) | ConsumerKind::Webhook(_) => "",
+        };
+        let mut fields: Vec<String> = Vec::new();
+        for name in placeholder::names(template) {
+            if !fields.iter().any(|field| field == name) {
+                fields.push(name.to_owned());
+            }
+        }
+        fields
+    }
 }
 
 /// What a consumer does.

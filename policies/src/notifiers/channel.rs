@@ -22,7 +22,7 @@ const CHAT_URL_HELP: &str =
     "the address is itself a secret: `url: { secret: NAME }`, `{ env: NAME }` or `{ file: PATH }` says where it is";
 
 /// Reads `webhook:`.
-pub(super) fn webhook(walk: &Walk<'_>, node: &Node) -> Option<Webhook> {
+pub(crate) fn webhook(walk: &Walk<'_>, node: &Node) -> Option<Webhook> {
     hide_what_is_no_map(walk, node);
     let section = walk.section(node, &WEBHOOK)?;
     let insecure = section.get("insecure").map_or(Some(false), |node| walk.boolean(node));

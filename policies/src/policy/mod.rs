@@ -2,6 +2,7 @@
 
 mod admin;
 mod age;
+mod consumers;
 mod ending;
 mod fleet;
 mod generate;
@@ -54,6 +55,7 @@ pub(crate) const POLICY: Keys = Keys {
         "on_failure",
         "for_each",
         "after_promote",
+        "before_revoke",
         "heartbeat",
         "notify",
     ],
@@ -65,10 +67,7 @@ pub(crate) const CHECKS: [(&str, Check); 1] = [("login", Check::Login)];
 pub(crate) const ADOPT: [(&str, Adopt); 2] = [("keep", Adopt::Keep), ("rotate", Adopt::Rotate)];
 
 /// Words of the language whose work this version cannot do. Refused, since silence would be a broken promise.
-const LATER: [(&str, &str); 2] = [
-    ("after_promote", "nothing is called after a promotion yet"),
-    ("heartbeat", "`CURRENT` is not probed between rotations yet"),
-];
+const LATER: [(&str, &str); 1] = [("heartbeat", "`CURRENT` is not probed between rotations yet")];
 
 /// The code of a policy's problem whose mistakes are in the declaration of its rotator, or in the file of its plugin.
 pub const BROKEN_ROTATOR: &str = "broken-rotator";
@@ -87,6 +86,8 @@ pub(crate) struct Draft {
     pub name: Span,
     pub secret: Span,
     pub strategy: Span,
+    /// The consumers that it names and that write files.
+    pub files: Vec<(String, Span)>,
 }
 
 /// What was read of one policy.
@@ -167,6 +168,9 @@ impl Reader<'_> {
         let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node, spec));
         let revoke = ending::revoke(&top, spec, strategy.as_ref());
         let on_failure = ending::on_failure(&top);
+        let mut files = Vec::new();
+        let mut consumers = |key| consumers::read(&top, key, self.catalogue, secret.as_ref(), spec, &mut files);
+        let (after_promote, before_revoke) = (consumers("after_promote"), consumers("before_revoke"));
         let notify = top.get("notify").and_then(|node| notify::read(walk, node, &self.catalogue.notifiers));
         let max_age_node = top.get("max_age");
         let max_age = max_age_node.map(|node| walk.duration(node));
@@ -213,7 +217,7 @@ impl Reader<'_> {
             });
             let claims = Claims { name, secret, rotator, target, strategy: strategy? };
             let (name, secret, strategy) = (name_node?.span, secret_node?.span, strategy_node?.span);
-            return Some(Draft { read: Read::Resting(claims), name, secret, strategy });
+            return Some(Draft { read: Read::Resting(claims), name, secret, strategy, files });
         }
         if walk.failed() {
             return None;
@@ -236,8 +240,8 @@ impl Reader<'_> {
             verify: verify?,
             revoke: revoke?,
             on_failure: on_failure?,
-            after_promote: Vec::new(),
-            before_revoke: Vec::new(),
+            after_promote: after_promote?,
+            before_revoke: before_revoke?,
             notify,
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),
@@ -247,6 +251,7 @@ impl Reader<'_> {
             name: name_span,
             secret: secret_span,
             strategy: strategy_span,
+            files,
         })
     }
 

@@ -44,6 +44,7 @@ pub use model::{
     Strategy, Trigger, Webhook, Weekday, Window,
 };
 pub use pin::{Pinned, is_version};
+pub use placeholder::{Part, parts};
 pub use plugins::{PluginForm, PluginSignature, PluginSpec};
 pub use policy::{BROKEN_ROTATOR, RESTING};
 pub use problem::{Place, Problem, Problems, steers};

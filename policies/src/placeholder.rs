@@ -5,14 +5,17 @@ use crate::scalar;
 use crate::tree::Span;
 use crate::walk::{Variables, Walk, shown};
 
-/// A part of a text.
-enum Part<'t> {
+/// A part of a text with placeholders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'t> {
+    /// As it stands.
     Plain(&'t str),
+    /// What is between `${` and `}`.
     Variable(&'t str),
 }
 
 /// Splits a text at its placeholders. `$${` stands for the characters `${` themselves.
-fn parts(text: &str) -> Vec<Part<'_>> {
+pub fn parts(text: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {

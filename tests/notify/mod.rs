@@ -1,5 +1,6 @@
 //! People are told: by mail through a real mail server, by webhooks and chats that a stranger's program receives.
 
+mod consuming;
 mod kills;
 mod mail;
 mod post;

@@ -37,7 +37,7 @@ const REFUSED_PAIRS: [(&str, &str, &str); 5] = [
 ];
 
 /// Names that others chose: the identifier, and what stands right before it.
-const FOREIGN: [(&str, &str, &str); 19] = [
+const FOREIGN: [(&str, &str, &str); 22] = [
     ("", "macro_rules", "the language's"),
     ("rustls::", "ServerConfig", "rustls's"),
     ("rustls::", "ClientConfig", "rustls's"),
@@ -55,6 +55,9 @@ const FOREIGN: [(&str, &str, &str); 19] = [
     ("seccompiler::", "SeccompRule", "seccompiler's"),
     (".", "add_rule", "Landlock's"),
     ("Error::", "Configuration", "a variant of sqlx's error"),
+    ("{Error, ", "PoolConfig", "lettre's"),
+    (".pool_config(", "PoolConfig", "lettre's"),
+    (".", "pool_config", "lettre's"),
     ("", "ProptestConfig", "proptest's"),
     ("", "proptest_config", "proptest's"),
 ];

@@ -108,7 +108,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// What should be told of a rotation that has not ended. `seen_since`: from when whoever asks has seen it as it stands, since a
 /// program that has just started finds much that it only has to take up. What waits for a person is told again each day (UTC), so
 /// that many are told at once.
-pub fn of_open(rotation: &Rotation, seen_since: Timestamp, now: Timestamp) -> Option<Notice> {
+pub fn of_open(rotation: &Rotation, now: Timestamp, seen_since: Timestamp) -> Option<Notice> {
     let stood = rotation.updated_at.max(seen_since);
     let still = since(stood, now);
     let (subject, seq) = (Subject::of(rotation), rotation.seq);

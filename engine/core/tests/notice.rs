@@ -101,7 +101,7 @@ fn what_stands_still_is_told_of_ever_more_rarely() {
     let ids = |state: State, hours: std::ops::Range<i64>| {
         let rotation = Rotation { fixed: NewRotation { shape: Shape::Alternating, ..fixed() }, ..rotation(state) };
         let mut ids: Vec<_> =
-            hours.filter_map(|hour| of_open(&rotation, at(0), at(hour * 3600))).map(|notice| notice.id).collect();
+            hours.filter_map(|hour| of_open(&rotation, at(hour * 3600), at(0))).map(|notice| notice.id).collect();
         ids.dedup();
         ids.into_iter().map(|id| id.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -120,7 +120,7 @@ fn what_stands_still_is_told_of_ever_more_rarely() {
 #[test]
 fn what_is_only_just_seen_is_not_told_of_yet() {
     let attempting = State { progress: Progress::Attempting { step: Step::Revoke }, ..State::initial() };
-    let long_after = |seen: i64| of_open(&rotation(attempting.clone()), at(1_000_000), at(1_000_000 + seen));
+    let long_after = |seen: i64| of_open(&rotation(attempting.clone()), at(1_000_000 + seen), at(1_000_000));
     assert_eq!(long_after(3599), None, "a program that was off has to take it up first");
     let notice = long_after(3600).unwrap();
     assert!(notice.message.contains("in doubt since 2027-01-15T08:00:00Z"), "{}", notice.message);
@@ -130,7 +130,7 @@ fn what_is_only_just_seen_is_not_told_of_yet() {
 fn where_applications_may_be_refused_it_is_told_sooner() {
     let ids = |step| {
         let rotation = rotation(State { progress: Progress::Attempting { step }, ..State::initial() });
-        let minutes = (0..61).filter_map(|minute| of_open(&rotation, at(0), at(minute * 60)));
+        let minutes = (0..61).filter_map(|minute| of_open(&rotation, at(minute * 60), at(0)));
         let mut ids: Vec<_> = minutes.map(|notice| notice.id.rsplit('/').next().unwrap().to_owned()).collect();
         ids.dedup();
         ids

@@ -61,7 +61,7 @@ impl Telling {
             self.seen.insert(id, (seq, since));
         }
         let seen = |rotation: &Rotation| self.seen.get(&rotation.fixed.id).map_or(now, |seen| seen.1);
-        let notices: Vec<_> = open.iter().filter_map(|one| notice::of_open(one, seen(one), now)).collect();
+        let notices: Vec<_> = open.iter().filter_map(|one| notice::of_open(one, now, seen(one))).collect();
         self.tell(state, notices).await;
     }
 

@@ -180,6 +180,7 @@ impl Told<'_> {
             }
             Answer::Not { why, untaken } => return Some(Trouble { why, untaken, is_final: false, of_content: false }),
             Answer::NotToThem { why, is_final, of_content } if self.missing.len() == 1 => {
+                let why = format!("{}: {why}", self.missing[0]);
                 return Some(Trouble { why, untaken: true, is_final, of_content });
             }
             // A server that refuses one recipient has the mail for none (the transaction ends there).

@@ -28,7 +28,9 @@ impl Drop for Group {
 
 pub(super) async fn run(exec: &Exec, version: &Version<'_>) -> Result<(), String> {
     let name = exec.program.display();
-    let mut child = Command::new(&exec.program)
+    // It begins in another folder than this process.
+    let program = std::path::absolute(&exec.program).map_err(|error| format!("`{name}` cannot be found: {error}"))?;
+    let mut child = Command::new(program)
         .args(&exec.arguments)
         .env_clear()
         .env("PATH", PATH)

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use keywheel_policies::{File, FileSignal, Signal};
+use keywheel_policies::{File, FileSignal, Part, Signal, parts};
 use keywheel_sdk::Bundle;
 use nix::unistd::{Group, User};
 use rustix::io::Errno;
@@ -28,26 +28,18 @@ pub(super) async fn write(file: &File, version: &Version<'_>) -> Result<(), Stri
     written.await.map_err(|error| format!("writing `{}` failed badly: {error}", file.path.display()))?
 }
 
-/// The template with the fields' values. `$$` is a `$`.
+/// The template with the fields' values.
 fn filled(template: &str, fields: &Bundle) -> Result<Zeroizing<String>, String> {
     let mut text = Zeroizing::new(String::with_capacity(template.len() + 4096));
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('$') {
-        text.push_str(before);
-        rest = if let Some(literal) = after.strip_prefix('$') {
-            text.push('$');
-            literal
-        } else if let Some((name, behind)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
-            let value =
-                fields.get(name).map_err(|_| format!("the secret has no field `{name}`, which the template names"))?;
-            value.expose(|value| text.push_str(value));
-            behind
-        } else {
-            text.push('$');
-            after
-        };
+    for part in parts(template) {
+        match part {
+            Part::Plain(plain) => text.push_str(plain),
+            Part::Variable(name) => fields
+                .get(name)
+                .map_err(|_| format!("the secret has no field `{name}`, which the template names"))?
+                .expose(|value| text.push_str(value)),
+        }
     }
-    text.push_str(rest);
     Ok(text)
 }
 
@@ -58,6 +50,8 @@ fn replace(file: &File, content: &[u8]) -> Result<(), String> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(format!("`{}` is no file in a folder", path.display()));
     };
+    // A bare name is in this process's folder.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut hidden = OsString::from(".");
     hidden.push(name);
     hidden.push(".keywheel");
@@ -145,7 +139,7 @@ mod tests {
     fn templates_are_filled() {
         let filled = |template| filled(template, &fields()).map(|text| text.to_string());
         assert_eq!(filled("u=${username} p=${password}\n").unwrap(), "u=app p=pa$s\"w\\ord\n");
-        assert_eq!(filled("$$${username} $ $x ${").unwrap(), "$app $ $x ${");
+        assert_eq!(filled("$${username} $ $x").unwrap(), "${username} $ $x");
         assert!(filled("${token}").unwrap_err().contains("no field `token`"));
         let parsed: serde_json::Value = serde_json::from_str(&json(&fields())).unwrap();
         assert_eq!(parsed, serde_json::json!({ "username": "app", "password": "pa$s\"w\\ord" }));

@@ -10,6 +10,7 @@ mod library;
 mod log;
 mod newcomer;
 mod own_target;
+mod provider_made;
 mod zoo;
 
 use std::path::{Path, PathBuf};

@@ -14,6 +14,8 @@ use crate::output::{printable, talk};
 use crate::wire::Examined;
 use crate::{Session, wire};
 
+mod accounts;
+mod command;
 mod file;
 mod own;
 
@@ -69,6 +71,13 @@ async fn against_practice(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)
         [(Shape::InPlace, PracticeTarget::start(0).await?), (Shape::Alternating, PracticeTarget::start(0).await?)];
     let plugin = opened(args, args.read.clone(), targets.iter().map(|(_, target)| target.port()).collect())?;
     let described = plugin.rotator.describe();
+    if described.origin == Origin::Provider {
+        return Err(Failure::input(
+            "the plugin's values are made by its target (`origin: provider`), and the practice target makes none",
+        )
+        .hint("`--target FILE` with `strategy: overlapping` examines it; rotators/plugin/README.md says what stands in the file")
+        .into());
+    }
     if let Some(setting) = described.settings.iter().find(|s| s.required && !GIVEN.contains(&s.name.as_str())) {
         return Err(Failure::input(format!(
             "the plugin needs the setting `{}`, and the practice target gives `host` and `port`",
@@ -104,9 +113,7 @@ async fn against_own(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)> {
     let plugin = opened(args, args.read.iter().chain(&own.read).cloned().collect(), connect)?;
     let described = plugin.rotator.describe();
     let shape = own.shape();
-    if !described.shapes.contains(&shape) {
-        return Err(Failure::input(format!("the plugin does not claim the shape `{}`", shape.word())).into());
-    }
+    fits(&described, shape)?;
     let name = format!("{} {}, {}", described.kind, described.version, shape.word());
     talk(&format!("examining {name}"));
     let report = sit(&OwnSubject::new(name, Arc::clone(&plugin.rotator), own, line)).await;
@@ -114,21 +121,27 @@ async fn against_own(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)> {
 }
 
 fn opened(args: &Args, read: Vec<PathBuf>, connect: Vec<u16>) -> Result<Examined, Failure> {
-    let plugin = wire::examined(&args.file, &read, connect).map_err(|error| {
+    wire::examined(&args.file, &read, connect).map_err(|error| {
         Failure::input(error).hint("rotators/plugin/README.md says how a plugin begins and what it may do")
-    })?;
-    provider_made(&plugin.rotator.describe())?;
-    Ok(plugin)
+    })
 }
 
-fn provider_made(described: &Descriptor) -> Result<(), Failure> {
-    match described.origin {
-        Origin::Engine => Ok(()),
-        Origin::Provider => Err(Failure::input(
-            "the plugin's values are made by its target (`origin: provider`): this exam has no double of one",
-        )
-        .hint("in Rust, `ProviderSubject` of rotators/exam examines such a rotator")),
-    }
+/// Whether a target of this shape can be one of the plugin's. Values that a target makes stand beside the live one, and nowhere else.
+fn fits(described: &Descriptor, shape: Shape) -> Result<(), Failure> {
+    let wrong = match (described.origin, shape) {
+        _ if !described.shapes.contains(&shape) => format!("the plugin does not claim the shape `{}`", shape.word()),
+        (Origin::Engine, Shape::InPlace | Shape::Alternating) | (Origin::Provider, Shape::Overlapping) => return Ok(()),
+        (Origin::Engine, Shape::Overlapping) => {
+            "the plugin's values are made by the engine (`origin: engine`), and the exam of `overlapping` is for those that the \
+             target makes"
+                .to_owned()
+        }
+        (Origin::Provider, Shape::InPlace | Shape::Alternating) => {
+            "the plugin's values are made by its target (`origin: provider`), which is for `overlapping` alone".to_owned()
+        }
+    };
+    let shapes: Vec<_> = described.shapes.iter().map(|shape| shape.word()).collect();
+    Err(Failure::input(wrong).hint(format!("`strategy` in the file is one of what it claims: {}", shapes.join(", "))))
 }
 
 fn told(plugin: &Examined, reports: &[Report], cx: &mut Session) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ mod log;
 mod newcomer;
 mod own_target;
 mod provider_made;
+mod signed;
 mod zoo;
 
 use std::path::{Path, PathBuf};

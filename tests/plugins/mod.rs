@@ -11,6 +11,7 @@ mod log;
 mod newcomer;
 mod own_target;
 mod provider_made;
+mod resting;
 mod signed;
 mod zoo;
 

@@ -236,12 +236,16 @@ fn a_policy_rests_where_nobody_knows_which_version_acts() {
 fn a_policy_without_its_version_rests_and_the_others_do_not() {
     for (case, code) in [("rotator-unpinned", "unpinned-rotator"), ("rotator-no-version", "no-such-version")] {
         let file = format!("tests/reject/{case}.yaml");
-        let loaded = load(&[file.clone().into(), "tests/accept/smallest.yaml".into()], &catalogue());
+        let loaded = load(&[file.clone().into(), "tests/accept/list-setting.yaml".into()], &catalogue());
         let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
         assert_eq!((codes.as_slice(), loaded.policies.len()), ([code].as_slice(), 1), "{case}");
         assert!(RESTING.contains(&code));
         let [resting] = loaded.resting.as_slice() else { panic!("{:?}", loaded.resting) };
         assert_eq!((resting.declaration.as_str(), resting.rotator.as_str()), (file.as_str(), "lamp"));
+        // What rests keeps its name and its secret.
+        let loaded = load(&[file.clone().into(), "tests/accept/smallest.yaml".into()], &catalogue());
+        let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, ["duplicate-policy", "duplicate-secret", code], "{case}");
         // With a mistake of its own, it is a mistake.
         let text = std::fs::read_to_string(&file).unwrap().replace("version: 1", "version: 2");
         let loaded = load_text("wrong.yaml", &text, &catalogue());

@@ -192,6 +192,7 @@ fn what_an_installation_made_is_taken_away_when_it_fails() {
     let output = folder.keywheel(&["install", &slots()]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     assert!(err(&output).contains("nothing was changed") && !err(&output).contains("panicked"), "{}", err(&output));
+    assert!(err(&output).contains("add these lines to the settings"), "{}", err(&output));
     assert_eq!((folder.settings().as_str(), folder.path("plugins").exists()), (SETTINGS, false));
     // What was there before stays, also where the one that is listed would have been the same.
     std::fs::create_dir(folder.path("plugins")).expect("ours");

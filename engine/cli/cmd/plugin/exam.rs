@@ -128,20 +128,24 @@ fn opened(args: &Args, read: Vec<PathBuf>, connect: Vec<u16>) -> Result<Examined
 
 /// Whether a target of this shape can be one of the plugin's. Values that a target makes stand beside the live one, and nowhere else.
 fn fits(described: &Descriptor, shape: Shape) -> Result<(), Failure> {
-    let wrong = match (described.origin, shape) {
-        _ if !described.shapes.contains(&shape) => format!("the plugin does not claim the shape `{}`", shape.word()),
-        (Origin::Engine, Shape::InPlace | Shape::Alternating) | (Origin::Provider, Shape::Overlapping) => return Ok(()),
-        (Origin::Engine, Shape::Overlapping) => {
-            "the plugin's values are made by the engine (`origin: engine`), and the exam of `overlapping` is for those that the \
-             target makes"
-                .to_owned()
-        }
-        (Origin::Provider, Shape::InPlace | Shape::Alternating) => {
-            "the plugin's values are made by its target (`origin: provider`), which is for `overlapping` alone".to_owned()
-        }
-    };
     let shapes: Vec<_> = described.shapes.iter().map(|shape| shape.word()).collect();
-    Err(Failure::input(wrong).hint(format!("`strategy` in the file is one of what it claims: {}", shapes.join(", "))))
+    let refused = |what: &str| {
+        Err(Failure::input(what)
+            .hint(format!("`strategy` in the file is one of what it claims: {}", shapes.join(", "))))
+    };
+    if !described.shapes.contains(&shape) {
+        return refused(&format!("the plugin does not claim the shape `{}`", shape.word()));
+    }
+    match (described.origin, shape) {
+        (Origin::Engine, Shape::InPlace | Shape::Alternating) | (Origin::Provider, Shape::Overlapping) => Ok(()),
+        (Origin::Engine, Shape::Overlapping) => refused(
+            "the plugin's values are made by the engine (`origin: engine`), and the exam of `overlapping` is for those that the \
+             target makes",
+        ),
+        (Origin::Provider, Shape::InPlace | Shape::Alternating) => {
+            refused("the plugin's values are made by its target (`origin: provider`), which is for `overlapping` alone")
+        }
+    }
 }
 
 fn told(plugin: &Examined, reports: &[Report], cx: &mut Session) -> anyhow::Result<()> {

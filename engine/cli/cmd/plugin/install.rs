@@ -134,7 +134,11 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
                 placing.copy(from, to, sha256, 0o644)?;
             }
             match text {
-                Some((before, after)) => placing.replace(&path, &before, &after),
+                Some((before, after)) => placing.replace(&path, &before, &after).inspect_err(|_| {
+                    if !placing.is_listed() {
+                        by_hand(&new, beside_others);
+                    }
+                }),
                 None => Ok(()),
             }
         })();

@@ -22,11 +22,13 @@ impl Made {
 
     /// Takes it all away. Whether nothing of it is left: a folder into which somebody else has put something stays.
     pub fn undone(self) -> bool {
-        let gone = |one: One| match one {
-            One::Folder(folder) => std::fs::remove_dir(folder).is_ok(),
-            One::File(file) => std::fs::remove_file(file).is_ok(),
-        };
-        // No `all`: it ends at the first that stays.
-        self.0.into_iter().rev().fold(true, |all, one| gone(one) && all)
+        let mut is_all = true;
+        for one in self.0.into_iter().rev() {
+            is_all &= match one {
+                One::Folder(folder) => std::fs::remove_dir(folder).is_ok(),
+                One::File(file) => std::fs::remove_file(file).is_ok(),
+            };
+        }
+        is_all
     }
 }

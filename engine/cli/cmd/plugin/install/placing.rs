@@ -1,6 +1,6 @@
 //! Puts files where they belong, whole or not at all, and takes them away again where an installation does not come to its end.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -41,13 +41,13 @@ impl Placing {
     /// Another installation is at it.
     pub fn begin(folder: &Path) -> Result<Self, Failure> {
         let folder = or_here(folder);
-        let locked = File::open(folder).and_then(|opened| opened.try_lock().map(|()| opened).map_err(io::Error::from));
-        let lock = locked.map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => Failure {
+        let lock = File::open(folder).map_err(|error| unplaced(folder, &error))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Failure {
                 exit: Exit::Busy,
                 ..Failure::input(format!("another installation is at work in `{}`", folder.display())).hint("try again")
             },
-            _ => unplaced(folder, &error),
+            TryLockError::Error(error) => unplaced(folder, &error),
         })?;
         Ok(Placing { _lock: lock, made: Made::default(), is_listed: false })
     }
@@ -120,6 +120,11 @@ impl Placing {
         }
         self.is_listed = true;
         sync(path.parent().unwrap_or(Path::new(""))).map_err(failed)
+    }
+
+    /// Whether the settings were replaced, also where that failed afterwards.
+    pub fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     /// Takes away what was made, unless the settings list it by now, and says in the failure what is true after that.

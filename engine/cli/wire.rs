@@ -29,7 +29,7 @@ use declared::is_in_declaration;
 pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
 pub use keywheel_plugin::FileError;
-pub use plugged::{Examined, examined, hashed, heard, opened, verified};
+pub use plugged::{Examined, copied, examined, hashed, heard, opened, verified};
 pub use told::{notifiers, routes};
 
 /// Policies and the engine over them.

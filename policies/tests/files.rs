@@ -268,3 +268,51 @@ fn a_policy_without_its_version_rests_and_the_others_do_not() {
         assert_eq!((codes.as_slice(), loaded.resting.len()), (["unsupported-version", code].as_slice(), 0), "{case}");
     }
 }
+
+/// Whatever it rests for: an account, a secret and the keys of a target that it owns are refused to others, and others go on.
+#[test]
+fn what_a_policy_that_rests_claims_is_nobody_elses() {
+    let account = |rotator: &str, host: &str, user: &str, secret: &str| {
+        format!(
+            "rotator: {rotator}\ntarget: {{ host: {host} }}\nstrategy: {{ in_place: {{ user: {user}, accept_gap: true }} }}\n\
+             secret: {{ name: {secret} }}\n"
+        )
+    };
+    let keys = |rotator: &str, exclusive: bool, secret: &str| {
+        format!(
+            "rotator: {rotator}\ntarget: {{ url: \"https://keys.example\", exclusive: {exclusive} }}\nstrategy: overlapping\n\
+             secret: {{ name: {secret} }}\n"
+        )
+    };
+    let mut cases = Vec::new();
+    for (resting, acting) in [("patchy@2", "patchy@=1.4.2"), ("lamp", "lamp@2"), ("postgres@^99", "postgres")] {
+        let first = account(resting, "DB.example", "app", "first");
+        cases.push((first.clone(), account(acting, "db.example", "app", "second"), ["duplicate-account"].as_slice()));
+        cases.push((first.clone(), account(acting, "db.example", "other", "first"), &["duplicate-secret"]));
+        cases.push((first.clone(), account(acting, "db.example", "other", "second"), &[]));
+        cases.push((first, account(acting, "other.example", "app", "second"), &[]));
+    }
+    for (first, second) in [(true, false), (false, true), (true, true)] {
+        let found = ["duplicate-owner"].as_slice();
+        cases.push((keys("apikey@^99", first, "first"), keys("apikey", second, "second"), found));
+    }
+    cases.push((keys("apikey@^99", false, "first"), keys("apikey", false, "second"), &[]));
+    let folder = tempfile::tempdir().unwrap();
+    for (resting, acting, expected) in cases {
+        // Whichever is read first.
+        for names in [["a", "b"], ["b", "a"]] {
+            for (name, lines) in names.into_iter().zip([&resting, &acting]) {
+                let more = "admin: { secret: its/admin }\nschedule: { every: 30d }\n";
+                std::fs::write(
+                    folder.path().join(format!("{name}.yaml")),
+                    format!("version: 1\npolicy: {name}\n{lines}{more}"),
+                )
+                .unwrap();
+            }
+            let loaded = load(&[folder.path().to_owned()], &catalogue());
+            let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+            let (rests, others): (Vec<&str>, Vec<&str>) = codes.into_iter().partition(|code| RESTING.contains(code));
+            assert_eq!((others.as_slice(), rests.len(), loaded.resting.len()), (expected, 1, 1), "{resting}{acting}");
+        }
+    }
+}

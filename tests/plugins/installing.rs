@@ -167,6 +167,41 @@ fn what_cannot_be_installed_changes_nothing() {
     folder.refuses(&["install", &twin], "version 1.0.0 of `slots` is listed already, and it is another file");
 }
 
+/// Nobody writes to them, so whoever opened one would wait for ever.
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let folder = Folder::new("");
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("it starts").success());
+    let pipe = pipe.display().to_string();
+    folder.refuses(&["install", &pipe], "pipe` is no regular file");
+    let key = "RWTyV7aNMHw+DBVK54jVRw2mIVJ+sRsYHeYqFDzr6EOztbrf74/wLdK3";
+    folder.refuses(&["install", &slots(), "--signature", &pipe, "--public-key", key], "it is no regular file");
+    std::fs::create_dir(folder.path("plugins")).expect("ours");
+    std::fs::rename(folder.path("pipe"), folder.path("plugins/slots-1.0.0")).expect("ours");
+    folder.refuses(&["install", &slots()], "slots-1.0.0` is there, and it is another file");
+}
+
+/// The settings cannot be replaced: beside a file with so long a name there is no room for the name of the next one.
+#[test]
+fn what_an_installation_made_is_taken_away_when_it_fails() {
+    let folder = Folder::new("");
+    let long = folder.path(&"k".repeat(254));
+    std::fs::rename(folder.path("keywheel.yaml"), &long).expect("ours");
+    std::os::unix::fs::symlink(&long, folder.path("keywheel.yaml")).expect("ours");
+    let output = folder.keywheel(&["install", &slots()]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(err(&output).contains("nothing was changed") && !err(&output).contains("panicked"), "{}", err(&output));
+    assert!(err(&output).contains("add these lines to the settings"), "{}", err(&output));
+    assert_eq!((folder.settings().as_str(), folder.path("plugins").exists()), (SETTINGS, false));
+    // What was there before stays, also where the one that is listed would have been the same.
+    std::fs::create_dir(folder.path("plugins")).expect("ours");
+    std::fs::copy(example("slots.py"), folder.path("plugins/slots-1.0.0")).expect("ours");
+    let output = folder.keywheel(&["install", &slots()]);
+    assert!(err(&output).contains("nothing was changed"), "{}", err(&output));
+    assert_eq!(folder.files(), [folder.path("plugins/slots-1.0.0")]);
+}
+
 #[test]
 fn who_may_read_the_settings_may_read_them_after() {
     let folder = Folder::new("");

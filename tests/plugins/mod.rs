@@ -10,6 +10,9 @@ mod library;
 mod log;
 mod newcomer;
 mod own_target;
+mod provider_made;
+mod resting;
+mod signed;
 mod zoo;
 
 use std::path::{Path, PathBuf};

@@ -49,14 +49,14 @@ fn succeeds(command: &mut Command) -> String {
 }
 
 /// `keywheel plugin practice`, in a process of its own.
-struct Practice {
+pub struct Practice {
     process: Child,
-    port: u16,
+    pub port: u16,
     admin: String,
 }
 
 impl Practice {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut process = keywheel(&["plugin", "practice"]).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let mut last = || {
@@ -110,6 +110,12 @@ fn is_used(project: &Project, key: &str, plugin: &Path) {
         plugin.display(),
         practice.port
     ));
+    is_rotated(&house, project, practice);
+}
+
+/// A rotation in a house whose settings name the plugin takes the place of the password before.
+pub fn is_rotated(house: &House, project: &Project, practice: Practice) {
+    let name = project.name;
     let policy = std::fs::read_to_string(project.path("policy.yaml")).expect("it is there");
     let policy = policy.replace("8123", &practice.port.to_string()).replace("after: 1h", "after: 0s");
     std::fs::write(house.path("policies/app.yaml"), policy).expect("the folder is writable");
@@ -185,4 +191,17 @@ fn names_are_checked_and_nothing_is_replaced() {
     let said = rust.expect("it starts").stderr;
     assert!(String::from_utf8_lossy(&said).contains("does not hold keywheel's sources"));
     assert!(!folder.path().join("lamp2").exists());
+}
+
+/// The disk is full after some of it: no file may be longer than 512 bytes.
+#[test]
+fn what_was_begun_is_taken_away_where_it_cannot_be_ended() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let line =
+        format!("trap '' XFSZ; ulimit -f 1; exec '{}' plugin new --lang python lamp", env!("CARGO_BIN_EXE_keywheel"));
+    let output = Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write") && said.contains("nothing was changed"), "{said}");
+    assert_eq!(folder.path().read_dir().expect("it is ours").count(), 0);
 }

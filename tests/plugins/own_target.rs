@@ -46,7 +46,7 @@ fn written(folder: &TempDir, name: &str, text: &str) -> PathBuf {
 }
 
 /// How the exam of a plugin ends, what it prints, and what it says.
-fn examined(plugin: &Path, target: Option<&Path>) -> (Option<i32>, Value, String) {
+pub fn examined(plugin: &Path, target: Option<&Path>) -> (Option<i32>, Value, String) {
     let mut exam = keywheel(&["--output", "json", "plugin", "exam"]);
     exam.arg(plugin).args(target.iter().flat_map(|target| [Path::new("--target"), target]));
     let output = exam.output().expect("it starts");
@@ -104,4 +104,5 @@ fn what_cannot_be_examined_is_bad_input() {
     let file = written(&folder, "exam.yaml", "target: {}\nstages: [x]\n");
     refused(&example("slots.py"), Some(&file), "exam.yaml:2:1: ");
     refused(&example("slots.py"), Some(&folder.path().join("absent.yaml")), "cannot read");
+    refused(&example("slots.py"), Some(folder.path()), "it is no regular file");
 }

@@ -1,5 +1,6 @@
 //! Plugins: rotators in processes of their own, which this program starts as `keywheel plugin-host`.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,6 +62,14 @@ pub fn verified(spec: &PluginSpec) -> Result<(), FileError> {
 /// It cannot be read.
 pub fn hashed(file: &Path) -> Result<String, FileError> {
     keywheel_plugin::sha256_of(file)
+}
+
+/// Copies a file, and gives the SHA-256 of what it copied.
+///
+/// # Errors
+/// It cannot be read, or its copy cannot be written.
+pub fn copied(file: &Path, to: &mut impl Write) -> io::Result<String> {
+    keywheel_plugin::copy(file, to)
 }
 
 /// What the settings say of it.

@@ -1,7 +1,7 @@
 //! A line to a server that breaks at a chosen moment, without clocks: it watches what passes.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,8 +41,8 @@ pub struct CutProxy {
 }
 
 struct State {
-    /// The armed fault; taken by the connection that meets its marker first.
-    fault: Mutex<Option<Fault>>,
+    /// The armed faults; the connection that meets the marker of one first takes them all.
+    faults: Mutex<Vec<Fault>>,
     /// How many faults have struck.
     strikes: watch::Sender<u64>,
     /// Connections accepted so far.
@@ -55,7 +55,7 @@ impl CutProxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            fault: Mutex::new(None),
+            faults: Mutex::new(Vec::new()),
             strikes: watch::Sender::new(0),
             connections: watch::Sender::new(0),
         });
@@ -85,14 +85,19 @@ impl CutProxy {
         self.address.port()
     }
 
-    /// Arms a fault for the next connection that meets its marker. Replaces one that has not struck.
+    /// Arms a fault for the next connection that meets its marker. Replaces what has not struck.
     pub fn arm(&self, fault: Fault) {
-        *self.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        self.arm_one_of(vec![fault]);
     }
 
-    /// Takes back a fault that has not struck.
+    /// Arms several, of which one strikes: the first whose marker is met. Replaces what has not struck.
+    pub fn arm_one_of(&self, faults: Vec<Fault>) {
+        *self.state.faults() = faults;
+    }
+
+    /// Takes back what has not struck.
     pub fn disarm(&self) {
-        *self.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.state.faults().clear();
     }
 
     /// How many faults have struck.
@@ -119,12 +124,21 @@ impl Drop for CutProxy {
 }
 
 impl State {
-    /// Takes the fault if its marker is in `seen`.
+    fn faults(&self) -> MutexGuard<'_, Vec<Fault>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the fault whose marker is in `seen`, and the others back.
     fn strike(&self, seen: &[u8]) -> Option<Fault> {
-        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        let marker = fault.as_ref()?.marker();
-        let hit = marker.is_empty() || seen.windows(marker.len()).any(|window| window == marker);
-        hit.then(|| fault.take()).flatten()
+        let met = |fault: &Fault| {
+            let marker = fault.marker();
+            marker.is_empty() || seen.windows(marker.len()).any(|window| window == marker)
+        };
+        let mut faults = self.faults();
+        let found = faults.iter().position(met)?;
+        let fault = faults.swap_remove(found);
+        faults.clear();
+        Some(fault)
     }
 
     fn count_strike(&self) {
@@ -132,8 +146,7 @@ impl State {
     }
 
     fn longest_tail(&self) -> usize {
-        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        fault.as_ref().map_or(0, |fault| fault.marker().len().saturating_sub(1))
+        self.faults().iter().map(|fault| fault.marker().len().saturating_sub(1)).max().unwrap_or(0)
     }
 }
 

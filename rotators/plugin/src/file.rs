@@ -86,6 +86,14 @@ pub fn sha256_of(file: &Path) -> Result<String, FileError> {
     pour(opened, &mut io::sink()).map_err(unreadable)
 }
 
+/// Copies a plugin's file as it is now, opened once, and gives the SHA-256 of the very bytes that it copied. Waits for nobody.
+///
+/// # Errors
+/// It is no regular file, is too long, or cannot be read; or the copy cannot be written.
+pub fn copy(file: &Path, to: &mut impl Write) -> io::Result<String> {
+    pour(regular(file, LONGEST_PLUGIN)?, to)
+}
+
 /// Looks whether a plugin's file is the one that is meant: whether its hash is the expected one, and whether it is signed where it
 /// must be. Starts nothing.
 ///

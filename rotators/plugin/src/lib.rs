@@ -23,7 +23,7 @@ mod work;
 
 pub use confine::{Confinement, EnterError, enter};
 pub use fault::Fault;
-pub use file::{FileError, Signature, sha256_of, verify};
+pub use file::{FileError, Signature, copy, sha256_of, verify};
 pub use guest::{ServeError, serve};
 pub use host::{HOST, HostError, host};
 pub use library::{LoadError, NoReply};

@@ -88,6 +88,22 @@ async fn a_line_breaks_at_the_marker_and_only_there() {
 }
 
 #[tokio::test]
+async fn of_several_markers_the_first_that_comes_breaks_the_line_once() {
+    let (address, _seen) = answering_server().await;
+    let proxy = CutProxy::start(address).await.unwrap();
+    for first in [b"MAKE", b"KILL"] {
+        let strikes = proxy.strikes();
+        proxy.arm_one_of([b"MAKE", b"KILL"].map(|marker| Fault::CutBeforeEffect { marker: marker.to_vec() }).into());
+        let mut line = TcpStream::connect(proxy.address()).await.unwrap();
+        ask(&mut line, first).await.expect_err("the line is cut");
+        // The other one is taken back.
+        let mut line = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(&ask(&mut line, b"MAKE and KILL").await.unwrap(), b"ok");
+        assert_eq!(proxy.strikes(), strikes + 1);
+    }
+}
+
+#[tokio::test]
 async fn a_stalled_line_forwards_nothing_and_stays_open() {
     let (address, mut seen) = answering_server().await;
     let proxy = CutProxy::start(address).await.unwrap();

@@ -14,6 +14,8 @@ use crate::output::{printable, talk};
 use crate::wire::Examined;
 use crate::{Session, wire};
 
+mod accounts;
+mod command;
 mod file;
 mod own;
 
@@ -69,6 +71,13 @@ async fn against_practice(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)
         [(Shape::InPlace, PracticeTarget::start(0).await?), (Shape::Alternating, PracticeTarget::start(0).await?)];
     let plugin = opened(args, args.read.clone(), targets.iter().map(|(_, target)| target.port()).collect())?;
     let described = plugin.rotator.describe();
+    if described.origin == Origin::Provider {
+        return Err(Failure::input(
+            "the plugin's values are made by its target (`origin: provider`), and the practice target makes none",
+        )
+        .hint("`--target FILE` with `strategy: overlapping` examines it; rotators/plugin/README.md says what stands in the file")
+        .into());
+    }
     if let Some(setting) = described.settings.iter().find(|s| s.required && !GIVEN.contains(&s.name.as_str())) {
         return Err(Failure::input(format!(
             "the plugin needs the setting `{}`, and the practice target gives `host` and `port`",
@@ -104,9 +113,7 @@ async fn against_own(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)> {
     let plugin = opened(args, args.read.iter().chain(&own.read).cloned().collect(), connect)?;
     let described = plugin.rotator.describe();
     let shape = own.shape();
-    if !described.shapes.contains(&shape) {
-        return Err(Failure::input(format!("the plugin does not claim the shape `{}`", shape.word())).into());
-    }
+    fits(&described, shape)?;
     let name = format!("{} {}, {}", described.kind, described.version, shape.word());
     talk(&format!("examining {name}"));
     let report = sit(&OwnSubject::new(name, Arc::clone(&plugin.rotator), own, line)).await;
@@ -114,20 +121,30 @@ async fn against_own(args: &Args) -> anyhow::Result<(Examined, Vec<Report>)> {
 }
 
 fn opened(args: &Args, read: Vec<PathBuf>, connect: Vec<u16>) -> Result<Examined, Failure> {
-    let plugin = wire::examined(&args.file, &read, connect).map_err(|error| {
+    wire::examined(&args.file, &read, connect).map_err(|error| {
         Failure::input(error).hint("rotators/plugin/README.md says how a plugin begins and what it may do")
-    })?;
-    provider_made(&plugin.rotator.describe())?;
-    Ok(plugin)
+    })
 }
 
-fn provider_made(described: &Descriptor) -> Result<(), Failure> {
-    match described.origin {
-        Origin::Engine => Ok(()),
-        Origin::Provider => Err(Failure::input(
-            "the plugin's values are made by its target (`origin: provider`): this exam has no double of one",
-        )
-        .hint("in Rust, `ProviderSubject` of rotators/exam examines such a rotator")),
+/// Whether a target of this shape can be one of the plugin's. Values that a target makes stand beside the live one, and nowhere else.
+fn fits(described: &Descriptor, shape: Shape) -> Result<(), Failure> {
+    let shapes: Vec<_> = described.shapes.iter().map(|shape| shape.word()).collect();
+    let refused = |what: &str| {
+        Err(Failure::input(what)
+            .hint(format!("`strategy` in the file is one of what it claims: {}", shapes.join(", "))))
+    };
+    if !described.shapes.contains(&shape) {
+        return refused(&format!("the plugin does not claim the shape `{}`", shape.word()));
+    }
+    match (described.origin, shape) {
+        (Origin::Engine, Shape::InPlace | Shape::Alternating) | (Origin::Provider, Shape::Overlapping) => Ok(()),
+        (Origin::Engine, Shape::Overlapping) => refused(
+            "the plugin's values are made by the engine (`origin: engine`), and the exam of `overlapping` is for those that the \
+             target makes",
+        ),
+        (Origin::Provider, Shape::InPlace | Shape::Alternating) => {
+            refused("the plugin's values are made by its target (`origin: provider`), which is for `overlapping` alone")
+        }
     }
 }
 

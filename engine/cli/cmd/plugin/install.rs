@@ -8,6 +8,8 @@ use keywheel_policies::{NewPlugin, PluginForm, PluginSignature, PluginSpec, Sett
 use keywheel_sdk::Descriptor;
 use serde::Serialize;
 
+use placing::Placing;
+
 use super::show::told;
 use crate::exit::{Exit, Failure, NOTHING_CHANGED};
 use crate::output::{printable, talk};
@@ -125,13 +127,22 @@ pub fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         placing::look(to, sha256)?;
     }
     if !args.dry_run {
-        placing::copy(&args.file, &copy, &new.sha256, 0o755)?;
-        if let Some((from, to, sha256)) = &signature {
-            placing::copy(from, to, sha256, 0o644)?;
-        }
-        if let Some((before, after)) = text {
-            placing::replace(&path, &before, &after).inspect_err(|_| by_hand(&new, beside_others))?;
-        }
+        let mut placing = Placing::begin(&folder(&path))?;
+        let placed = (|| {
+            placing.copy(&args.file, &copy, &new.sha256, 0o755)?;
+            if let Some((from, to, sha256)) = &signature {
+                placing.copy(from, to, sha256, 0o644)?;
+            }
+            match text {
+                Some((before, after)) => placing.replace(&path, &before, &after).inspect_err(|_| {
+                    if !placing.is_listed() {
+                        by_hand(&new, beside_others);
+                    }
+                }),
+                None => Ok(()),
+            }
+        })();
+        placed.map_err(|failure| placing.undone(failure))?;
     }
     let installed = Installed {
         name: new.name,

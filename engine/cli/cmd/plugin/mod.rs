@@ -8,6 +8,7 @@ use crate::exit::Exit;
 mod exam;
 mod install;
 mod list;
+mod made;
 mod new;
 mod practice;
 mod show;

@@ -5,9 +5,13 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::made::Made;
 use crate::Session;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, NOTHING_CHANGED};
 use crate::output::talk;
+
+/// What is true when not all that was made could be taken away again.
+const LEFT_OVER: &str = "the plugin's folder was begun, and something is left of it";
 
 /// Begin a plugin
 ///
@@ -61,8 +65,11 @@ pub fn run(args: &Args, _cx: &mut Session) -> anyhow::Result<Exit> {
         };
         Failure::input(what).hint("another name, or another folder by `--dir`")
     })?;
-    for file in &files {
-        write_new(&folder.join(&file.path), file)?;
+    let mut made = Made::default();
+    made.folder(&folder);
+    if let Err(failure) = files.iter().try_for_each(|file| write_new(&folder, file, &mut made)) {
+        let changed = if made.undone() { NOTHING_CHANGED } else { LEFT_OVER };
+        return Err(Failure { changed, ..failure }.into());
     }
     let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     talk(&format!("made `{}` with {}", folder.display(), names.join(", ")));
@@ -130,13 +137,20 @@ fn type_name(name: &str) -> String {
     parts.map(|part| part[..1].to_ascii_uppercase() + &part[1..]).collect::<String>() + "Rotator"
 }
 
-fn write_new(path: &Path, file: &Written) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::input(format!("cannot write `{}`: {error}", path.display()));
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
+/// Writes one file of the project, with its folder, and notes what it made.
+fn write_new(project: &Path, file: &Written, made: &mut Made) -> Result<(), Failure> {
+    let path = project.join(&file.path);
+    let failed = |error: std::io::Error| Failure {
+        exit: Exit::Unexpected,
+        ..Failure::input(format!("cannot write `{}`: {error}", path.display()))
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        DirBuilder::new().mode(0o755).create(folder).map_err(failed)?;
+        made.folder(folder);
     }
     let mode = if file.runs { 0o755 } else { 0o644 };
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
+    let mut opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).map_err(failed)?;
+    made.file(&path);
     opened.write_all(file.text.as_bytes()).map_err(failed)
 }
 

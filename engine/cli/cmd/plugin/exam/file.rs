@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keywheel_exam::CutProxy;
-use keywheel_sdk::{Admin, Bundle, GrantParity, Secret, Shape, Strategy};
-use serde::Deserialize;
+use keywheel_sdk::{Admin, Bundle, EXPIRES_AT, Secret, Shape, Strategy, USERNAME};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::accounts::Accounts;
 use crate::exit::Failure;
 
 /// No such file has reason to be longer, in bytes.
@@ -27,7 +28,8 @@ pub struct OwnTarget {
     /// What it may read.
     #[serde(default)]
     pub read: Vec<PathBuf>,
-    strategy: Accounts,
+    #[serde(rename = "strategy")]
+    accounts: Accounts,
     /// The admin's credential; without it the account manages itself.
     #[serde(default)]
     admin: Option<BTreeMap<String, String>>,
@@ -35,6 +37,12 @@ pub struct OwnTarget {
     pub stage: Vec<String>,
     /// The command that says whether the target lets a credential in.
     pub login: Vec<String>,
+    /// The command that lists the keys of the account, where the target makes them.
+    #[serde(default)]
+    pub keys: Option<Vec<String>>,
+    /// Whether keys can hold the tag of their rotation, where the target makes them.
+    #[serde(default)]
+    tags: Option<bool>,
     /// Further passwords that must work.
     #[serde(default)]
     pub odd_passwords: Vec<String>,
@@ -43,29 +51,6 @@ pub struct OwnTarget {
     /// Where the file is: commands begin there.
     #[serde(skip)]
     pub folder: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Accounts {
-    #[serde(default)]
-    in_place: Option<One>,
-    #[serde(default)]
-    alternating: Option<Two>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct One {
-    user: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Two {
-    users: [String; 2],
-    #[serde(default)]
-    create_missing: bool,
 }
 
 /// Where the line to the target can be broken.
@@ -77,8 +62,9 @@ pub struct LineAt {
     #[serde(default = "local")]
     host: String,
     port: u16,
-    /// What a change has in it, and nothing else.
-    pub change: String,
+    /// What a change has in it, and nothing else has: one of these texts.
+    #[serde(deserialize_with = "one_or_more")]
+    pub change: Vec<String>,
 }
 
 fn local() -> String {
@@ -92,8 +78,11 @@ impl OwnTarget {
     /// The first mistake, with its place.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let unreadable = |why: String| Failure::input(format!("cannot read `{}`: {why}", path.display()));
-        let length = path.metadata().map_err(|error| unreadable(error.to_string()))?.len();
-        if length > LONGEST {
+        let metadata = path.metadata().map_err(|error| unreadable(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(unreadable("it is no regular file".to_owned()));
+        }
+        if metadata.len() > LONGEST {
             return Err(unreadable(format!("it is longer than {} KiB", LONGEST / 1024)));
         }
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
@@ -109,24 +98,47 @@ impl OwnTarget {
                 .hint("rotators/plugin/README.md says what stands in the file")
         })?;
         own.folder = folder.to_owned();
-        let wrong = |what: &str| Err(Failure::input(format!("{name}: {what}")));
-        if own.stage.is_empty() || own.login.is_empty() {
-            return wrong("`stage` and `login` are each a list: a program, and its arguments");
+        match own.mistake() {
+            Some(what) => Err(Failure::input(format!("{name}: {what}"))
+                .hint("rotators/plugin/README.md says what stands in the file")),
+            None => Ok(own),
         }
-        match (&own.strategy.in_place, &own.strategy.alternating) {
-            (Some(_), None) | (None, Some(_)) => {}
-            _ => {
-                return wrong("`strategy` is either `in_place: { user }` or `alternating: { users: [first, second] }`");
+    }
+
+    /// What is wrong although each member is of the right form.
+    fn mistake(&self) -> Option<String> {
+        if self.stage.is_empty() || self.login.is_empty() || self.keys.as_ref().is_some_and(Vec::is_empty) {
+            return Some(
+                "`stage` and `login`, and `keys` where it stands, are each a list: a program, and its arguments"
+                    .to_owned(),
+            );
+        }
+        match self.accounts.shape() {
+            Shape::Overlapping if self.keys.is_none() => {
+                return Some(
+                    "with `strategy: overlapping`, `keys` is the command that lists the account's keys".to_owned(),
+                );
             }
+            Shape::Overlapping if !self.odd_passwords.is_empty() => {
+                return Some(
+                    "with `strategy: overlapping` there are no `odd_passwords`: the target makes the values".to_owned(),
+                );
+            }
+            Shape::InPlace | Shape::Alternating if self.keys.is_some() || self.tags.is_some() => {
+                return Some("`keys` and `tags` are for `strategy: overlapping`".to_owned());
+            }
+            Shape::InPlace | Shape::Alternating | Shape::Overlapping => {}
         }
-        if let Some(LineAt { setting, host, port, .. }) = &own.line
-            && !own.target.get(setting).is_some_and(|value| value.as_u64().is_some() || has_address(value, host, *port))
-        {
-            return wrong(&format!(
+        let LineAt { setting, host, port, change } = self.line.as_ref()?;
+        if change.is_empty() || change.iter().any(String::is_empty) {
+            return Some("`line.change` is a text that a change has in it, or a list of such texts".to_owned());
+        }
+        let leads = |value: &Value| value.as_u64().is_some() || has_address(value, host, *port);
+        (!self.target.get(setting).is_some_and(leads)).then(|| {
+            format!(
                 "`line.setting` names `{setting}`, which is no number and has no `{host}:{port}` in it under `target`"
-            ));
-        }
-        Ok(own)
+            )
+        })
     }
 
     /// The file with the line that can be broken, where it names one.
@@ -144,27 +156,24 @@ impl OwnTarget {
     }
 
     pub fn shape(&self) -> Shape {
-        if self.strategy.in_place.is_some() { Shape::InPlace } else { Shape::Alternating }
+        self.accounts.shape()
     }
 
     /// As a policy's.
     pub fn strategy(&self) -> Strategy {
-        match (&self.strategy.in_place, &self.strategy.alternating) {
-            (Some(One { user }), _) => Strategy::InPlace { user: user.clone() },
-            (None, Some(Two { users, create_missing })) => Strategy::Alternating {
-                users: users.clone(),
-                grant_parity: GrantParity::Ignore,
-                create_missing: *create_missing,
-            },
-            (None, None) => Strategy::Overlapping,
-        }
+        self.accounts.strategy()
+    }
+
+    /// Whether keys hold the tag of their rotation.
+    pub fn tags(&self) -> bool {
+        self.tags.unwrap_or(true)
     }
 
     /// The admin's credential, with each of its secrets replaced by what `secret` makes of it.
     pub fn admin(&self, secret: impl Fn(&str) -> String) -> Admin {
         let Some(admin) = &self.admin else { return Admin::Own };
         Admin::Credential(admin.iter().fold(Bundle::new(), |bundle, (field, value)| {
-            let value = if field == keywheel_sdk::USERNAME { value.clone() } else { secret(value) };
+            let value = if is_public(field) { value.clone() } else { secret(value) };
             bundle.with(field, Secret::new(value))
         }))
     }
@@ -192,6 +201,25 @@ impl OwnTarget {
         }
         settings
     }
+}
+
+/// Whether a field is no secret, at any target.
+pub fn is_public(field: &str) -> bool {
+    [USERNAME, "key_id", EXPIRES_AT].contains(&field)
+}
+
+/// One text, or a list of texts.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "`change` is a text that a change has in it, or a list of such texts")]
+    enum Given {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Given::deserialize(deserializer)? {
+        Given::One(text) => vec![text],
+        Given::More(texts) => texts,
+    })
 }
 
 fn has_address(value: &Value, host: &str, port: u16) -> bool {
@@ -231,6 +259,29 @@ mod tests {
         assert!(refused("").starts_with("exam.yaml"));
         assert!(refused(&RIGHT.replace("[./stage]", "[]")).contains("`stage` and `login`"));
         assert!(refused(&RIGHT.replace("in_place: { user: a }", "")).contains("`strategy` is either"));
+        assert!(refused(&RIGHT.replace("{ in_place: { user: a } }", "beside")).starts_with("exam.yaml:2:11: "));
+        let said = refused(&RIGHT.replace("{ user: a }", "{ users: a }"));
+        assert!(said.starts_with("exam.yaml:2:25: ") && said.contains("users"), "{said}");
+        assert!(refused(&RIGHT.replace("\"PUT \"", "[]")).contains("`line.change` is a text"));
+        assert!(refused(&RIGHT.replace("\"PUT \"", "[PUT, \"\"]")).contains("`line.change` is a text"));
+        let said = refused(&RIGHT.replace("\"PUT \"", "{ is: PUT }"));
+        assert!(said.starts_with("exam.yaml:5:") && said.contains("a text that a change has in it"), "{said}");
         assert!(refused(&RIGHT.replace("setting: url", "setting: user")).contains("no `127.0.0.1:8099` in it"));
+    }
+
+    #[test]
+    fn keys_of_the_targets_own_making_are_counted() {
+        let keys =
+            RIGHT.replace("{ in_place: { user: a } }", "overlapping").replace("\"PUT \"", "[\"POST \", \"DELETE \"]");
+        let right = format!("{keys}keys: [./keys]\n");
+        let own = OwnTarget::parse("exam.yaml", &right, Path::new("")).ok().unwrap();
+        assert_eq!((own.shape(), own.tags()), (Shape::Overlapping, true));
+        assert_eq!(own.line.as_ref().unwrap().change, ["POST ", "DELETE "]);
+        let own = OwnTarget::parse("exam.yaml", &format!("{right}tags: false\n"), Path::new("")).ok().unwrap();
+        assert!(!own.tags());
+        assert!(refused(&keys).contains("`keys` is the command that lists"));
+        assert!(refused(&right.replace("[./keys]", "[]")).contains("are each a list"));
+        assert!(refused(&format!("{right}odd_passwords: [x]\n")).contains("no `odd_passwords`"));
+        assert!(refused(&format!("{RIGHT}tags: false\n")).contains("for `strategy: overlapping`"));
     }
 }

@@ -135,8 +135,8 @@ fn a_mail_server_that_was_away_gets_all_of_it() {
 
 #[test]
 fn who_has_a_mail_does_not_get_it_again_and_who_is_unknown_holds_up_nobody() {
-    let house = House::new();
-    for (refused, word, code) in [("451", "451", 6), ("550", "", 0)] {
+    for (refused, code) in [("451", 6), ("550", 0)] {
+        let house = House::new();
         let options =
             json!({ "tls": "starttls", "refused": "one@example.com", "refusal": format!("{refused} not here") });
         let Some(office) = office(&house, options) else { return };
@@ -150,8 +150,7 @@ fn who_has_a_mail_does_not_get_it_again_and_who_is_unknown_holds_up_nobody() {
         let trouble = house.json(&["notify", "list"])[0]["trouble"].as_str().unwrap_or_default().to_owned();
         assert!(trouble.starts_with("one@example.com: ") && trouble.contains(refused), "{trouble}");
         let taken: Vec<Value> = office.all().into_iter().map(|mail| mail["to"].clone()).collect();
-        assert_eq!(taken, [json!(["two@example.com"])], "{refused}, by processes that know it from the file: {word}");
-        std::fs::remove_file(house.path("state.db")).expect("the second round begins anew");
+        assert_eq!(taken, [json!(["two@example.com"])], "{refused}, by processes that know it from the file");
     }
 }
 

@@ -30,7 +30,7 @@ pub use declared::{Declaration, Origin};
 pub use keywheel_apikey::{Held, Known, Mistake, Provider, RequestOutline, SettingOutline, Sketch, provider_schema};
 pub use keywheel_plugin::FileError;
 pub use plugged::{Examined, copied, examined, hashed, heard, opened, verified};
-pub use told::{notifiers, routes};
+pub use told::notifiers;
 
 /// Policies and the engine over them.
 pub struct Wired {

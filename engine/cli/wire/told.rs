@@ -43,7 +43,7 @@ pub fn notifiers(wired: &Wired) -> Vec<Notifier> {
 }
 
 /// Who hears of what.
-pub fn routes(wired: &Wired) -> Routes {
+fn routes(wired: &Wired) -> Routes {
     let usable = wired.policies.usable.iter().map(|policy| (&policy.name, &policy.secret.name, &policy.notify));
     let resting = wired.policies.resting.iter().map(|resting| (&resting.policy, &resting.secret, &resting.notify));
     let all = usable.chain(resting).filter_map(|(policy, secret, notify)| Some((policy, secret, notify.as_ref()?)));

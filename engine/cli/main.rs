@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 
 mod args;
+mod changes;
 mod cmd;
 mod exit;
 mod logging;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use keywheel_apikey::ApiKeyRotator;
 use keywheel_policies::{
-    Catalogue, KnownConsumer, Loaded, MasterKey, NotifierSpec, Notify, Problem, Problems, RESTING, SecretStore,
-    Settings, StateStore,
+    Catalogue, KnownConsumer, Loaded, MasterKey, Problem, Problems, RESTING, SecretStore, Settings, StateStore,
 };
 use keywheel_postgres::PostgresRotator;
 use keywheel_runtime::{Clock, Engine, Environment, Limits, Observer, Redacted, Registry, SystemClock};
@@ -34,14 +33,12 @@ pub use told::notifiers;
 
 /// Policies and the engine over them.
 pub struct Wired {
+    /// What they were read from.
+    pub settings: Settings,
     pub policies: Policies,
     pub engine: Arc<Engine>,
     /// The engine's journal, for its counters.
     pub journal: Arc<SqliteState>,
-    /// Who can be told.
-    pub notifiers: Vec<NotifierSpec>,
-    /// Who is told of policies that say nothing of it.
-    pub notify: Notify,
 }
 
 /// Reads `keywheel.yaml`, showing all its mistakes.
@@ -125,6 +122,41 @@ pub async fn open_to_run(settings_file: &Path) -> Result<Wired, Failure> {
     wired(&settings, Policies { usable, resting: loaded.resting, mistakes: 0 }, &rotators, None).await
 }
 
+/// Reads everything anew for a daemon that runs, and joins it with the stores that it has open.
+///
+/// # Errors
+/// Any mistake that would stop a start; all of them are logged. Or the stores are named otherwise: that needs a start.
+pub fn again(settings_file: &Path, before: &Wired) -> Result<Wired, Failure> {
+    let settings = keywheel_policies::load_settings(settings_file).map_err(|problems| logged(&problems))?;
+    if (&settings.state, &settings.secrets) != (&before.settings.state, &before.settings.secrets) {
+        return Err(Failure::input("the settings name other stores than before")
+            .hint("stop keywheel and start it again for that"));
+    }
+    let rotators = rotators(Some(&settings));
+    let loaded = read_policies(&settings.policies, Some(&settings), &rotators);
+    if !loaded.problems.iter().all(is_of_resting) {
+        return Err(logged(&loaded.problems));
+    }
+    let usable = loaded.policies.into_iter().map(Arc::new).collect();
+    let policies = Policies { usable, resting: loaded.resting, mistakes: 0 };
+    let (state, secrets) = (Arc::clone(&before.engine.state), Arc::clone(&before.engine.secrets));
+    let engine = Arc::new(assembled(&settings, state, secrets, &rotators, None));
+    Ok(Wired { settings, policies, engine, journal: Arc::clone(&before.journal) })
+}
+
+/// Writes mistakes to the log, and sums them up.
+fn logged(problems: &Problems) -> Failure {
+    for Problem { code, message, place, help, .. } in problems.iter() {
+        let (file, line, column) = (place.file.as_ref(), place.line, place.column);
+        tracing::error!(file, line, column, code, help, "{message}");
+    }
+    Failure::input(format!("{} to mend first", mistakes(problems.len())))
+}
+
+fn mistakes(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "mistake" } else { "mistakes" })
+}
+
 fn is_of_resting(problem: &Problem) -> bool {
     RESTING.contains(&problem.code)
 }
@@ -137,8 +169,7 @@ async fn wired(
 ) -> Result<Wired, Failure> {
     let journal = journal(settings).await?;
     let engine = joined(settings, Arc::clone(&journal) as _, rotators, observer).await?;
-    let (notifiers, notify) = (settings.notifiers.clone(), settings.notify.clone());
-    Ok(Wired { policies, engine: Arc::new(engine), journal, notifiers, notify })
+    Ok(Wired { settings: settings.clone(), policies, engine: Arc::new(engine), journal })
 }
 
 /// Opens the stores and joins them with the rotators.
@@ -158,6 +189,17 @@ async fn joined(
         use keywheel_runtime::failpoint::{Kill, PointedSecrets, PointedState};
         (Arc::new(PointedState(state, Arc::new(Kill))), Arc::new(PointedSecrets(secrets, Arc::new(Kill))))
     };
+    Ok(assembled(settings, state, secrets, rotators, observer))
+}
+
+/// An engine over open stores.
+fn assembled(
+    settings: &Settings,
+    state: Arc<dyn keywheel_state::StateStore>,
+    secrets: Arc<dyn keywheel_secrets::SecretStore>,
+    rotators: &Rotators,
+    observer: Option<Observer>,
+) -> Engine {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let consumers = told::consumers(&settings.consumers, Arc::clone(&secrets), environment(), Arc::clone(&clock));
     #[cfg(feature = "failpoints")]
@@ -165,7 +207,7 @@ async fn joined(
         use keywheel_runtime::failpoint::{Kill, PointedConsumers};
         Arc::new(PointedConsumers(consumers, Arc::new(Kill)))
     };
-    Ok(Engine {
+    Engine {
         state,
         secrets,
         rotators: rotators.registry.clone(),
@@ -174,7 +216,7 @@ async fn joined(
         environment: environment(),
         limits: limits(settings),
         observer,
-    })
+    }
 }
 
 /// Opens the journal.
@@ -309,10 +351,9 @@ fn limits(settings: &Settings) -> Limits {
 /// Shows mistakes as a compiler does, and sums them up.
 fn refused(problems: &Problems) -> Failure {
     show(problems);
-    let count = problems.len();
     Failure {
         exit: Exit::Input,
-        what: format!("{count} {} to mend first", if count == 1 { "mistake" } else { "mistakes" }),
+        what: format!("{} to mend first", mistakes(problems.len())),
         changed: NOTHING_CHANGED,
         hint: Some("`keywheel validate` checks files without doing anything".to_owned()),
     }

@@ -3,6 +3,7 @@
 mod cases;
 mod providing;
 mod putting;
+mod reloading;
 mod rotating;
 mod serving;
 mod shapes;

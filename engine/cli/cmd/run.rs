@@ -1,16 +1,24 @@
 //! `keywheel run`: the daemon, which rotates what is due and goes on with what is open.
 
-use keywheel_runtime::{Aging, Schedule, Until};
+use std::collections::BTreeMap;
 
+use keywheel_runtime::{Aging, Schedule, Until};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::changes::Changes;
 use crate::exit::{Exit, Failure};
+use crate::select::Policies;
 use crate::telling::Telling;
+use crate::wire::Wired;
 use crate::{Session, signals, wire};
 
 /// Rotate what is due, until told to stop
 ///
-/// SIGTERM or SIGINT stops it after the steps at work; a second one at once. What is under way goes on at the next start.
+/// SIGTERM or SIGINT stops it after the steps at work; a second one at once. What is under way goes on at the next start. When
+/// settings or policies change, or on SIGHUP, they are read again; with a mistake in them the last good ones stay.
 /// Other commands work beside it. A policy whose plugin cannot be used, or is there in no version that the policy asks for or in several,
-/// rests until the next start, and the log warns of it; with any other mistake in settings or policies nothing is started.
+/// rests, and the log warns of it; with any other mistake in settings or policies nothing is started.
 /// Notifiers of the settings are told of what the policies say.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -20,18 +28,12 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
-    let wired = wire::open_to_run(&cx.globals.settings).await?;
+    let file = &cx.globals.settings;
+    let mut changes = Changes::new()?;
+    let mut wired = wire::open_to_run(file).await?;
     let stopping = signals::stopping(|| tracing::info!("told to stop"))?;
     let open = wired.engine.state.open().await.map_err(Failure::from)?.len();
-    for resting in &wired.policies.resting {
-        tracing::warn!(
-            policy = resting.policy,
-            secret = resting.secret,
-            file = resting.declaration,
-            why = resting.why,
-            "a policy rests, and its secret is not rotated: mend its rotator and start again"
-        );
-    }
+    tell_resting(&wired.policies);
     tracing::info!(
         policies = wired.policies.usable.len(),
         resting = wired.policies.resting.len(),
@@ -40,14 +42,88 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         "ready: {} policies, {open} rotations under way",
         wired.policies.usable.len()
     );
-    let telling = Telling::begin(&wired).await;
     let until = if args.once { Until::Idle } else { Until::Stopped };
-    let resting = wired.policies.resting.iter().filter_map(Aging::of_resting);
-    let schedule = Schedule::new(wired.engine, wired.policies.usable, stopping).watching(resting);
-    let ran = schedule.run(until).await;
-    telling.end(args.once).await;
+    // What began by earlier policies, and ends by itself.
+    let mut earlier = JoinSet::new();
+    let ran = loop {
+        if !args.once {
+            changes.watch(file, &wired.settings);
+        }
+        let telling = Telling::begin(&wired).await;
+        let making_way = CancellationToken::new();
+        let schedule = schedule(&wired, &stopping);
+        let running = schedule.run_until(until, &making_way);
+        tokio::pin!(running);
+        let next = loop {
+            tokio::select! {
+                biased;
+                ran = &mut running => break Err(ran),
+                () = changes.next(), if !args.once => match tokio::task::block_in_place(|| wire::again(file, &wired)) {
+                    Ok(next) => break Ok(next),
+                    Err(failure) => tracing::error!(
+                        error = failure.what, hint = failure.hint,
+                        "settings and policies were not read again: the last good ones stay"
+                    ),
+                },
+            }
+        };
+        match next {
+            Err(ran) => {
+                telling.end(args.once).await;
+                break ran.map(drop);
+            }
+            Ok(next) => {
+                making_way.cancel();
+                match running.await {
+                    Ok(retired) => earlier.spawn(async move {
+                        if let Some(retired) = retired {
+                            retired.done().await;
+                        }
+                        telling.end(false).await;
+                    }),
+                    Err(error) => break Err(error),
+                };
+                tell_changes(&wired.policies, &next.policies);
+                tell_resting(&next.policies);
+                wired = next;
+            }
+        }
+    };
+    earlier.join_all().await;
     ran.map_err(Failure::from)?;
     let counters = wired.journal.counters();
     tracing::info!(journal_commits = counters.commits, journal_writes = counters.writes, "stopped");
     Ok(Exit::Done)
+}
+
+fn schedule(wired: &Wired, stopping: &CancellationToken) -> Schedule {
+    let resting = wired.policies.resting.iter().filter_map(Aging::of_resting);
+    Schedule::new(wired.engine.clone(), wired.policies.usable.clone(), stopping.clone()).watching(resting)
+}
+
+fn tell_resting(policies: &Policies) {
+    for resting in &policies.resting {
+        tracing::warn!(
+            policy = resting.policy,
+            secret = resting.secret,
+            file = resting.declaration,
+            why = resting.why,
+            "a policy rests, and its secret is not rotated: mend its rotator"
+        );
+    }
+}
+
+/// Says what is other than before. A policy that is gone is managed no more; nothing is done at its target.
+fn tell_changes(before: &Policies, after: &Policies) {
+    let by_name = |policies: &Policies| -> BTreeMap<String, String> {
+        policies.usable.iter().map(|policy| (policy.name.clone(), policy.digest.clone())).collect()
+    };
+    let (before, after) = (by_name(before), by_name(after));
+    for policy in before.keys().filter(|name| !after.contains_key(*name)) {
+        tracing::warn!(policy, "not managed any more: its credentials stay as they are");
+    }
+    let added = after.keys().filter(|name| !before.contains_key(*name)).count();
+    let changed = after.iter().filter(|(name, digest)| before.get(*name).is_some_and(|was| was != *digest)).count();
+    let policies = after.len();
+    tracing::info!(policies, added, changed, "read again: {policies} policies, {added} new, {changed} changed");
 }

@@ -28,6 +28,7 @@ pub fn notifiers(wired: &Wired) -> Vec<Notifier> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let sender = Sender { host, version: env!("CARGO_PKG_VERSION").to_owned() };
     wired
+        .settings
         .notifiers
         .iter()
         .map(|spec| Notifier {
@@ -47,7 +48,7 @@ fn routes(wired: &Wired) -> Routes {
     let usable = wired.policies.usable.iter().map(|policy| (&policy.name, &policy.secret.name, &policy.notify));
     let resting = wired.policies.resting.iter().map(|resting| (&resting.policy, &resting.secret, &resting.notify));
     let all = usable.chain(resting).filter_map(|(policy, secret, notify)| Some((policy, secret, notify.as_ref()?)));
-    all.fold(Routes::new(wired.notify.clone()), |routes, (policy, secret, notify)| {
+    all.fold(Routes::new(wired.settings.notify.clone()), |routes, (policy, secret, notify)| {
         routes.with(policy, secret, notify.clone())
     })
 }

@@ -30,6 +30,6 @@ pub use driver::Stop;
 pub use engine::{Engine, Limits, Observed, Observer};
 pub use redaction::Redacted;
 pub use registry::{PluginFile, Registry};
-pub use scheduler::{Schedule, Until, target_key};
+pub use scheduler::{Retired, Schedule, Until, target_key};
 pub use telling::Aging;
 pub use worker::{Live, Order, RunError, due_after};

@@ -53,6 +53,16 @@ pub struct Schedule {
     stopping: CancellationToken,
 }
 
+/// The turns that were at work when a scheduler made way.
+pub struct Retired(JoinSet<(usize, Next)>);
+
+impl Retired {
+    /// Returns once each has come as far as it gets.
+    pub async fn done(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
 struct Managed {
     policy: Arc<Policy>,
     target: String,
@@ -108,7 +118,17 @@ impl Schedule {
     }
 
     /// Runs until told, or until idle. On return nothing is at work: each rotation has ended, waits, or is in doubt.
-    pub async fn run(mut self, until: Until) -> Result<(), StateError> {
+    pub async fn run(self, until: Until) -> Result<(), StateError> {
+        self.run_until(until, &CancellationToken::new()).await.map(drop)
+    }
+
+    /// The same, but once it is to make way, for a scheduler with other policies, it begins no turns any more and leaves those that are
+    /// at work: each goes on by the policy that it began with, as far as it gets, and its lease keeps the other scheduler off.
+    pub async fn run_until(
+        mut self,
+        until: Until,
+        making_way: &CancellationToken,
+    ) -> Result<Option<Retired>, StateError> {
         self.look_around(true).await?;
         let mut next_look = decide::later(self.engine.clock.now(), POLL);
         let mut next_reckoning = decide::later(self.engine.clock.now(), RECKON);
@@ -116,12 +136,13 @@ impl Schedule {
             self.wake_due();
             self.start_queued();
             if until == Until::Idle && self.queue.is_idle() && self.at_work.is_empty() {
-                return Ok(());
+                return Ok(None);
             }
             let wake = self.wake.first().map_or(next_look, |(at, _)| (*at).min(next_look));
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
+                () = making_way.cancelled() => return Ok(Some(Retired(self.at_work))),
                 Some(finished) = self.at_work.join_next() => self.finished(finished),
                 () = self.engine.clock.sleep_until(wake) => {}
             }
@@ -139,7 +160,7 @@ impl Schedule {
         while let Some(finished) = self.at_work.join_next().await {
             self.finished(finished);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Learns from the stores what is open, and with `reckon` what is due.

@@ -44,7 +44,7 @@ pub async fn run(_args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         let (spec, waiting) = (&notifier.spec, notifier.waiting(COUNTED).await.map_err(Failure::from)?);
         lines.push(Line { channel: Some(word(&spec.channel)), waiting, ..line(&spec.name, of(&spec.name)) });
     }
-    let gone = deliveries.iter().filter(|one| wired.notifiers.iter().all(|spec| spec.name != one.notifier));
+    let gone = deliveries.iter().filter(|one| wired.settings.notifiers.iter().all(|spec| spec.name != one.notifier));
     lines.extend(gone.map(|delivery| line(&delivery.notifier, Some(delivery))));
     if cx.out.is_json() {
         cx.out.json(&lines)?;

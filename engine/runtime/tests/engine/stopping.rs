@@ -55,3 +55,28 @@ async fn a_schedule_told_to_stop_returns_with_nothing_at_work() {
     assert_eq!(world.bank.calls(), ["apply app"]);
     assert_eq!(world.standing().await.progress, Progress::Ready { step: Step::Verify, hold: None });
 }
+
+#[tokio::test]
+async fn a_schedule_that_makes_way_leaves_its_turn_to_end_by_itself() {
+    let world = World::in_place().await;
+    let _ = world.turn(&in_place(), Order::Leave { by: "test".into(), reason: None }).await.unwrap();
+    let (stopping, making_way) = (CancellationToken::new(), CancellationToken::new());
+    let gate = Gate::at("target/apply/before");
+    let engine = Arc::new(world.engine(Arc::clone(&gate) as _));
+    let schedule = |engine| Schedule::new(engine, vec![Arc::new(in_place())], stopping.clone());
+    let (earlier, token) = (schedule(Arc::clone(&engine)), making_way.clone());
+    let earlier = tokio::spawn(async move { earlier.run_until(Until::Stopped, &token).await });
+    tokio::time::timeout(SOON, gate.stopped.notified()).await.unwrap();
+    making_way.cancel();
+    let retired = tokio::time::timeout(SOON, earlier).await.expect("it waits for nobody").unwrap().unwrap();
+    let retired = retired.expect("it made way");
+
+    // The next one, over the same stores, is kept off by the lease.
+    let next = tokio::spawn(schedule(Arc::new(world.engine(Arc::new(Open)))).run(Until::Idle));
+    tokio::time::timeout(SOON, next).await.expect("it comes to rest").unwrap().unwrap();
+    assert_eq!(world.bank.calls(), [""; 0], "the earlier one is at it");
+    gate.go.notify_one();
+    tokio::time::timeout(SOON, retired.done()).await.expect("it ends by itself");
+    assert_eq!(world.latest().await.state.progress, Progress::Done, "and all the way");
+    world.assert_one_credential().await;
+}

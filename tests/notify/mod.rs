@@ -31,6 +31,9 @@ impl Office {
     /// `None` where no Python has the module, which is said.
     fn start(script: &str, module: &str, options: &Value) -> Option<Self> {
         let Some(python) = python_with(module) else {
+            #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says which clients must be there")]
+            let required = std::env::var("KEYWHEEL_TEST_CLIENTS").unwrap_or_default();
+            assert!(!required.split(' ').any(|client| client == module), "{module} must be there, and is not");
             say(&format!("not run: {script} (no Python with `{module}`; KEYWHEEL_TEST_PYTHON names one)"));
             return None;
         };

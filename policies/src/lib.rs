@@ -37,8 +37,8 @@ pub use insert::{NewPlugin, with_plugin};
 pub use load::{Loaded, Resting, load, load_text};
 pub use model::{
     AdminSource, Adopt, Backoff, Channel, Chat, Check, DigestSchedule, Email, Exhausted, FirstCharacter, Freeze,
-    Generate, GrantParity, MailTls, NoticeKind, NotifierSpec, Notify, OnDeadline, OnFailure, Policy, Reference, Revoke,
-    RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Webhook, Weekday, Window,
+    Generate, GrantParity, Heartbeat, MailTls, NoticeKind, NotifierSpec, Notify, OnDeadline, OnDrift, OnFailure,
+    Policy, Reference, Revoke, RevokeWhen, Schedule, SecretSpec, Strategy, Trigger, Webhook, Weekday, Window,
 };
 pub use pin::{Pinned, is_version};
 pub use plugins::{PluginForm, PluginSignature, PluginSpec};

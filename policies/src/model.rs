@@ -40,6 +40,8 @@ pub struct Policy {
     pub verify: Vec<Check>,
     pub revoke: Revoke,
     pub on_failure: OnFailure,
+    /// How often the target is asked about `CURRENT` between rotations, if it is.
+    pub heartbeat: Option<Heartbeat>,
     /// Who is told. `None`: whoever `keywheel.yaml` says.
     pub notify: Option<Notify>,
     /// The file it was read from.
@@ -215,6 +217,22 @@ pub struct OnFailure {
     pub attempts: u32,
     pub backoff: Backoff,
     pub then: Exhausted,
+}
+
+/// A scheduled probe of `CURRENT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// After the last answer.
+    pub every: Duration,
+    pub on_drift: OnDrift,
+}
+
+/// What to do when the target refuses `CURRENT`. People are told in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    Alert,
+    /// Begin a rotation when the schedule is open: once for each version.
+    Rotate,
 }
 
 /// The shortest and the longest wait between tries.

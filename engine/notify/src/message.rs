@@ -193,11 +193,12 @@ fn rank(kind: NoticeKind) -> u8 {
     match kind {
         NoticeKind::Parked => 0,
         NoticeKind::Overdue => 1,
-        NoticeKind::Failed => 2,
-        NoticeKind::RolledBack => 3,
-        NoticeKind::Succeeded => 4,
-        NoticeKind::Digest => 5,
-        NoticeKind::Test => 6,
+        NoticeKind::Drift => 2,
+        NoticeKind::Failed => 3,
+        NoticeKind::RolledBack => 4,
+        NoticeKind::Succeeded => 5,
+        NoticeKind::Digest => 6,
+        NoticeKind::Test => 7,
     }
 }
 
@@ -207,6 +208,7 @@ fn words(kind: NoticeKind) -> &'static str {
         NoticeKind::Failed
         | NoticeKind::Parked
         | NoticeKind::Overdue
+        | NoticeKind::Drift
         | NoticeKind::Succeeded
         | NoticeKind::Digest
         | NoticeKind::Test => kind.word(),
@@ -247,6 +249,10 @@ fn hint(notice: &Notice) -> Option<String> {
         (NoticeKind::Overdue, _) => {
             format!("`keywheel status {secret}` says why; `keywheel rotate {secret}` rotates it now.")
         }
+        (NoticeKind::Drift, _) => format!(
+            "If somebody changed it by hand, put what they set: `keywheel secret put {secret}`. Else `keywheel rotate {secret}` \
+             makes a new one."
+        ),
         (NoticeKind::Succeeded | NoticeKind::Digest | NoticeKind::Test, _)
         | (NoticeKind::Parked | NoticeKind::Failed | NoticeKind::RolledBack, None) => return None,
     })

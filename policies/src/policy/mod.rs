@@ -5,6 +5,7 @@ mod age;
 mod ending;
 mod fleet;
 mod generate;
+mod heartbeat;
 mod schedule;
 mod strategy;
 mod target;
@@ -29,6 +30,7 @@ pub(crate) use {
     admin::ADMIN,
     ending::{EXHAUSTED, ON_DEADLINE, ON_FAILURE, REVOKE, REVOKE_WHEN},
     generate::{CHARSETS, CLASSES, CUSTOM, FIRST, GENERATE},
+    heartbeat::{HEARTBEAT, ON_DRIFT},
     schedule::{DAYS, SCHEDULE, WINDOW},
     strategy::{ALTERNATING, GRANT_PARITY, IN_PLACE, STRATEGY},
 };
@@ -65,10 +67,7 @@ pub(crate) const CHECKS: [(&str, Check); 1] = [("login", Check::Login)];
 pub(crate) const ADOPT: [(&str, Adopt); 2] = [("keep", Adopt::Keep), ("rotate", Adopt::Rotate)];
 
 /// Words of the language whose work this version cannot do. Refused, since silence would be a broken promise.
-const LATER: [(&str, &str); 2] = [
-    ("after_promote", "nothing is called after a promotion yet"),
-    ("heartbeat", "`CURRENT` is not probed between rotations yet"),
-];
+const LATER: [(&str, &str); 1] = [("after_promote", "nothing is called after a promotion yet")];
 
 /// The code of a policy's problem whose mistakes are in the declaration of its rotator, or in the file of its plugin.
 pub const BROKEN_ROTATOR: &str = "broken-rotator";
@@ -167,6 +166,7 @@ impl Reader<'_> {
         let verify = top.get("verify").map_or(Some(vec![Check::Login]), |node| checks(walk, node, spec));
         let revoke = ending::revoke(&top, spec, strategy.as_ref());
         let on_failure = ending::on_failure(&top);
+        let heartbeat = top.get("heartbeat").map(|node| heartbeat::read(walk, node, schedule.as_ref(), admin.as_ref()));
         let notify = top.get("notify").and_then(|node| notify::read(walk, node, &self.catalogue.notifiers));
         let max_age_node = top.get("max_age");
         let max_age = max_age_node.map(|node| walk.duration(node));
@@ -236,6 +236,7 @@ impl Reader<'_> {
             verify: verify?,
             revoke: revoke?,
             on_failure: on_failure?,
+            heartbeat: heartbeat.map_or(Some(None), |heartbeat| heartbeat.map(Some))?,
             notify,
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),

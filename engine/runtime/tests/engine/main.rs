@@ -4,6 +4,7 @@
 
 mod doubt;
 mod hands;
+mod heartbeat;
 mod lease;
 mod pauses;
 mod proof;

@@ -51,6 +51,7 @@ pub fn policy(strategy: policies::Strategy) -> policies::Policy {
             backoff: policies::Backoff { min: Duration::from_secs(1), max: Duration::from_secs(60) },
             then: policies::Exhausted::RollBack,
         },
+        heartbeat: None,
         notify: None,
         file: PathBuf::from("test.yaml"),
         digest: "0".repeat(64),

@@ -31,7 +31,7 @@ fn asked(house: &House, name: &str) -> (Option<i32>, serde_json::Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_changed_by_hand_is_told_and_put_right() {
     let house = House::new();
-    house.settings("notifiers:\n  journal: { log: {}, group_wait: 0s }\n");
+    house.settings("notifiers:\n  journal: { log: {}, group_wait: 0s, group_interval: 0s }\n");
     let (told, healed) = (soon("beat_told"), soon("beat_healed"));
     for (name, on_drift) in [(&told, "alert"), (&healed, "rotate")] {
         server().sql(&format!("CREATE ROLE {name} LOGIN PASSWORD 'first-of-{name}'")).await;

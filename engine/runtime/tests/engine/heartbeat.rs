@@ -203,7 +203,8 @@ async fn nobody_is_asked_while_another_process_has_the_lease() {
 
 #[tokio::test]
 async fn a_rotation_that_is_due_waits_for_its_own_heartbeat_and_no_longer() {
-    let world = World::in_place().await;
+    let mut world = World::in_place().await;
+    (world.limits.rotations, world.limits.per_target) = (2, 2);
     let gate = Gate::at("target/probe/before");
     let daemon = Daemon::hooked(&world, &[hourly(in_place(), OnDrift::Alert)], Arc::clone(&gate) as _).await;
     pass(&world, HOUR).await;

@@ -309,6 +309,16 @@ mod tests {
     }
 
     #[test]
+    fn drift_says_what_a_person_can_do() {
+        let drift = Notice { rotation: None, step: None, ..notice(1, NoticeKind::Drift) };
+        let text = message(vec![drift, notice(2, NoticeKind::Failed)]).text();
+        assert!(text.starts_with("DRIFT: prod/orders (policy orders)\n"), "it comes before a failure: {text}");
+        for hint in ["`keywheel secret put prod/orders`", "`keywheel rotate prod/orders` makes a new one"] {
+            assert!(text.contains(hint), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_most_urgent_comes_first_and_the_rest_is_counted() {
         let mut notices: Vec<Notice> = (0..10_000).map(|number| notice(number, NoticeKind::Failed)).collect();
         notices.push(Notice { rotation: None, ..notice(10_000, NoticeKind::Overdue) });

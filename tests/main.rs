@@ -9,6 +9,7 @@ mod daemon;
 mod examples;
 #[cfg(feature = "failpoints")]
 mod ground;
+mod heartbeat;
 mod house;
 #[cfg(feature = "failpoints")]
 mod keys;

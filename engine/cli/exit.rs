@@ -21,7 +21,7 @@ Exit codes:
   4  parked: a person must act
   5  another process is at work on it
   6  not finished: in doubt, or waiting for the target or a grace period
-  7  found errors: `doctor`, `rotate --dry-run`, `notify|provider test`, `plugin exam|verify`
+  7  errors: `doctor|heartbeat`, `rotate --dry-run`, `notify|provider test`, `plugin exam|verify`
 With several secrets: the first of 4, 3, 1, 2, 6, 5, 7 that one of them had.";
 
 /// How a command ended. The numbers are a promise: scripts rely on them.
@@ -41,7 +41,7 @@ pub enum Exit {
     Busy = 5,
     /// Neither done nor failed: goes on later.
     Waiting = 6,
-    /// A rotation would fail.
+    /// A rotation would fail, or the target does not say that it accepts `CURRENT`.
     Findings = 7,
 }
 

@@ -67,8 +67,8 @@ pub(crate) struct PolicyDocument {
     /// each was.
     #[schemars(length(max = 50))]
     before_revoke: Option<Vec<String>>,
-    /// Not supported by this version: refused.
-    heartbeat: Option<Value>,
+    /// Ask the target between rotations whether it accepts the live value. Default: not.
+    heartbeat: Option<Heartbeat>,
     /// Who is told of what. Default: whoever keywheel.yaml says.
     notify: Option<Notify>,
 }
@@ -78,7 +78,7 @@ pub(crate) struct PolicyDocument {
 struct Notify {
     /// Names of notifiers in keywheel.yaml. None (`[]`): nobody is told.
     to: Vec<String>,
-    /// What they are told. Default: `[parked, overdue, failed, rolled-back]`.
+    /// What they are told. Default: `[parked, overdue, drift, failed, rolled-back]`.
     #[schemars(length(min = 1))]
     on: Option<Vec<NoticeWord>>,
 }
@@ -90,6 +90,8 @@ enum NoticeWord {
     Parked,
     /// A live credential is older than `max_age`.
     Overdue,
+    /// A heartbeat found that the target refuses the live credential.
+    Drift,
     /// A step fails again and again, or makes no progress. It will be tried again.
     Failed,
     /// A rotation was undone: the target is as before.
@@ -400,6 +402,24 @@ enum Exhausted {
     RollBack,
     /// Wait for a person.
     Park,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Heartbeat {
+    /// How long after the last answer it is asked again, `1m` to `30d`.
+    every: Duration,
+    /// What to do where the live value is refused. People are told in any case. Default: `alert`.
+    on_drift: Option<OnDrift>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum OnDrift {
+    /// Only tell people.
+    Alert,
+    /// Begin a rotation, within the window: once for each version.
+    Rotate,
 }
 
 /// Where keywheel keeps what it knows, and where its policies are. Paths begin at the folder of this file.

@@ -39,9 +39,9 @@ pub use insert::{NewPlugin, with_plugin};
 pub use load::{Loaded, Resting, load, load_text};
 pub use model::{
     AdminSource, Adopt, Backoff, Channel, Chat, Check, ConsumerKind, ConsumerSpec, DigestSchedule, Email, Exec,
-    ExecInput, Exhausted, File, FileSignal, FirstCharacter, Freeze, Generate, GrantParity, MailTls, NoticeKind,
-    NotifierSpec, Notify, OnDeadline, OnFailure, Policy, Reference, Revoke, RevokeWhen, Schedule, SecretSpec, Signal,
-    Strategy, Trigger, Webhook, Weekday, Window,
+    ExecInput, Exhausted, File, FileSignal, FirstCharacter, Freeze, Generate, GrantParity, Heartbeat, MailTls,
+    NoticeKind, NotifierSpec, Notify, OnDeadline, OnDrift, OnFailure, Policy, Reference, Revoke, RevokeWhen, Schedule,
+    SecretSpec, Signal, Strategy, Trigger, Webhook, Weekday, Window,
 };
 pub use pin::{Pinned, is_version};
 pub use placeholder::{Part, parts};

@@ -47,6 +47,8 @@ pub struct Policy {
     pub after_promote: Vec<String>,
     /// Names of consumers that are told before the previous version is revoked, in this order; it waits until each was.
     pub before_revoke: Vec<String>,
+    /// How often the target is asked about `CURRENT` between rotations, if it is.
+    pub heartbeat: Option<Heartbeat>,
     /// Who is told. `None`: whoever `keywheel.yaml` says.
     pub notify: Option<Notify>,
     /// The file it was read from.
@@ -222,6 +224,22 @@ pub struct OnFailure {
     pub attempts: u32,
     pub backoff: Backoff,
     pub then: Exhausted,
+}
+
+/// A scheduled probe of `CURRENT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// After the last answer.
+    pub every: Duration,
+    pub on_drift: OnDrift,
+}
+
+/// What to do when the target refuses `CURRENT`. People are told in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    Alert,
+    /// Begin a rotation when the schedule is open: once for each version.
+    Rotate,
 }
 
 /// The shortest and the longest wait between tries.

@@ -8,7 +8,7 @@ use crate::walk::{Keys, Walk};
 pub(crate) const NOTIFY: Keys = Keys { name: "notify", keys: &["to", "on"] };
 
 /// What can be told, by the words for it.
-pub(crate) fn words() -> [(&'static str, NoticeKind); 5] {
+pub(crate) fn words() -> [(&'static str, NoticeKind); 6] {
     NoticeKind::NAMED.map(|kind| (kind.word(), kind))
 }
 

@@ -69,8 +69,8 @@ mod tests {
     use crate::notify::{self, NOTIFY};
     use crate::policy::{
         ADMIN, ADOPT, ALTERNATING, CHARSETS, CHECK, CHECKS, CLASSES, CUSTOM, DAYS, EXHAUSTED, FIRST, GENERATE,
-        GRANT_PARITY, IN_PLACE, ON_DEADLINE, ON_FAILURE, POLICY, REVOKE, REVOKE_WHEN, SCHEDULE, SECRET, STRATEGY,
-        WINDOW,
+        GRANT_PARITY, HEARTBEAT, IN_PLACE, ON_DEADLINE, ON_DRIFT, ON_FAILURE, POLICY, REVOKE, REVOKE_WHEN, SCHEDULE,
+        SECRET, STRATEGY, WINDOW,
     };
     use crate::settings::{DEADLINES, FREEZE, LIMITS, LOCAL, MASTER_KEY, SECRETS, SETTINGS, STATE};
     use crate::walk::Keys;
@@ -151,6 +151,7 @@ mod tests {
                 (Some("SqlCheck"), &CHECK),
                 (Some("Revoke"), &REVOKE),
                 (Some("OnFailure"), &ON_FAILURE),
+                (Some("Heartbeat"), &HEARTBEAT),
                 (Some("Notify"), &NOTIFY),
             ],
         );
@@ -210,6 +211,7 @@ mod tests {
             ("WhenWord", names(&REVOKE_WHEN)),
             ("OnDeadline", names(&ON_DEADLINE)),
             ("Exhausted", names(&EXHAUSTED)),
+            ("OnDrift", names(&ON_DRIFT)),
             ("Own", BTreeSet::from(["self".to_owned()])),
             ("StrategyWord", BTreeSet::from(["overlapping".to_owned()])),
             ("NoticeWord", names(&notify::words())),

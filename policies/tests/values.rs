@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::civil::{Time, date};
 use keywheel_policies::{
     AdminSource, Adopt, Backoff, Catalogue, Check, Deadlines, Exhausted, FirstCharacter, Generate, GrantParity,
-    KnownConsumer, Limits, MasterKey, NoticeKind, Notify, OnDeadline, OnFailure, Policy, Revoke, RevokeWhen,
-    RotatorSpec, SecretSpec, SecretStore, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape, StateStore,
-    Strategy, Trigger, Weekday, Window, load_settings, load_text,
+    Heartbeat, KnownConsumer, Limits, MasterKey, NoticeKind, Notify, OnDeadline, OnDrift, OnFailure, Policy, Revoke,
+    RevokeWhen, RotatorSpec, SecretSpec, SecretStore, SettingKind, SettingSpec, SettingsCheck, SettingsOwner, Shape,
+    StateStore, Strategy, Trigger, Weekday, Window, load_settings, load_text,
 };
 
 const HOUR: u64 = 3_600;
@@ -136,6 +136,7 @@ fn every_key() {
         policy.on_failure,
         OnFailure { attempts: 7, backoff: Backoff { min: seconds(1), max: seconds(HOUR) }, then: Exhausted::Park }
     );
+    assert_eq!(policy.heartbeat, Some(Heartbeat { every: seconds(6 * HOUR), on_drift: OnDrift::Rotate }));
     assert_eq!(
         policy.notify,
         Some(Notify { to: vec!["pager".to_owned()], on: vec![NoticeKind::Parked, NoticeKind::Succeeded] })
@@ -147,6 +148,7 @@ fn every_key() {
 fn defaults_in_place() {
     let policy = one("p.yaml", &std::fs::read_to_string("tests/accept/smallest.yaml").unwrap());
     assert_eq!((policy.owner, policy.labels.len(), policy.max_age, policy.notify), (None, 0, None, None));
+    assert_eq!(policy.heartbeat, None);
     assert_eq!(policy.secret.fields, ["username", "password"]);
     assert_eq!((policy.admin, policy.adopt), (AdminSource::Own, Adopt::Keep));
     assert!(matches!(policy.schedule.trigger, Trigger::Manual) && policy.schedule.window.is_none());

@@ -31,7 +31,7 @@ pub struct Line {
     pub step: Option<&'static str>,
     /// Why it was rolled back or parked.
     pub why: Option<String>,
-    /// `schedule` or `person`.
+    /// `schedule`, `person`, or `drift`: a heartbeat found `CURRENT` refused.
     pub cause: &'static str,
     pub by: Option<String>,
     pub reason: Option<String>,
@@ -58,6 +58,7 @@ impl Line {
         let (cause, by, reason) = match &rotation.fixed.cause {
             Cause::Schedule { .. } => ("schedule", None, None),
             Cause::Person { by, reason } => ("person", Some(by.clone()), reason.clone()),
+            Cause::Drift { .. } => ("drift", None, None),
         };
         Line {
             rotation: rotation.fixed.id.to_string(),

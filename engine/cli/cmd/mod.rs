@@ -7,6 +7,7 @@ use crate::exit::Exit;
 
 mod completions;
 mod doctor;
+mod heartbeat;
 mod history;
 mod init;
 mod notify;
@@ -37,6 +38,7 @@ pub enum Command {
     Show(show::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Heartbeat(heartbeat::Args),
     Secret(secret::Args),
     Provider(provider::Args),
     Plugin(plugin::Args),
@@ -61,6 +63,7 @@ impl Command {
             Command::Show(args) => show::run(args, cx).await,
             Command::Resume(args) => resume::run(args, cx).await,
             Command::Rollback(args) => rollback::run(args, cx).await,
+            Command::Heartbeat(args) => heartbeat::run(args, cx).await,
             Command::Secret(args) => secret::run(args, cx).await,
             Command::Provider(args) => provider::run(args, cx).await,
             Command::Plugin(args) => plugin::run(args, cx).await,
@@ -88,6 +91,7 @@ impl Command {
             | Command::Status(_)
             | Command::History(_)
             | Command::Show(_)
+            | Command::Heartbeat(_)
             | Command::Secret(_)
             | Command::Provider(_)
             | Command::Plugin(_)

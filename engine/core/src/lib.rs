@@ -6,6 +6,7 @@
 pub mod decide;
 mod event;
 pub mod handle;
+pub mod heartbeat;
 pub mod notice;
 mod rotation;
 pub mod schedule;

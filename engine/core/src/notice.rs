@@ -173,6 +173,44 @@ pub fn of_age(
     })
 }
 
+/// What should be told of a secret whose version is `CURRENT`, and is refused by the target: each day once, by UTC.
+pub fn of_drift((secret, policy, version): (&str, &str, &str), reason: &str, now: Timestamp) -> Notice {
+    let id = format!("drift/{secret}/{version}/{}", date(now));
+    let message = format!("the target refuses `CURRENT`, which is version {version}: {reason}");
+    of_heartbeat(id, NoticeKind::Drift, (secret, policy), now, message)
+}
+
+/// So many heartbeats in a row without an answer are no matter.
+const SILENT: u32 = 3;
+
+/// What should be told after so many heartbeats in a row without an answer, the first of them `since` then.
+pub fn of_silence(
+    (secret, policy, version): (&str, &str, &str),
+    count: u32,
+    since: Timestamp,
+    why: &str,
+    now: Timestamp,
+) -> Option<Notice> {
+    let doubled = 1u32 << count.checked_ilog2()?;
+    (count > SILENT).then(|| {
+        let id = format!("heartbeat/{secret}/{version}/{}/{doubled}", date(since));
+        let message =
+            format!("nobody could tell in {count} heartbeats in a row whether the target accepts `CURRENT`: {why}");
+        of_heartbeat(id, NoticeKind::Failed, (secret, policy), now, message)
+    })
+}
+
+fn of_heartbeat(
+    id: String,
+    kind: NoticeKind,
+    (secret, policy): (&str, &str),
+    at: Timestamp,
+    message: String,
+) -> Notice {
+    let (secret, policy) = (Some(secret.to_owned()), Some(policy.to_owned()));
+    Notice { id, kind, at, secret, policy, rotation: None, step: None, message, to: None }
+}
+
 /// How often `unit` has passed, as 1, 2, 4, 8 …: the largest that is over.
 fn doubled(still: Duration, unit: Duration) -> Option<u64> {
     let count = still.as_secs() / unit.as_secs();

@@ -44,7 +44,7 @@ pub enum Shape {
     Overlapping,
 }
 
-/// Why a rotation was started.
+/// Why a rotation was started. A program that does not know one of these words refuses the rotation, and misreads nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -52,6 +52,8 @@ pub enum Cause {
     Schedule { due: Timestamp },
     /// A person said so.
     Person { by: String, reason: Option<String> },
+    /// A heartbeat found that the target refuses this version, which was `CURRENT`.
+    Drift { version: String },
 }
 
 /// What is fixed when a rotation starts.

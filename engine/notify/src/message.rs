@@ -257,12 +257,13 @@ fn rank(kind: NoticeKind) -> u8 {
     match kind {
         NoticeKind::Parked => 1,
         NoticeKind::Overdue => 2,
-        NoticeKind::Failed => 3,
-        NoticeKind::RolledBack => 4,
-        NoticeKind::Succeeded => 5,
+        NoticeKind::Drift => 3,
+        NoticeKind::Failed => 4,
+        NoticeKind::RolledBack => 5,
+        NoticeKind::Succeeded => 6,
         // Before all else: it is read whole, and must not be what is left out.
         NoticeKind::Digest => 0,
-        NoticeKind::Test => 6,
+        NoticeKind::Test => 7,
     }
 }
 
@@ -272,6 +273,7 @@ fn words(kind: NoticeKind) -> &'static str {
         NoticeKind::Failed
         | NoticeKind::Parked
         | NoticeKind::Overdue
+        | NoticeKind::Drift
         | NoticeKind::Succeeded
         | NoticeKind::Digest
         | NoticeKind::Test => kind.word(),
@@ -317,6 +319,10 @@ fn hint(notice: &Notice) -> Option<String> {
             format!("{show} A schedule begins it anew after a pause; `keywheel rotate {secret}` does so at once.")
         }
         (NoticeKind::Overdue, _) => format!("`keywheel status {secret}` says how it stands and what is due."),
+        (NoticeKind::Drift, _) => format!(
+            "If somebody changed it by hand, put what they set: `keywheel secret put {secret}`. Else `keywheel rotate {secret}` \
+             makes a new one."
+        ),
         (NoticeKind::Succeeded | NoticeKind::Digest | NoticeKind::Test, _)
         | (NoticeKind::Parked | NoticeKind::Failed | NoticeKind::RolledBack, None) => return None,
     })
@@ -370,6 +376,16 @@ mod tests {
         let html = message.html();
         assert!(html.contains("the server says: &lt;b&gt;no&lt;/b&gt; &amp; more"), "{html}");
         assert!(message.thread().is_some());
+    }
+
+    #[test]
+    fn drift_says_what_a_person_can_do() {
+        let drift = Notice { rotation: None, step: None, ..notice(1, NoticeKind::Drift) };
+        let text = message(vec![drift, notice(2, NoticeKind::Failed)]).text();
+        assert!(text.starts_with("DRIFT: prod/orders (policy orders)\n"), "it comes before a failure: {text}");
+        for hint in ["`keywheel secret put prod/orders`", "`keywheel rotate prod/orders` makes a new one"] {
+            assert!(text.contains(hint), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{Clock, Consumers, Environment, Registry};
 /// How much at once, and how long at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Rotations at work at the same time.
+    /// Rotations and heartbeats at work at the same time.
     pub rotations: usize,
     /// Of these, at one target server.
     pub per_target: usize,

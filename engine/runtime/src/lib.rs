@@ -1,9 +1,11 @@
 //! Making it happen: scheduler, workers, driver, recovery.
 //!
 //! Bottom up: `step` has one effect per file, `settle` looks at what is in doubt, `driver` turns one rotation until it
-//! ends or waits, `worker` does so under the secret's lease, `scheduler` decides whose turn it is.
+//! ends or waits, `worker` does so under the secret's lease, `scheduler` decides whose turn it is. Between rotations `heartbeat`
+//! asks about `CURRENT`.
 
 mod account;
+mod beats;
 mod clock;
 mod consumers;
 mod context;
@@ -12,6 +14,7 @@ mod driver;
 mod engine;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
+mod heartbeat;
 mod journal;
 mod lease;
 mod queue;
@@ -28,6 +31,7 @@ pub use clock::{Clock, SystemClock};
 pub use consumers::{Consumers, Moment, NoConsumers, Occasion};
 pub use driver::Stop;
 pub use engine::{Engine, Limits, Observed, Observer};
+pub use heartbeat::Beat;
 pub use redaction::Redacted;
 pub use registry::{PluginFile, Registry};
 pub use scheduler::{Retired, Schedule, Until, target_key};

@@ -12,7 +12,9 @@ use keywheel_state::StateError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::Queue;
+use crate::beats::Beats;
+use crate::heartbeat::{Left, beat};
+use crate::queue::{Queue, Work};
 use crate::telling::{Aging, Telling};
 use crate::worker::{Live, due_after, written};
 use crate::{Engine, Order, RunError, Stop};
@@ -46,7 +48,9 @@ pub struct Schedule {
     /// When each secret that waits is looked at next. A secret is here, in the queue, at work, or at rest.
     wake: BTreeSet<(Timestamp, usize)>,
     queue: Queue,
-    at_work: JoinSet<(usize, Next)>,
+    /// The heartbeats; none are due unless it runs until it is told to stop.
+    beats: Beats,
+    at_work: JoinSet<(usize, Outcome)>,
     /// What may become too old.
     aging: Vec<Aging>,
     telling: Telling,
@@ -54,7 +58,7 @@ pub struct Schedule {
 }
 
 /// The turns that were at work when a scheduler made way.
-pub struct Retired(JoinSet<(usize, Next)>);
+pub struct Retired(JoinSet<(usize, Outcome)>);
 
 impl Retired {
     /// Returns once each has come as far as it gets.
@@ -69,6 +73,8 @@ struct Managed {
     place: Place,
     /// Vain looks at a doubt in a row.
     looks: u32,
+    /// The version for whose drift its next turn begins a rotation.
+    drifted: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +88,18 @@ enum Place {
     },
     Queued,
     AtWork,
+    /// Its heartbeat is at work; what it waited for before, it waits for afterwards.
+    Beating {
+        then: Option<(Timestamp, bool)>,
+    },
+}
+
+/// What work comes to.
+enum Outcome {
+    /// A turn by this order.
+    Turned(Order, Next),
+    /// A heartbeat, unless it failed badly.
+    Beaten(Option<Left>),
 }
 
 /// What follows a turn.
@@ -102,12 +120,19 @@ impl Schedule {
         let aging = policies.iter().filter_map(|policy| Aging::of(policy)).collect();
         let managed: Vec<_> = policies
             .into_iter()
-            .map(|policy| Managed { target: target_key(&policy), policy, place: Place::Resting, looks: 0 })
+            .map(|policy| Managed {
+                target: target_key(&policy),
+                policy,
+                place: Place::Resting,
+                looks: 0,
+                drifted: None,
+            })
             .collect();
         let by_secret =
             managed.iter().enumerate().map(|(number, one)| (one.policy.secret.name.clone(), number)).collect();
         let (wake, at_work, telling) = (BTreeSet::new(), JoinSet::new(), Telling::default());
-        Schedule { engine, managed, by_secret, wake, queue, at_work, aging, telling, stopping }
+        let beats = Beats::default();
+        Schedule { engine, managed, by_secret, wake, queue, beats, at_work, aging, telling, stopping }
     }
 
     /// Also tells when these secrets are too old, which nobody rotates.
@@ -130,6 +155,13 @@ impl Schedule {
         making_way: &CancellationToken,
     ) -> Result<Option<Retired>, StateError> {
         self.look_around(true).await?;
+        match until {
+            Until::Stopped => {
+                let policies = self.managed.iter().map(|one| &*one.policy);
+                self.beats = Beats::of(policies, self.engine.clock.now());
+            }
+            Until::Idle => {}
+        }
         let mut next_look = decide::later(self.engine.clock.now(), POLL);
         let mut next_reckoning = decide::later(self.engine.clock.now(), RECKON);
         loop {
@@ -139,6 +171,7 @@ impl Schedule {
                 return Ok(None);
             }
             let wake = self.wake.first().map_or(next_look, |(at, _)| (*at).min(next_look));
+            let wake = self.beats.next().map_or(wake, |at| at.min(wake));
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
@@ -186,6 +219,7 @@ impl Schedule {
             }
         }
         if reckon {
+            self.beats.bring_forward(now);
             // First, since it needs the journal alone.
             self.telling.look(&*self.engine.state, &open, now).await;
             self.reckon(&is_open, now).await?;
@@ -215,7 +249,7 @@ impl Schedule {
     fn wake_at(&mut self, number: usize, at: Option<Timestamp>) {
         match self.managed[number].place {
             Place::Resting | Place::Waking { firm: false, .. } => self.rest_until(number, at, false),
-            Place::Waking { firm: true, .. } | Place::Queued | Place::AtWork => {}
+            Place::Waking { firm: true, .. } | Place::Queued | Place::AtWork | Place::Beating { .. } => {}
         }
     }
 
@@ -238,53 +272,129 @@ impl Schedule {
             && at <= now
         {
             self.wake.pop_first();
-            self.managed[number].place = Place::Queued;
-            self.queue.push(&self.managed[number].target, number);
+            self.queue_turn(number);
         }
+        while let Some(number) = self.beats.pop(now) {
+            self.queue.push(&self.managed[number].target, Work::Beat(number));
+        }
+    }
+
+    fn queue_turn(&mut self, number: usize) {
+        self.managed[number].place = Place::Queued;
+        self.queue.push(&self.managed[number].target, Work::Turn(number));
     }
 
     fn start_queued(&mut self) {
-        while let Some(number) = self.queue.pop() {
-            let one = &mut self.managed[number];
-            one.place = Place::AtWork;
-            let (engine, policy) = (Arc::clone(&self.engine), Arc::clone(&one.policy));
-            let (looks, stopping) = (one.looks, self.stopping.clone());
-            self.at_work.spawn(async move {
-                let (clock, secret) = (Arc::clone(&engine.clock), policy.secret.name.clone());
-                // A turn of its own, so that a panic, which is a bug, costs this secret a pause and not the daemon. Its
-                // rotation is in doubt, as after a crash.
-                let turned = tokio::spawn(async move { turn(&engine, &policy, looks, &stopping).await }).await;
-                let next = turned.unwrap_or_else(|panic| {
-                    tracing::error!(secret, %panic, "a turn failed badly; will look again");
-                    Next::Pause(decide::later(clock.now(), AFTER_PANIC))
-                });
-                (number, next)
-            });
+        while let Some(work) = self.queue.pop() {
+            match work {
+                Work::Turn(number) => self.start_turn(number),
+                Work::Beat(number) => self.start_beat(number),
+            }
         }
     }
 
-    fn finished(&mut self, finished: Result<(usize, Next), tokio::task::JoinError>) {
-        let (number, next) = finished.expect("what can panic runs in a turn of its own");
+    fn start_turn(&mut self, number: usize) {
+        let one = &mut self.managed[number];
+        one.place = Place::AtWork;
+        let (engine, policy) = (Arc::clone(&self.engine), Arc::clone(&one.policy));
+        let (looks, stopping) = (one.looks, self.stopping.clone());
+        let order = one.drifted.take().map_or(Order::Scheduled, |version| Order::Drift { version });
+        self.at_work.spawn(async move {
+            let (clock, secret) = (Arc::clone(&engine.clock), policy.secret.name.clone());
+            let given = order.clone();
+            // A turn of its own, so that a panic, which is a bug, costs this secret a pause and not the daemon. Its
+            // rotation is in doubt, as after a crash.
+            let turned = tokio::spawn(async move { turn(&engine, &policy, &given, looks, &stopping).await }).await;
+            let next = turned.unwrap_or_else(|panic| {
+                tracing::error!(secret, %panic, "a turn failed badly; will look again");
+                Next::Pause(decide::later(clock.now(), AFTER_PANIC))
+            });
+            (number, Outcome::Turned(order, next))
+        });
+    }
+
+    /// Asks about a secret of which no turn waits or is at work; else its rotation comes first, and tries the value itself.
+    fn start_beat(&mut self, number: usize) {
+        let one = &mut self.managed[number];
+        let then = match one.place {
+            Place::Resting => None,
+            Place::Waking { at, firm } => Some((at, firm)),
+            Place::Queued | Place::AtWork | Place::Beating { .. } => {
+                self.queue.finished(&one.target);
+                self.beats.skip(number, self.engine.clock.now());
+                return;
+            }
+        };
+        let (heartbeat, pulse) = self.beats.begin(number).expect("what is due has a heartbeat");
+        if let Some((at, _)) = then {
+            self.wake.remove(&(at, number));
+        }
+        one.place = Place::Beating { then };
+        let (engine, policy, stopping) = (Arc::clone(&self.engine), Arc::clone(&one.policy), self.stopping.clone());
+        self.at_work.spawn(async move {
+            let secret = policy.secret.name.clone();
+            let beaten = tokio::spawn(async move { beat(&engine, &policy, heartbeat, pulse, &stopping).await }).await;
+            let left = beaten.map_err(|panic| tracing::error!(secret, %panic, "a heartbeat failed badly")).ok();
+            (number, Outcome::Beaten(left))
+        });
+    }
+
+    fn finished(&mut self, finished: Result<(usize, Outcome), tokio::task::JoinError>) {
+        let (number, outcome) = finished.expect("what can panic runs in a turn of its own");
         self.queue.finished(&self.managed[number].target);
-        self.managed[number].place = Place::Resting;
+        let place = std::mem::replace(&mut self.managed[number].place, Place::Resting);
+        match outcome {
+            Outcome::Turned(order, next) => self.turned(number, order, next),
+            Outcome::Beaten(left) => self.beaten(number, left, place),
+        }
+    }
+
+    fn turned(&mut self, number: usize, order: Order, next: Next) {
         match next {
             Next::At(at) => {
                 self.managed[number].looks = 0;
                 self.rest_until(number, at, false);
             }
-            Next::Pause(at) => self.rest_until(number, Some(at), true),
+            Next::Pause(at) => {
+                // Nothing was done, so that it is still to be done.
+                if let Order::Drift { version } = order {
+                    self.managed[number].drifted = Some(version);
+                }
+                self.rest_until(number, Some(at), true);
+            }
             Next::Look(at) => {
                 self.managed[number].looks = self.managed[number].looks.saturating_add(1);
                 self.rest_until(number, Some(at), true);
             }
         }
     }
+
+    fn beaten(&mut self, number: usize, left: Option<Left>, place: Place) {
+        let drifted = match left {
+            Some(left) => self.beats.end(number, left),
+            None => {
+                self.beats.skip(number, self.engine.clock.now());
+                None
+            }
+        };
+        match (drifted, place) {
+            (Some(version), _) => {
+                self.managed[number].drifted = Some(version);
+                self.queue_turn(number);
+            }
+            (None, Place::Beating { then: Some((at, firm)) }) => self.rest_until(number, Some(at), firm),
+            (
+                None,
+                Place::Beating { then: None } | Place::Resting | Place::Waking { .. } | Place::Queued | Place::AtWork,
+            ) => {}
+        }
+    }
 }
 
 /// One turn of one secret, and what follows from it.
-async fn turn(engine: &Engine, policy: &Policy, looks: u32, stopping: &CancellationToken) -> Next {
+async fn turn(engine: &Engine, policy: &Policy, order: &Order, looks: u32, stopping: &CancellationToken) -> Next {
     let secret = &policy.secret.name;
-    let due = match engine.turn(policy, &Order::Scheduled, looks, stopping).await {
+    let due = match engine.turn(policy, order, looks, stopping).await {
         Ok(Some((_, Stop::Held(hold)))) => return Next::At(Some(hold.until)),
         Ok(Some((_, Stop::InDoubt { until, .. }))) => return Next::Look(until),
         Ok(Some((_, Stop::Parked { .. } | Stop::Stopping))) => return Next::At(None),

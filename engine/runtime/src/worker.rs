@@ -24,6 +24,9 @@ use crate::scheduler::target_key;
 pub enum Order {
     /// Go on with what is open; start anew only if the schedule says so at this moment.
     Scheduled,
+    /// Go on with what is open; start anew, within the schedule's window, if this version is still `CURRENT`. Once for each
+    /// version: a heartbeat found that the target refuses it.
+    Drift { version: String },
     /// Go on with what is open, else start now, whatever the schedule says.
     Now { by: String, reason: Option<String> },
     /// Like `Now`, but only write it down: the daemon turns it.
@@ -185,6 +188,13 @@ impl Engine {
                     Some(_) | None => return Ok(None),
                 }
             }
+            Order::Drift { version } => {
+                let versions = self.secrets.versions(secret).await?;
+                if !self.may_rotate_drift(policy, version, &versions).await? {
+                    return Ok(None);
+                }
+                (Cause::Drift { version: version.clone() }, versions)
+            }
             Order::GoOn => return Ok(None),
             Order::Resume { .. } | Order::RollBack { .. } => {
                 return Err(RunError::NothingOpen(secret.to_owned()));
@@ -203,6 +213,24 @@ impl Engine {
         Ok(Some(Found::New(new)))
     }
 
+    /// Whether nothing has changed since the drift was found, and it is the first rotation for it.
+    async fn may_rotate_drift(
+        &self,
+        policy: &Policy,
+        version: &str,
+        versions: &[VersionInfo],
+    ) -> Result<bool, RunError> {
+        if !schedule::is_open(&policy.schedule, self.clock.now())
+            || current_of(versions).is_none_or(|current| current.version != version)
+        {
+            return Ok(false);
+        }
+        let which = History { secret: Some(policy.secret.name.clone()), limit: REMEMBERED_OF_DRIFT };
+        let latest = self.state.history(&which).await?;
+        let for_it = |cause: &Cause| matches!(cause, Cause::Drift { version: earlier } if earlier == version);
+        Ok(!latest.iter().any(|rotation| for_it(&rotation.fixed.cause)))
+    }
+
     /// Writes a person's order into an open rotation's journal.
     async fn redirect(&self, open: Rotation, order: &Order, lease: &Lease) -> Result<Rotation, RunError> {
         let event = match (order, &open.state.progress) {
@@ -210,9 +238,15 @@ impl Engine {
                 Event::Resumed { by: by.clone() }
             }
             (Order::RollBack { by }, _) => Event::RollBackOrdered { by: by.clone() },
-            (Order::Scheduled | Order::GoOn | Order::Resume { .. } | Order::Now { .. } | Order::Leave { .. }, _) => {
-                return Ok(open);
-            }
+            (
+                Order::Scheduled
+                | Order::Drift { .. }
+                | Order::GoOn
+                | Order::Resume { .. }
+                | Order::Now { .. }
+                | Order::Leave { .. },
+                _,
+            ) => return Ok(open),
         };
         let id = open.fixed.id;
         let _ = self.state.append(lease, id, open.seq, &[event], self.clock.now()).await?;
@@ -271,6 +305,8 @@ fn current_of(versions: &[VersionInfo]) -> Option<&VersionInfo> {
 
 /// How many rotations are looked back at for the pause after roll backs.
 const REMEMBERED: usize = 12;
+/// The same for one that a drift began. More than a version that stays `CURRENT` can have.
+const REMEMBERED_OF_DRIFT: usize = 1_000;
 /// The longest pause after roll backs, unless the policy's own is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 

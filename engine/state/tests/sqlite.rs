@@ -161,6 +161,28 @@ async fn an_unknown_format_is_refused_and_not_overwritten() {
     assert!(said(state.rotation(id(1)).await.unwrap_err()).contains("asleep"));
 }
 
+/// As an earlier program meets a rotation that a drift began.
+#[tokio::test]
+async fn an_unknown_cause_is_refused_and_its_rotation_left_alone() {
+    let (_folder, path) = file();
+    let state = SqliteState::open(&path).await.unwrap();
+    let lease = started(&state, 1, "orders").await;
+    let mut shell = shell(&path).await;
+    run(&mut shell, "DROP TRIGGER rotations_keep_their_origin").await.unwrap();
+    run(&mut shell, "UPDATE rotations SET cause = '{\"moonlight\":{}}'").await.unwrap();
+    for refused in [
+        state.rotation(id(1)).await.map(|_| ()),
+        state.open().await.map(|_| ()),
+        state.open_of("orders").await.map(|_| ()),
+        state.latest().await.map(|_| ()),
+        state.append(&lease, id(1), 0, &[begin()], now()).await.map(|_| ()),
+    ] {
+        let Err(StateError::Corrupt(what)) = refused else { panic!("{refused:?}") };
+        assert!(what.contains("moonlight"), "{what}");
+    }
+    assert_eq!(state.events(id(1)).await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn a_file_of_a_newer_version_or_of_another_program_is_refused() {
     let (_folder, path) = file();

@@ -22,6 +22,8 @@ pub enum NoticeKind {
     Parked,
     /// A secret's `CURRENT` is older than its `max_age`.
     Overdue,
+    /// A heartbeat found that the target refuses `CURRENT`.
+    Drift,
     /// A rotation is done: the previous credential is refused.
     Succeeded,
     /// What was rotated, what is due and what is late, at set times.
@@ -32,8 +34,14 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// Those that a policy can name, in the order of their urgency.
-    pub const NAMED: [NoticeKind; 5] =
-        [NoticeKind::Parked, NoticeKind::Overdue, NoticeKind::Failed, NoticeKind::RolledBack, NoticeKind::Succeeded];
+    pub const NAMED: [NoticeKind; 6] = [
+        NoticeKind::Parked,
+        NoticeKind::Overdue,
+        NoticeKind::Drift,
+        NoticeKind::Failed,
+        NoticeKind::RolledBack,
+        NoticeKind::Succeeded,
+    ];
 
     /// The word that policies and messages use.
     pub fn word(self) -> &'static str {
@@ -42,6 +50,7 @@ impl NoticeKind {
             NoticeKind::RolledBack => "rolled-back",
             NoticeKind::Parked => "parked",
             NoticeKind::Overdue => "overdue",
+            NoticeKind::Drift => "drift",
             NoticeKind::Succeeded => "succeeded",
             NoticeKind::Digest => "digest",
             NoticeKind::Test => "test",
@@ -60,8 +69,8 @@ pub struct Notify {
 
 impl Notify {
     /// What is told where nothing else is written: all that may need a person.
-    pub const DEFAULT_ON: [NoticeKind; 4] =
-        [NoticeKind::Parked, NoticeKind::Overdue, NoticeKind::Failed, NoticeKind::RolledBack];
+    pub const DEFAULT_ON: [NoticeKind; 5] =
+        [NoticeKind::Parked, NoticeKind::Overdue, NoticeKind::Drift, NoticeKind::Failed, NoticeKind::RolledBack];
 }
 
 /// One way to tell people, under its name.

@@ -6,6 +6,7 @@ mod consumers;
 mod ending;
 mod fleet;
 mod generate;
+mod heartbeat;
 mod schedule;
 mod strategy;
 mod target;
@@ -30,6 +31,7 @@ pub(crate) use {
     admin::ADMIN,
     ending::{EXHAUSTED, ON_DEADLINE, ON_FAILURE, REVOKE, REVOKE_WHEN},
     generate::{CHARSETS, CLASSES, CUSTOM, FIRST, GENERATE},
+    heartbeat::{HEARTBEAT, ON_DRIFT},
     schedule::{DAYS, SCHEDULE, WINDOW},
     strategy::{ALTERNATING, GRANT_PARITY, IN_PLACE, STRATEGY},
 };
@@ -65,9 +67,6 @@ pub(crate) const CHECK: Keys = Keys { name: "a check", keys: &["sql"] };
 /// The checks that are a word; the others are maps.
 pub(crate) const CHECKS: [(&str, Check); 1] = [("login", Check::Login)];
 pub(crate) const ADOPT: [(&str, Adopt); 2] = [("keep", Adopt::Keep), ("rotate", Adopt::Rotate)];
-
-/// Words of the language whose work this version cannot do. Refused, since silence would be a broken promise.
-const LATER: [(&str, &str); 1] = [("heartbeat", "`CURRENT` is not probed between rotations yet")];
 
 /// The code of a policy's problem whose mistakes are in the declaration of its rotator, or in the file of its plugin.
 pub const BROKEN_ROTATOR: &str = "broken-rotator";
@@ -138,7 +137,6 @@ impl Reader<'_> {
     fn policy(&self, walk: &Walk<'_>, root: &Node, resting: &mut Vec<Resting>) -> Option<Draft> {
         let top = walk.section(root, &POLICY)?;
         version(&top);
-        refuse_what_comes_later(&top);
         let _ = top.entry("for_each");
         let name_node = top.need("policy", "give it a name: `policy: orders-db`");
         let name = name_node.and_then(|node| {
@@ -171,6 +169,7 @@ impl Reader<'_> {
         let mut files = Vec::new();
         let mut consumers = |key| consumers::read(&top, key, self.catalogue, secret.as_ref(), spec, &mut files);
         let (after_promote, before_revoke) = (consumers("after_promote"), consumers("before_revoke"));
+        let heartbeat = top.get("heartbeat").map(|node| heartbeat::read(walk, node, schedule.as_ref(), admin.as_ref()));
         let notify = top.get("notify").and_then(|node| notify::read(walk, node, &self.catalogue.notifiers));
         let max_age_node = top.get("max_age");
         let max_age = max_age_node.map(|node| walk.duration(node));
@@ -242,6 +241,7 @@ impl Reader<'_> {
             on_failure: on_failure?,
             after_promote: after_promote?,
             before_revoke: before_revoke?,
+            heartbeat: heartbeat.map_or(Some(None), |heartbeat| heartbeat.map(Some))?,
             notify,
             file: self.source.path.clone(),
             digest: self.digest.to_owned(),
@@ -316,22 +316,6 @@ pub(crate) fn version(top: &Section<'_>) {
             walk.problem("unsupported-version", node.span, "this version of the language is not known")
                 .help("write `version: 1`"),
         );
-    }
-}
-
-fn refuse_what_comes_later(top: &Section<'_>) {
-    for (key, why) in LATER {
-        if let Some(entry) = top.entry(key) {
-            let walk = top.walk;
-            walk.tell(
-                walk.problem(
-                    "not-supported",
-                    entry.span,
-                    format!("`{key}` is a word of the language that this version cannot carry out"),
-                )
-                .help(format!("remove it for now: {why}")),
-            );
-        }
     }
 }
 

@@ -58,7 +58,7 @@ pub fn occurrences(
 }
 
 /// The secret's part of `most`, in whole seconds: less than `most`, evenly spread over names.
-fn share(secret: &str, most: SignedDuration) -> SignedDuration {
+pub(crate) fn share(secret: &str, most: SignedDuration) -> SignedDuration {
     let hash = Sha256::digest(secret.as_bytes());
     let (first, _) = hash.split_first_chunk::<8>().expect("SHA-256 has 32 bytes");
     let seconds = u128::try_from(most.as_secs()).unwrap_or(0);

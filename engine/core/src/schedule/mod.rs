@@ -8,5 +8,6 @@ mod due;
 mod opening;
 
 pub use clock::next_firing;
+pub(crate) use due::share;
 pub use due::{next_due, next_due_of, occurrences};
 pub use opening::{is_open, next_open};

@@ -17,7 +17,11 @@ impl Channel for Log {
             let (secret, policy) = (notice.secret.as_deref(), notice.policy.as_deref());
             let rotation = notice.rotation.map(tracing::field::display);
             match notice.kind {
-                NoticeKind::Failed | NoticeKind::RolledBack | NoticeKind::Parked | NoticeKind::Overdue => {
+                NoticeKind::Failed
+                | NoticeKind::RolledBack
+                | NoticeKind::Parked
+                | NoticeKind::Overdue
+                | NoticeKind::Drift => {
                     tracing::warn!(kind, secret, policy, rotation, id, "{}", notice.message);
                 }
                 NoticeKind::Succeeded | NoticeKind::Digest | NoticeKind::Test => {

@@ -5,6 +5,7 @@
 mod consumers;
 mod doubt;
 mod hands;
+mod heartbeat;
 mod lease;
 mod pauses;
 mod proof;

@@ -119,8 +119,9 @@ pub(super) async fn round_trip(hall: Hall) -> Result<(), Failed> {
         (Shape::InPlace, Cause::Person { by: "app_a".to_owned(), reason: Some("INC-123 ⚠".to_owned()) }, None),
         (Shape::Alternating, Cause::Schedule { due: at(-3) }, Some("v1".to_owned())),
         (Shape::Overlapping, Cause::Person { by: String::new(), reason: None }, Some(String::new())),
+        (Shape::InPlace, Cause::Drift { version: "v1".to_owned() }, Some("v1".to_owned())),
     ];
-    for ((events, (shape, cause, replaces)), number) in script::journals()?.into_iter().zip(fixed).zip(0..) {
+    for ((events, (shape, cause, replaces)), number) in script::journals()?.into_iter().cycle().zip(fixed).zip(0..) {
         let secret = format!("orders/{number}");
         let lease = granted(&*hall.one, &secret, 0).await?;
         let new = keywheel_core::NewRotation { shape, cause, replaces, ..new(number, &secret) };
@@ -128,7 +129,7 @@ pub(super) async fn round_trip(hall: Hall) -> Result<(), Failed> {
         let mut wanted = must_fit(&*hall.one, id(number)).await?;
         same!(wanted.fixed, new);
         let mut journal = Vec::new();
-        // One by one, two by two, or three by three: it must come to the same.
+        // One by one, two by two, or more at once: it must come to the same.
         for events in events.chunks(number as usize + 1) {
             wanted.updated_at = stored_at(wanted.seq as i64);
             let receipt = hall.one.append(&lease, id(number), wanted.seq, events, at(wanted.seq as i64)).await?;

@@ -12,7 +12,8 @@ use crate::StateError;
 use crate::fold::from_micros;
 
 /// How the JSON in a row is written. A new number is due when a program that knows only the old one would misread the new
-/// rows, or lose part of them when it writes them back: also for a mere new field.
+/// rows, or lose part of them when it writes them back: also for a mere new field. A further word among others, such as one more
+/// cause of a rotation or kind of notice, needs none: who does not know it refuses the row, and never writes those columns back.
 pub(super) const FORMAT: i64 = 1;
 
 /// A query for whole rotations.

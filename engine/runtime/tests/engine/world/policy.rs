@@ -53,6 +53,7 @@ pub fn policy(strategy: policies::Strategy) -> policies::Policy {
         },
         after_promote: Vec::new(),
         before_revoke: Vec::new(),
+        heartbeat: None,
         notify: None,
         file: PathBuf::from("test.yaml"),
         digest: "0".repeat(64),

@@ -50,20 +50,29 @@ impl Telling {
         Telling { notifiers, at_work, quiet }
     }
 
-    /// Stops them, with all told where this process does not come back (`once`) and it does not take long.
-    pub async fn end(mut self, once: bool) {
+    /// Stops them, with all told where this process does not come back (`once`) and it does not take long. Whether all is told, as far
+    /// as that was tried.
+    pub async fn end(mut self, once: bool) -> bool {
         self.quiet.cancel();
-        let _ = tokio::time::timeout(LAST_WORDS, async { while self.at_work.join_next().await.is_some() {} }).await;
+        let patience = if once { LAST_WORDS_ONCE } else { LAST_WORDS };
+        let _ = tokio::time::timeout(patience, async { while self.at_work.join_next().await.is_some() {} }).await;
         // What is cut off here is sent again, as after a crash.
         self.at_work.shutdown().await;
-        if once {
-            let mut flushing = JoinSet::new();
-            for notifier in self.notifiers {
-                flushing.spawn(flushed(notifier));
-            }
-            let _ =
-                tokio::time::timeout(LAST_WORDS_ONCE, async { while flushing.join_next().await.is_some() {} }).await;
+        if !once {
+            return true;
         }
+        let (mut flushing, count) = (JoinSet::new(), self.notifiers.len());
+        for notifier in self.notifiers {
+            flushing.spawn(flushed(notifier));
+        }
+        let mut told = 0;
+        let all = async {
+            while let Some(flushed) = flushing.join_next().await {
+                told += usize::from(flushed.unwrap_or(false));
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS_ONCE, all).await;
+        told == count
     }
 }
 
@@ -87,11 +96,17 @@ async fn kept_going(notifier: Arc<Notifier>, quiet: CancellationToken) {
     }
 }
 
-async fn flushed(notifier: Arc<Notifier>) {
+async fn flushed(notifier: Arc<Notifier>) -> bool {
     let name = notifier.spec.name.as_str();
     match notifier.flush().await {
-        Ok(true) => {}
-        Ok(false) => tracing::warn!(notifier = name, "not all was told; `keywheel notify list` says why"),
-        Err(error) => tracing::warn!(notifier = name, %error, "not all was told"),
+        Ok(true) => true,
+        Ok(false) => {
+            tracing::warn!(notifier = name, "not all was told; `keywheel notify list` says why");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(notifier = name, %error, "not all was told");
+            false
+        }
     }
 }

@@ -47,7 +47,9 @@ pub fn settings(path: &Path) -> Result<Settings, Failure> {
         return Err(Failure::input(format!("there is no settings file `{}`", path.display()))
             .hint("`keywheel init` makes one; `--settings FILE` or KEYWHEEL_SETTINGS names another"));
     }
-    keywheel_policies::load_settings(path).map_err(|problems| refused(&problems))
+    let (settings, absent) = keywheel_policies::load_settings_to_use(path).map_err(|problems| refused(&problems))?;
+    log_absent(&absent);
+    Ok(settings)
 }
 
 /// Reads the policies that the settings name, or others, without judging them. Mistakes in declarations of providers are among
@@ -127,7 +129,9 @@ pub async fn open_to_run(settings_file: &Path) -> Result<Wired, Failure> {
 /// # Errors
 /// Any mistake that would stop a start; all of them are logged. Or the stores are named otherwise: that needs a start.
 pub fn again(settings_file: &Path, before: &Wired) -> Result<Wired, Failure> {
-    let settings = keywheel_policies::load_settings(settings_file).map_err(|problems| logged(&problems))?;
+    let (settings, absent) =
+        keywheel_policies::load_settings_to_use(settings_file).map_err(|problems| logged(&problems))?;
+    log_absent(&absent);
     if (&settings.state, &settings.secrets) != (&before.settings.state, &before.settings.secrets) {
         return Err(Failure::input("the settings name other stores than before")
             .hint("stop keywheel and start it again for that"));
@@ -142,6 +146,14 @@ pub fn again(settings_file: &Path, before: &Wired) -> Result<Wired, Failure> {
     let (state, secrets) = (Arc::clone(&before.engine.state), Arc::clone(&before.engine.secrets));
     let engine = Arc::new(assembled(&settings, state, secrets, &rotators, None));
     Ok(Wired { settings, policies, engine, journal: Arc::clone(&before.journal) })
+}
+
+/// What a consumer needs and is not there now.
+fn log_absent(problems: &Problems) {
+    for Problem { code, message, place, .. } in problems.iter() {
+        let (file, line) = (place.file.as_ref(), place.line);
+        tracing::warn!(file, line, code, "a consumer cannot do its part now: {message}");
+    }
 }
 
 /// Writes mistakes to the log, and sums them up.

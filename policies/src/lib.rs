@@ -49,4 +49,6 @@ pub use plugins::{PluginForm, PluginSignature, PluginSpec};
 pub use policy::{BROKEN_ROTATOR, RESTING};
 pub use problem::{Place, Problem, Problems, steers};
 pub use schema::{policy_schema, settings_schema};
-pub use settings::{Deadlines, Limits, MasterKey, SecretStore, Settings, StateStore, load_settings};
+pub use settings::{
+    ABSENT, Deadlines, Limits, MasterKey, SecretStore, Settings, StateStore, load_settings, load_settings_to_use,
+};

@@ -133,8 +133,34 @@ pub fn load_settings(path: &Path) -> Result<Settings, Problems> {
     }
 }
 
+/// The same for whoever only uses what there is: that a consumer's program or folder is absent now ([`ABSENT`]) is that consumer's
+/// trouble, and comes back beside the settings.
+///
+/// # Errors
+/// All mistakes in it, ready to be shown, if there is any other one.
+pub fn load_settings_to_use(path: &Path) -> Result<(Settings, Problems), Problems> {
+    let source = Source::read(path).map_err(|problem| {
+        let mut problems = Problems::default();
+        problems.push(*problem);
+        problems
+    })?;
+    let (settings, problems) = read_source(&source);
+    match settings.filter(|_| problems.iter().all(|problem| ABSENT.contains(&problem.code))) {
+        Some(settings) => Ok((settings, problems)),
+        None => Err(problems),
+    }
+}
+
+/// The codes of what may be there at one time and not at another: after a start of the machine, or before a deployment.
+pub const ABSENT: [&str; 3] = ["no-such-program", "not-executable", "no-such-folder"];
+
 /// What a text says.
 pub(crate) fn settings_of(source: &Source) -> Result<Settings, Problems> {
+    let (settings, problems) = read_source(source);
+    settings.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+fn read_source(source: &Source) -> (Option<Settings>, Problems) {
     let mut problems = Problems::default();
     let settings = match tree::parse(source) {
         Ok(root) => {
@@ -149,7 +175,7 @@ pub(crate) fn settings_of(source: &Source) -> Result<Settings, Problems> {
         }
     };
     illustrate(&mut problems, std::slice::from_ref(source));
-    settings.filter(|_| problems.is_empty()).ok_or(problems)
+    (settings, problems)
 }
 
 fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {

@@ -130,7 +130,7 @@ fn a_program_is_one_that_could_be_started() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("reload");
     let exec = |text: &str| with(folder.path(), &format!("consumers: {{ a: {{ exec: {{ command: [{text}] }} }} }}"));
-    assert_eq!(codes(&exec("./reload").unwrap_err()), ["no-such-path"]);
+    assert_eq!(codes(&exec("./reload").unwrap_err()), ["no-such-program"]);
     fs::write(&program, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(codes(&exec("./reload").unwrap_err()), ["not-executable"]);
@@ -148,7 +148,7 @@ fn a_program_is_one_that_could_be_started() {
     // A link to nowhere is no program.
     fs::remove_file(&program).unwrap();
     std::os::unix::fs::symlink("nowhere", &program).unwrap();
-    assert_eq!(codes(&exec("./reload").unwrap_err()), ["no-such-path"]);
+    assert_eq!(codes(&exec("./reload").unwrap_err()), ["no-such-program"]);
 }
 
 #[test]
@@ -189,4 +189,23 @@ fn there_are_bounds() {
     };
     assert!(!named(50).contains(&"too-many"));
     assert!(named(51).contains(&"too-many"));
+}
+
+#[test]
+fn what_is_absent_now_stops_nobody_who_only_uses_the_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keywheel.yaml");
+    let text = |consumers: &str| {
+        format!(
+            "version: 1\nstate: {{ sqlite: s }}\nsecrets: {{ local: {{ path: p, master_key: {{ file: k }} }} }}\npolicies: []\n{consumers}"
+        )
+    };
+    let absent = "consumers: { a: { exec: { command: [./none] } }, b: { file: { path: none/x } } }";
+    fs::write(&file, text(absent)).unwrap();
+    assert_eq!(codes(&keywheel_policies::load_settings(&file).unwrap_err()), ["no-such-program", "no-such-folder"]);
+    let (settings, problems) = keywheel_policies::load_settings_to_use(&file).unwrap();
+    assert_eq!((settings.consumers.len(), problems.len()), (2, 2));
+    // Any other mistake does.
+    fs::write(&file, text(&absent.replace("file:", "fiel:"))).unwrap();
+    keywheel_policies::load_settings_to_use(&file).unwrap_err();
 }

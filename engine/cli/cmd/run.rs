@@ -1,6 +1,7 @@
 //! `keywheel run`: the daemon, which rotates what is due and goes on with what is open.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use keywheel_runtime::{Aging, Schedule, Until};
 use tokio::task::JoinSet;
@@ -22,7 +23,8 @@ use crate::{Session, signals, wire};
 /// Notifiers of the settings are told of what the policies say.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Return when nothing can be done at this moment, and all is told, instead of waiting for what comes
+    /// Return when nothing can be done at this moment, and all is told, instead of waiting for what comes. With exit code 6 if not all
+    /// could be told
     #[arg(long)]
     once: bool,
 }
@@ -59,6 +61,10 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
                 biased;
                 ran = &mut running => break Err(ran),
                 () = changes.next(), if !args.once => match tokio::task::block_in_place(|| wire::again(file, &wired)) {
+                    Ok(next) if is_same(&wired, &next) => {
+                        let policies = wired.policies.usable.len();
+                        tracing::info!(policies, "read again: nothing is other than before");
+                    }
                     Ok(next) => break Ok(next),
                     Err(failure) => tracing::error!(
                         error = failure.what, hint = failure.hint,
@@ -69,20 +75,18 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         };
         match next {
             Err(ran) => {
-                telling.end(args.once).await;
-                break ran.map(drop);
+                let told = telling.end(args.once).await;
+                break ran.map(|_| told);
             }
             Ok(next) => {
                 making_way.cancel();
                 match running.await {
-                    Ok(retired) => earlier.spawn(async move {
-                        if let Some(retired) = retired {
-                            retired.done().await;
-                        }
-                        telling.end(false).await;
-                    }),
+                    Ok(Some(retired)) => drop(earlier.spawn(retired.done())),
+                    Ok(None) => {}
                     Err(error) => break Err(error),
-                };
+                }
+                // By the earlier settings nobody is told any more, once the next are there.
+                telling.end(false).await;
                 tell_changes(&wired.policies, &next.policies);
                 tell_resting(&next.policies);
                 wired = next;
@@ -90,10 +94,25 @@ pub async fn run(args: &Args, cx: &mut Session) -> anyhow::Result<Exit> {
         }
     };
     earlier.join_all().await;
-    ran.map_err(Failure::from)?;
+    let told = ran.map_err(Failure::from)?;
     let counters = wired.journal.counters();
     tracing::info!(journal_commits = counters.commits, journal_writes = counters.writes, "stopped");
-    Ok(Exit::Done)
+    Ok(if told { Exit::Done } else { Exit::Waiting })
+}
+
+/// Whether nothing would be otherwise by what was read again. What a provider's declaration says is not compared.
+fn is_same(before: &Wired, after: &Wired) -> bool {
+    let policies = |wired: &Wired| -> Vec<(String, String, PathBuf)> {
+        let all = wired.policies.usable.iter();
+        all.map(|policy| (policy.name.clone(), policy.digest.clone(), policy.file.clone())).collect()
+    };
+    let resting = |wired: &Wired| -> Vec<(String, String)> {
+        wired.policies.resting.iter().map(|resting| (resting.policy.clone(), resting.why.clone())).collect()
+    };
+    before.settings == after.settings
+        && after.settings.providers.is_empty()
+        && policies(before) == policies(after)
+        && resting(before) == resting(after)
 }
 
 fn schedule(wired: &Wired, stopping: &CancellationToken) -> Schedule {

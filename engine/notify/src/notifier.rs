@@ -246,6 +246,15 @@ impl Notifier {
                 self.send(lease, &begun).await
             }
             Next::Send => self.send(lease, &delivery).await,
+            Next::Leave => {
+                let trouble = delivery.sending.as_ref().and_then(|sending| sending.trouble.clone());
+                tracing::error!(
+                    notifier = self.spec.name,
+                    trouble,
+                    "a message is not taken for all, and others wait: it is left"
+                );
+                self.store.deliver(lease, &plan::taken(&delivery, trouble, now)).await.map(|()| Round::Done)
+            }
         }
     }
 
@@ -324,7 +333,9 @@ impl Notifier {
             let Some(last) = page.last() else { break };
             after = last.number;
             for one in page.into_iter().filter(|one| one.number <= sending.up_to && self.is_told(&one.notice)) {
-                if one.notice.at < oldest && one.notice.at != Timestamp::UNIX_EPOCH {
+                let is_old = one.notice.at < oldest && one.notice.at != Timestamp::UNIX_EPOCH;
+                // What waits for a person does so however long ago it was, or a clock says that it was.
+                if is_old && one.notice.kind != NoticeKind::Parked {
                     left_out += 1;
                 } else {
                     gathering.add(one.notice);

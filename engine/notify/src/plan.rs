@@ -14,6 +14,8 @@ const GIVE_UP: Duration = Duration::from_secs(5 * 86_400);
 const TRIES: u32 = 100;
 /// What is refused for its content is no better the next time, and others wait behind it.
 const TRIES_OF_CONTENT: u32 = 4;
+/// After so many tries of one message what happened meanwhile waits no longer: about an hour.
+const TRIES_ALONE: u32 = 8;
 /// The pause after a first failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
@@ -44,6 +46,8 @@ pub(crate) enum Next {
     Begin { up_to: u64 },
     /// Hand over the message that was begun.
     Send,
+    /// Some have it, and others wait behind those who do not get it: end it.
+    Leave,
 }
 
 /// An instant beyond now is of a clock that was ahead, and silences nobody.
@@ -56,11 +60,13 @@ pub(crate) fn next(delivery: &Delivery, waiting: Waiting, when: When, now: Times
         if due > now && due <= later(now, LONGEST_PAUSE) {
             return Next::Wait(Some(due));
         }
-        // Nobody has it: what happened meanwhile is told with it.
-        return if sending.untaken && waiting.up_to > sending.up_to && waiting.first.is_some() {
-            Next::Begin { up_to: waiting.up_to }
-        } else {
-            Next::Send
+        let more = waiting.up_to > sending.up_to && waiting.first.is_some();
+        let alone = sending.tries >= TRIES_ALONE;
+        return match (more, sending.has.is_empty()) {
+            // Nobody has it, or has answered for long: what happened meanwhile is told with it.
+            (true, true) if sending.untaken || alone => Next::Begin { up_to: waiting.up_to },
+            (true, false) if alone => Next::Leave,
+            (true | false, true | false) => Next::Send,
         };
     }
     let Some(first) = waiting.first else { return Next::Wait(None) };
@@ -84,6 +90,7 @@ pub(crate) fn begun(delivery: &Delivery, up_to: u64, now: Timestamp) -> Delivery
             first_up_to: up_to,
             since: now,
             tries: 0,
+            refused: 0,
             untaken: false,
             has: Vec::new(),
             next: now,
@@ -109,7 +116,8 @@ pub(crate) fn failed(delivery: &Delivery, error: &SendError, now: Timestamp) -> 
     let Some(sending) = &delivery.sending else { return delivery.clone() };
     let tries = sending.tries.saturating_add(1);
     let over = later(sending.since, GIVE_UP) <= now && tries >= TRIES;
-    if over || (error.of_content && tries >= TRIES_OF_CONTENT) {
+    let refused = sending.refused.saturating_add(u32::from(error.of_content));
+    if over || refused >= TRIES_OF_CONTENT {
         return Delivery {
             done: sending.first_up_to,
             sending: None,
@@ -123,6 +131,7 @@ pub(crate) fn failed(delivery: &Delivery, error: &SendError, now: Timestamp) -> 
     let pause = doubled.max(error.retry_after.unwrap_or_default().min(LONGEST_PAUSE));
     let failed = Sending {
         tries,
+        refused,
         untaken: error.untaken && error.has.is_empty(),
         has: error.has.clone(),
         next: later(now, pause),
@@ -170,7 +179,7 @@ mod tests {
             match next(delivery, waiting, GROUPED, now) {
                 Next::Wait(Some(until)) => now = until,
                 Next::Wait(None) => panic!("it never acts"),
-                Next::Begin { .. } | Next::Send => return now,
+                Next::Begin { .. } | Next::Send | Next::Leave => return now,
             }
         }
         panic!("it waits again and again");
@@ -203,9 +212,9 @@ mod tests {
         let mut delivery = begun.clone();
         let (mut now, mut pauses) = (at(0), Vec::new());
         while delivery.sending.is_some() {
-            assert_eq!(next(&delivery, waiting(12, 0), GROUPED, now), Next::Send);
+            assert_eq!(next(&delivery, waiting(9, 0), GROUPED, now), Next::Send);
             delivery = failed(&delivery, &lost(), now);
-            if let Next::Wait(Some(then)) = next(&delivery, waiting(12, 0), GROUPED, now) {
+            if let Next::Wait(Some(then)) = next(&delivery, waiting(9, 0), GROUPED, now) {
                 pauses.push(then.duration_since(now).as_secs());
                 now = then;
             }
@@ -258,6 +267,29 @@ mod tests {
             tries += 1;
         }
         assert_eq!((tries, delivery.done, delivery.given_up), (4, 9, 1));
+    }
+
+    #[test]
+    fn nobody_waits_for_long_behind_what_some_do_not_take() {
+        let has = vec!["one@example.com".to_owned()];
+        let partly = SendError { has, ..SendError::untaken("two@example.com: 452 full") };
+        for (error, wanted) in [(partly, Next::Leave), (lost(), Next::Begin { up_to: 12 })] {
+            let mut delivery = begun(&idle(), 9, at(0));
+            let mut now = at(0);
+            for tries in 1..=8 {
+                delivery = failed(&delivery, &error, now);
+                now = delivery.sending.as_ref().unwrap().next;
+                let next = next(&delivery, waiting(12, 0), GROUPED, now);
+                assert_eq!(next, if tries < 8 { Next::Send } else { wanted }, "{tries}");
+                assert_eq!(super::next(&delivery, waiting(9, 0), GROUPED, now), Next::Send, "nobody waits");
+            }
+            assert!((3_000..6_000).contains(&now.duration_since(at(0)).as_secs()), "about an hour");
+        }
+        // What failed otherwise before does not make a first refusal the last.
+        let away =
+            (0..40).fold(begun(&idle(), 9, at(0)), |delivery, _| failed(&delivery, &SendError::untaken(""), at(0)));
+        let refused = SendError { of_content: true, ..SendError::untaken("552") };
+        assert!(failed(&away, &refused, at(0)).sending.is_some());
     }
 
     #[test]

@@ -290,12 +290,12 @@ async fn what_is_not_for_it_is_read_once() {
 #[tokio::test]
 async fn a_notifier_that_was_away_for_long_begins_with_what_is_news() {
     let scene = Scene::begun().await;
-    scene.tell(&[notice("old", NoticeKind::Parked, "p")]).await;
+    scene.tell(&[notice("old", NoticeKind::RolledBack, "p"), notice("parked", NoticeKind::Parked, "p")]).await;
     scene.time.advance(31 * 86_400);
     let news = Notice { at: scene.time.now(), ..notice("news", NoticeKind::Parked, "p") };
     scene.tell(&[news]).await;
     assert!(scene.notifier().flush().await.unwrap());
-    assert_eq!(scene.kept.told(), [["news"]]);
+    assert_eq!(scene.kept.told(), [["parked", "news"]]);
 }
 
 #[tokio::test]

@@ -120,9 +120,10 @@ impl Context<'_> {
         Ok(stored.map_err(reading_failed)?.map(|stored| (stored.version, stored.bundle)))
     }
 
-    /// When the grace period after promotion is over.
+    /// When the grace period after promotion is over, which counts from when consumers have taken over, where there are any.
     pub fn grace_over(&self, state: &State) -> Timestamp {
-        keywheel_core::decide::later(state.promoted_at.unwrap_or_else(|| self.now()), self.policy.revoke.after)
+        let since = state.consumed_at.or(state.promoted_at).unwrap_or_else(|| self.now());
+        keywheel_core::decide::later(since, self.policy.revoke.after)
     }
 }
 

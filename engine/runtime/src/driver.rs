@@ -53,12 +53,16 @@ const GAP_PAUSE: Duration = Duration::from_secs(15);
 pub(crate) fn limits_at(policy: &Policy, step: Step) -> Limits {
     let limits = limits_of(policy);
     match (&policy.strategy, step) {
-        (Strategy::InPlace { .. }, Step::Apply | Step::Verify | Step::Promote | Step::Restore) => {
-            let (min, max) = limits.backoff;
-            Limits { backoff: (min.min(Duration::from_secs(1)), max.min(GAP_PAUSE)), ..limits }
-        }
+        (Strategy::InPlace { .. }, Step::Apply | Step::Verify | Step::Promote | Step::Restore) => gap(limits),
+        // Applications that do not read the store have the new value from consumers, and are refused until then.
+        (Strategy::InPlace { .. }, Step::Revoke) if !policy.after_promote.is_empty() => gap(limits),
         (Strategy::InPlace { .. } | Strategy::Alternating { .. } | Strategy::Overlapping, _) => limits,
     }
+}
+
+fn gap(limits: Limits) -> Limits {
+    let (min, max) = limits.backoff;
+    Limits { backoff: (min.min(Duration::from_secs(1)), max.min(GAP_PAUSE)), ..limits }
 }
 
 /// Turns the rotation until it ends, waits or is in a doubt that does not clear. `looks` counts the vain looks before.

@@ -27,7 +27,11 @@ pub(crate) async fn settle(
         Question::Store => store_evidence(cx, state, step).await?,
         Question::Target => target_evidence(cx, state, step).await?,
     };
-    let verdict = decide::settle(step, cx.fixed.shape, evidence);
+    let verdict = match decide::settle(step, cx.fixed.shape, evidence) {
+        // Of a first value there is nothing to revoke, but consumers may not have it yet.
+        Verdict::Done if step == Step::Revoke && step::is_to_be_taken_over(cx, state) => Verdict::NotDone,
+        verdict => verdict,
+    };
     tracing::info!(step = step.name(), ?verdict, "settled by looking");
     let failed = |mut failure: Failure, crashed: bool| {
         if crashed {

@@ -42,6 +42,8 @@ pub struct Sending {
     pub since: Timestamp,
     /// Tries that failed.
     pub tries: u32,
+    /// Of these, tries that were refused for what it says.
+    pub refused: u32,
     /// Nobody can have it yet, so that later notices may join.
     pub untaken: bool,
     /// Those recipients who have it already.

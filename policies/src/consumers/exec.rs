@@ -91,15 +91,18 @@ fn program(walk: &Walk<'_>, node: &Node) -> Option<PathBuf> {
         Ok(metadata) if !metadata.is_file() => {
             refuse("not-a-file", "this is no regular file", "name the program itself")
         }
+        // These may be otherwise when it is run: whoever only uses the settings is given the program all the same.
         Ok(metadata) if metadata.permissions().mode() & EXECUTABLE == 0 => {
             refuse("not-executable", "this file is not executable", "`chmod +x` makes it so, if it is a program")
+                .or(Some(path))
         }
         Ok(_) => Some(path),
         Err(error) if error.kind() == ErrorKind::NotFound => refuse(
-            "no-such-path",
+            "no-such-program",
             "there is no such program",
             "look at its path; relative ones begin at the folder of this file",
-        ),
+        )
+        .or(Some(path)),
         Err(error) => {
             let message = format!("cannot look at this program: {}", error.kind());
             refuse("unreadable", &message, "look at its path, and at the rights of its folders")

@@ -72,10 +72,10 @@ fn path(walk: &Walk<'_>, node: &Node) -> Option<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
         walk.tell(
-            walk.problem("no-such-path", node.span, "there is no folder for this file")
+            walk.problem("no-such-folder", node.span, "there is no folder for this file")
                 .help("make it first; relative paths begin at the folder of this file"),
         );
-        return None;
+        // It may be there when the file is written: whoever only uses the settings is given the path all the same.
     }
     Some(path)
 }

@@ -106,10 +106,7 @@ fn answer_of(error: Error) -> Answer {
     let (is_final, untaken) = (error.is_permanent(), untaken || never_connected(&error));
     let why = http::chain(error);
     match code {
-        Some(450..=452 | 550..=553 | 555 | 556) => {
-            Answer::NotToThem { why, is_final, of_content: matches!(code, Some(552)) }
-        }
-        Some(554) => Answer::NotToThem { why, is_final, of_content: true },
+        Some(450..=452 | 550..=556) => Answer::NotToThem { why, is_final, of_content: matches!(code, Some(552)) },
         _ => Answer::Not { why, untaken },
     }
 }

@@ -52,10 +52,7 @@ impl Post<'_> {
             retry_after,
             // What a server refuses as the client's mistake, it has not taken.
             untaken: status.is_client_error() || status.is_redirection(),
-            of_content: matches!(
-                status,
-                StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
-            ),
+            of_content: matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY),
             has: Vec::new(),
         })
     }

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use keywheel_policies::{File, FileSignal, Part, Signal, parts};
 use keywheel_sdk::Bundle;
 use nix::unistd::{Group, User};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process};
 use zeroize::Zeroizing;
@@ -99,19 +100,32 @@ fn group(name: &str) -> Result<u32, String> {
     }
 }
 
-/// A process that does not run needs no signal: it reads the file as it starts.
+/// A process that does not run needs no signal: it reads the file as it starts. The file with its number may belong to the
+/// application, so it is read with care, and says only which of its own processes is meant; root's may say any.
 fn signal(to: &FileSignal) -> Result<(), String> {
     let path = to.pid_file.display();
-    let text = match fs::read_to_string(&to.pid_file) {
-        Ok(text) => text,
+    let failed = |what: &dyn std::fmt::Display| format!("the file is written, but not signalled: `{path}` {what}");
+    let open = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&to.pid_file);
+    let open = match open {
+        Ok(open) => open,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(format!("the file is written, and `{path}` cannot be read: {error}")),
+        Err(error) => return Err(failed(&format!("cannot be read: {error}"))),
     };
+    let metadata = open.metadata().map_err(|error| failed(&error))?;
+    if !metadata.is_file() {
+        return Err(failed(&"is no regular file"));
+    }
+    let mut text = String::new();
+    open.take(32).read_to_string(&mut text).map_err(|error| failed(&error))?;
     // 1 and what is below it would be everybody.
     let number = text.trim().parse::<i32>().ok().filter(|number| *number > 1);
     let Some(process) = number.and_then(Pid::from_raw) else {
-        return Err(format!("the file is written, and `{path}` holds no number of a process"));
+        return Err(failed(&"holds no number of a process"));
     };
+    let Ok(running) = fs::metadata(format!("/proc/{}", process.as_raw_nonzero())) else { return Ok(()) };
+    if metadata.uid() != 0 && metadata.uid() != running.uid() {
+        return Err(failed(&"belongs to another account than the process that it names"));
+    }
     let signal = match to.signal {
         Signal::Hup => rustix::process::Signal::HUP,
         Signal::Usr1 => rustix::process::Signal::USR1,
@@ -119,7 +133,7 @@ fn signal(to: &FileSignal) -> Result<(), String> {
     };
     match kill_process(process, signal) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(format!("the file is written, and the process in `{path}` cannot be signalled: {error}")),
+        Err(error) => Err(failed(&format!("names a process that cannot be signalled: {error}"))),
     }
 }
 

@@ -14,7 +14,7 @@ mod sweep;
 mod verify;
 
 pub(crate) use apply::apply;
-pub(crate) use consume::{before_revoke, taken_over};
+pub(crate) use consume::{before_revoke, is_to_be_taken_over, taken_over};
 pub(crate) use discard::discard;
 pub(crate) use generate::generate;
 pub(crate) use promote::{grace, promote};

@@ -32,6 +32,10 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             "CURRENT is now version {live}, which this rotation did not make; nothing is revoked on its word"
         )));
     }
+    // Where consumers were named at promotion and are no more, nobody has waited yet.
+    if let Some(outcome) = graced(cx, state) {
+        return outcome;
+    }
     let Some(version) = cx.fixed.replaces.as_deref() else { return swept(cx, &current, FIRST).await };
     let Some(previous) = ready!(cx.replaced().await) else {
         return swept(cx, &current, "the previous version is gone already").await;
@@ -39,6 +43,7 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
     let target = ready!(cx.target().await);
     let rotation = attempt.rotation().to_string();
     let call = cx.call(&target, &rotation);
+    let disabled_first = cx.policy.revoke.disable_first.is_some();
 
     // Two accounts or keys: the successor must work at this moment, however long the grace period was. One account: revoking
     // changes nothing, it only proves that the old value is refused.
@@ -56,13 +61,29 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
         {
             return outcome;
         }
+        // Who is told before the previous one ends is told before it is refused at all.
+        if disabled_first
+            && state.disabled_at.is_none()
+            && let Err(failure) = before_revoke(cx, &live).await
+        {
+            return Outcome::NotApplied(failure);
+        }
+        let call = cx.call(&target, &rotation);
         if let Some(outcome) = disabled(cx, &call, &previous, &current, state).await {
             return outcome;
         }
     }
-    if let Err(failure) = before_revoke(cx, &live, &current).await {
-        return Outcome::NotApplied(failure);
+    if !cx.policy.before_revoke.is_empty() && !(two_accounts && disabled_first) {
+        if let Err(failure) = before_revoke(cx, &live).await {
+            return Outcome::NotApplied(failure);
+        }
+        // That may have taken a while.
+        let call = cx.call(&target, &rotation);
+        if two_accounts && let Err(failure) = successor_works(cx, &call, &current, &previous).await {
+            return Outcome::NotApplied(failure);
+        }
     }
+    let call = cx.call(&target, &rotation);
     // Only now: what is deleted here goes on the word of a list.
     if let Err(outcome) = sweep_all(cx, &[&current, &previous]).await {
         return outcome;
@@ -75,6 +96,16 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
         Ok(()) => Outcome::noted("the old credential is refused"),
         Err(error) => writing_failed(error),
     }
+}
+
+/// A commit that takes long must not make a grace period that was waited for look too short.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// `None` once the grace period is over.
+fn graced(cx: &Context<'_>, state: &State) -> Option<Outcome> {
+    let over = cx.grace_over(state);
+    let waits = cx.fixed.replaces.is_some() && state.consumed_at.is_none() && decide::later(cx.now(), SLACK) < over;
+    waits.then_some(Outcome::Wait(Hold { until: over, why: Why::Grace }))
 }
 
 /// Nothing is to be revoked, and nothing of this rotation is left over.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywheel_core::{Progress, Step, Why};
+use keywheel_core::{Progress, Why};
 use keywheel_policies::Policy;
 use keywheel_runtime::{Clock, Order, Stop};
 use keywheel_state::StateStore;
@@ -82,16 +82,71 @@ async fn nothing_is_revoked_before_each_has_taken_over() {
 }
 
 #[tokio::test]
-async fn a_policy_that_names_it_no_more_waits_for_it_no_more() {
+async fn a_policy_that_names_it_no_more_waits_for_it_no_more_but_for_the_grace_period() {
     let world = World::alternating().await;
     world.apps.fail("reload", 1_000);
     let mut policy = policy();
-    policy.revoke.after = Duration::ZERO;
+    let promoted = world.clock.now();
     let Stop::Held(hold) = world.stop_of(&policy, now()).await else { panic!("it waits") };
+    assert_eq!(hold.why, Why::Backoff);
     world.clock.advance_to(hold.until);
     policy.after_promote.clear();
+    let Stop::Held(hold) = world.stop_of(&policy, Order::GoOn).await else { panic!("it waits") };
+    assert_eq!((hold.why, hold.until.duration_since(promoted).as_secs()), (Why::Grace, 3600));
+    assert!(world.bank.accepts(&login("app_a", "first")), "S3");
+    world.clock.advance_to(hold.until);
     assert_eq!(world.stop_of(&policy, Order::GoOn).await, Stop::Done);
     let rotation = world.latest().await;
     assert_eq!((rotation.state.progress, rotation.state.consumed_at), (Progress::Done, None));
-    assert_eq!(Step::Revoke.next(), None);
+}
+
+#[tokio::test]
+async fn the_grace_period_begins_when_they_have_taken_over() {
+    let world = World::alternating().await;
+    world.apps.fail("reload", 3);
+    let mut stop = world.stop_of(&policy(), now()).await;
+    while let Stop::Held(hold) = stop
+        && hold.why == Why::Backoff
+    {
+        world.clock.advance_to(hold.until);
+        world.clock.advance(2 * HOUR);
+        stop = world.stop_of(&policy(), Order::GoOn).await;
+    }
+    let Stop::Held(hold) = stop else { panic!("{stop:?}") };
+    assert_eq!((hold.why, hold.until.duration_since(world.clock.now()).as_secs()), (Why::Consumed, 3600));
+    assert!(world.bank.accepts(&login("app_a", "first")));
+}
+
+#[tokio::test]
+async fn a_crash_while_the_first_value_is_handed_over_hands_it_over_again() {
+    let world = World::new(&[("app_a", Some("first"))]).await;
+    let mut fresh = alternating();
+    fresh.secret.name = "app/fresh".into();
+    fresh.after_promote = vec!["reload".into()];
+    let gate = crate::world::Gate::at("consumer/after-promote/before");
+    let engine = world.engine(std::sync::Arc::clone(&gate) as _);
+    let (policy, token) = (fresh.clone(), tokio_util::sync::CancellationToken::new());
+    let worker = tokio::spawn(async move { engine.turn(&policy, &now(), 0, &token).await });
+    tokio::time::timeout(Duration::from_secs(5), gate.stopped.notified()).await.unwrap();
+    worker.abort();
+    let _ = worker.await;
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(told(&world), [""; 0]);
+    assert_eq!(world.stop_of(&fresh, Order::GoOn).await, Stop::Done);
+    assert_eq!(told(&world), ["after-promote reload"]);
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_secret_is_hidden_however_it_is_spelled() {
+    let world = World::alternating().await;
+    world.apps.fail("file", 1);
+    world.apps.repeat(|password| {
+        let quoted = serde_json::Value::from(password).to_string();
+        format!("{}\n{quoted} and first", "x".repeat(500))
+    });
+    let Stop::Held(_) = world.stop_of(&policy(), now()).await else { panic!("it waits") };
+    let shown = format!("{:?}", world.state.events(world.latest().await.fixed.id).await.unwrap());
+    let current = world.current().await.password().unwrap().expose(str::to_owned);
+    assert!(shown.contains("the consumer `file` failed: xxx"), "{shown}");
+    assert!(!shown.contains(&current[..8]) && !shown.contains("and first"), "S6: {shown}");
 }

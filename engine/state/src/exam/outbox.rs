@@ -30,6 +30,7 @@ fn delivery(done: u64) -> Delivery {
         first_up_to: done + 2,
         since: at(1),
         tries: 3,
+        refused: 1,
         untaken: true,
         has: vec!["one@example.com".to_owned()],
         next: at(2),

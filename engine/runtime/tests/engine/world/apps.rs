@@ -10,12 +10,19 @@ use keywheel_runtime::{Consumers, Occasion};
 pub struct Apps {
     told: Mutex<Vec<String>>,
     failures: Mutex<Vec<String>>,
+    /// What is said of a password, if it is no usual thing.
+    said: Mutex<Option<fn(&str) -> String>>,
 }
 
 impl Apps {
     /// The next calls of this one fail, so many times.
     pub fn fail(&self, name: &str, times: usize) {
         self.failures.lock().expect("no panic").extend(std::iter::repeat_n(name.to_owned(), times));
+    }
+
+    /// What is said of a password by one that fails.
+    pub fn repeat(&self, said: fn(&str) -> String) {
+        *self.said.lock().expect("no panic") = Some(said);
     }
 
     /// What was told, in its order: moment, name, version and the password that came with it.
@@ -32,7 +39,8 @@ impl Consumers for Apps {
             let mut failures = self.failures.lock().expect("no panic");
             if let Some(place) = failures.iter().position(|name| name == consumer) {
                 failures.remove(place);
-                return Err(format!("it does not like {password}"));
+                let said = *self.said.lock().expect("no panic");
+                return Err(said.map_or_else(|| format!("it does not like {password}"), |said| said(&password)));
             }
         }
         let moment = occasion.moment.word();

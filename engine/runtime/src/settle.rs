@@ -30,7 +30,7 @@ pub(crate) async fn settle(
     let verdict = match decide::settle(step, cx.fixed.shape, evidence) {
         // Of a first value there is nothing to revoke, but consumers may not have it yet.
         Verdict::Done if step == Step::Revoke && step::is_to_be_taken_over(cx, state) => Verdict::NotDone,
-        verdict => verdict,
+        verdict @ (Verdict::Done | Verdict::NotDone | Verdict::Lost | Verdict::Unknown) => verdict,
     };
     tracing::info!(step = step.name(), ?verdict, "settled by looking");
     let failed = |mut failure: Failure, crashed: bool| {

@@ -73,7 +73,8 @@ pub(crate) async fn revoke(cx: &Context<'_>, attempt: &Attempt<Revoke>, state: &
             return outcome;
         }
     }
-    if !cx.policy.before_revoke.is_empty() && !(two_accounts && disabled_first) {
+    let told = cx.policy.before_revoke.is_empty() || (two_accounts && disabled_first);
+    if !told {
         if let Err(failure) = before_revoke(cx, &live).await {
             return Outcome::NotApplied(failure);
         }

@@ -5,13 +5,16 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use keywheel_runtime::{Consumers, Occasion};
 
+/// What is said of a password.
+type Said = fn(&str) -> String;
+
 /// What each was told, and how often each fails first.
 #[derive(Default)]
 pub struct Apps {
     told: Mutex<Vec<String>>,
     failures: Mutex<Vec<String>>,
     /// What is said of a password, if it is no usual thing.
-    said: Mutex<Option<fn(&str) -> String>>,
+    said: Mutex<Option<Said>>,
 }
 
 impl Apps {
@@ -21,7 +24,7 @@ impl Apps {
     }
 
     /// What is said of a password by one that fails.
-    pub fn repeat(&self, said: fn(&str) -> String) {
+    pub fn repeat(&self, said: Said) {
         *self.said.lock().expect("no panic") = Some(said);
     }
 

@@ -25,7 +25,7 @@ pub trait Channel: Send + Sync {
     /// Hands a message over, at this instant, to all but those who `has` says have it. `Ok` says that it was taken: by the mail
     /// server, not by its reader. May be repeated.
     ///
-    /// Ends by itself within [`LONGEST`].
+    /// Ends by itself within two minutes.
     ///
     /// # Errors
     /// Whatever went wrong, and who has it now.

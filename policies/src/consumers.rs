@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::{ConsumerKind, ConsumerSpec};
 use crate::notifiers::{self, hide_what_is_no_map};
-use crate::scalar;
+use crate::scalar::{self, spell};
 use crate::tree::{Entry, Node, Span};
 use crate::walk::{Keys, Section, Walk};
 
@@ -24,6 +25,22 @@ pub(crate) const KINDS: [&str; 3] = ["exec", "file", "webhook"];
 
 /// A fleet has one for each of its applications.
 const MOST_CONSUMERS: usize = 1_000;
+
+/// A program has the time of one step: it would be ended in the middle each time.
+pub(crate) fn refuse_longer_ones(walk: &Walk<'_>, node: &Node, consumers: &[ConsumerSpec], step: Duration) {
+    for entry in node.kind.as_map().unwrap_or_default() {
+        let spec = consumers.iter().find(|spec| spec.name == entry.key);
+        let Some(ConsumerKind::Exec(exec)) = spec.map(|spec| &spec.does) else { continue };
+        if exec.timeout >= step {
+            let message =
+                format!("this consumer may take {}, and a step no longer than {}", spell(exec.timeout), spell(step));
+            walk.tell(
+                walk.problem("out-of-range", entry.span, message)
+                    .help("a shorter `timeout` for its program, or a longer `step` under `deadlines`"),
+            );
+        }
+    }
+}
 
 /// Reads `consumers:`.
 pub(crate) fn read(walk: &Walk<'_>, node: &Node) -> Option<Vec<ConsumerSpec>> {

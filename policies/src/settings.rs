@@ -195,7 +195,11 @@ fn read(walk: &Walk<'_>, root: &Node) -> Option<Settings> {
     } else {
         Some(Deadlines::default())
     };
-    let consumers = top.get("consumers").map_or(Some(Vec::new()), |node| consumers::read(walk, node));
+    let consumers_node = top.get("consumers");
+    let consumers = consumers_node.map_or(Some(Vec::new()), |node| consumers::read(walk, node));
+    if let (Some(node), Some(consumers), Some(deadlines)) = (consumers_node, &consumers, &deadlines) {
+        consumers::refuse_longer_ones(walk, node, consumers, deadlines.step);
+    }
     let notifiers_node = top.get("notifiers");
     let names = notifiers_node.map(notifiers::names).unwrap_or_default();
     let notifiers = notifiers_node.map_or(Some(Vec::new()), |node| notifiers::read(walk, node));

@@ -154,7 +154,7 @@ impl Schedule {
         until: Until,
         making_way: &CancellationToken,
     ) -> Result<Option<Retired>, StateError> {
-        self.look_around(true).await?;
+        let first = self.look_around(true).await;
         match until {
             Until::Stopped => {
                 let policies = self.managed.iter().map(|one| &*one.policy);
@@ -162,8 +162,17 @@ impl Schedule {
             }
             Until::Idle => {}
         }
-        let mut next_look = decide::later(self.engine.clock.now(), POLL);
-        let mut next_reckoning = decide::later(self.engine.clock.now(), RECKON);
+        let now = self.engine.clock.now();
+        let mut next_look = decide::later(now, POLL);
+        let mut next_reckoning = match (first, until) {
+            (Ok(()), Until::Stopped | Until::Idle) => decide::later(now, RECKON),
+            (Err(error), Until::Idle) => return Err(error),
+            // A daemon that reads its policies again does not end for a store that is away for a moment.
+            (Err(error), Until::Stopped) => {
+                tracing::warn!(%error, "cannot see what other processes did; will look again");
+                now
+            }
+        };
         loop {
             self.wake_due();
             self.start_queued();

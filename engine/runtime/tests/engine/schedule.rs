@@ -8,6 +8,7 @@ use keywheel_policies::{Exhausted, Policy, Strategy};
 use keywheel_runtime::{Clock, Order, Schedule, Until};
 use keywheel_secrets::{Label, Selector};
 use keywheel_state::StateStore;
+use keywheel_state::faulty::FaultyState;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Open, SECRET, Trouble, World, alternating, in_place, login, now};
@@ -104,4 +105,31 @@ async fn a_rotator_that_panics_costs_its_secret_a_pause_and_not_the_daemon() {
         let current = world.secrets.read(secret, Selector::Label(Label::Current)).await.unwrap().unwrap();
         assert!(world.bank.accepts(&current.bundle), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn a_daemon_whose_store_is_away_as_it_begins_looks_again() {
+    let world = World::in_place().await;
+    world.clock.advance(MONTH);
+    let mut engine = world.engine(Arc::new(Open));
+    let store = Arc::new(FaultyState::new(Arc::clone(&engine.state)));
+    store.set_down(true);
+    engine.state = Arc::clone(&store) as _;
+    let stopping = CancellationToken::new();
+    let schedule = Schedule::new(Arc::new(engine), vec![Arc::new(in_place())], stopping.clone());
+    let daemon = tokio::spawn(schedule.run(Until::Stopped));
+    while store.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!daemon.is_finished() && world.rotations().await.is_empty());
+    store.set_down(false);
+    let done = async {
+        while world.rotations().await.first().is_none_or(|one| one.state.progress != Progress::Done) {
+            world.clock.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, done).await.expect("it looks again");
+    stopping.cancel();
+    tokio::time::timeout(SOON, daemon).await.unwrap().unwrap().unwrap();
 }
